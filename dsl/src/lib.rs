@@ -1,0 +1,1 @@
+//! The Girih language: text to typed model to graph.
