@@ -1,1 +1,4 @@
-//! The Girih language: text to typed model to graph.
+//! The Girih language: text to syntax tree to typed model to graph.
+
+pub mod ast;
+pub mod span;
