@@ -1,1 +1,2 @@
 //! Reference backend, weights, tokenizers, running.
+pub mod tensor;
