@@ -1,2 +1,3 @@
 //! Reference backend, weights, tokenizers, running.
+pub mod config;
 pub mod tensor;
