@@ -1,4 +1,6 @@
 //! The Girih language: text to syntax tree to typed model to graph.
 
 pub mod ast;
+pub mod diag;
+pub mod source;
 pub mod span;
