@@ -1,3 +1,4 @@
 //! Reference backend, weights, tokenizers, running.
 pub mod config;
 pub mod tensor;
+pub mod weights;
