@@ -16,6 +16,7 @@ pub struct Builder {
     name: String,
     root: Region,
     open: Vec<Region>,
+    level: usize,
     checks: Vec<Check>,
     origin: Option<Arc<Origin>>,
 }
@@ -42,13 +43,35 @@ impl Builder {
         }
     }
 
-    /// The region that receives nodes.
+    /// The region that receives nodes: the innermost open one, unless [`Builder::set_level`] chose another.
     pub fn region(&self) -> &Region {
-        self.open.last().unwrap_or(&self.root)
+        self.region_at(self.level)
+    }
+
+    /// The open region with `level` regions around it; 0 is the root.
+    pub fn region_at(&self, level: usize) -> &Region {
+        level
+            .checked_sub(1)
+            .and_then(|inner| self.open.get(inner))
+            .unwrap_or(&self.root)
     }
 
     fn region_mut(&mut self) -> &mut Region {
-        self.open.last_mut().unwrap_or(&mut self.root)
+        self.level
+            .checked_sub(1)
+            .and_then(|inner| self.open.get_mut(inner))
+            .unwrap_or(&mut self.root)
+    }
+
+    /// The level of the region that receives nodes.
+    pub const fn level(&self) -> usize {
+        self.level
+    }
+
+    /// Sends the nodes that follow to an open region further out: what does not depend on a
+    /// loop is computed once, before it.
+    pub fn set_level(&mut self, level: usize) {
+        self.level = level.min(self.open.len());
     }
 
     /// How many regions are open inside the root.
@@ -64,6 +87,7 @@ impl Builder {
     /// Opens a region; the nodes that follow go into it.
     pub fn open_region(&mut self) {
         self.open.push(Region::default());
+        self.level = self.open.len();
     }
 
     /// Adds a parameter to the innermost region.
@@ -79,8 +103,23 @@ impl Builder {
     /// Closes the innermost open region. Without an open one, gives an empty region.
     pub fn close_region(&mut self, results: Vec<ValueId>) -> Region {
         let mut region = self.open.pop().unwrap_or_default();
+        self.level = self.open.len();
         region.results = results;
         region
+    }
+
+    /// Puts the parameters of the innermost open region in this order; those that are not
+    /// listed keep theirs, at the end.
+    pub fn order_parameters(&mut self, first: &[ValueId]) {
+        let Some(region) = self.open.last_mut() else {
+            return;
+        };
+        let rest = region.params.iter().filter(|own| !first.contains(own));
+        let ordered: Vec<ValueId> = first.iter().chain(rest).copied().collect();
+        for (position, value) in ordered.iter().enumerate() {
+            region.values[value.index()].1 = Definition::Parameter(position);
+        }
+        region.params = ordered;
     }
 
     /// The type of a value of the innermost region.
