@@ -1,5 +1,6 @@
 //! Named axes and the types of values.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -31,35 +32,45 @@ pub struct Axis {
 }
 
 /// The axes of one graph. Grows only.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct AxisTable {
     axes: Vec<Axis>,
+    by_name: HashMap<Arc<str>, AxisId>,
+    /// The last suffix tried for a name, so that a thousand copies cost a thousand steps.
+    copies: HashMap<Arc<str>, u32>,
 }
+
+impl PartialEq for AxisTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.axes == other.axes
+    }
+}
+
+impl Eq for AxisTable {}
 
 impl AxisTable {
     /// The axis with this name, if there is one.
     pub fn find(&self, name: &str) -> Option<AxisId> {
-        self.axes
-            .iter()
-            .position(|axis| &*axis.name == name)
-            .map(|index| AxisId(index as u32))
+        self.by_name.get(name).copied()
     }
 
     /// Adds an axis; a name that is taken gets the first free suffix `.1`, `.2`, …
     pub fn add(&mut self, name: &str, extent: Extent, over: Option<AxisId>, time: bool) -> AxisId {
         let mut unique = Arc::<str>::from(name);
-        let mut copy = 0;
         while self.find(&unique).is_some() {
-            copy += 1;
+            let copy = self.copies.entry(Arc::from(name)).or_insert(0);
+            *copy += 1;
             unique = Arc::from(format!("{name}.{copy}"));
         }
+        let axis = AxisId(self.axes.len() as u32);
+        self.by_name.insert(unique.clone(), axis);
         self.axes.push(Axis {
             name: unique,
             extent,
             over,
             time,
         });
-        AxisId(self.axes.len() as u32 - 1)
+        axis
     }
 
     /// Every axis with its id, oldest first.
@@ -115,7 +126,7 @@ impl AxisTable {
     /// `t` or `d=16`.
     pub fn show_axis(&self, axis: AxisId) -> String {
         let Axis { name, extent, .. } = &self[axis];
-        let mut text = name.to_string();
+        let mut text = crate::name::show(name);
         if extent.as_symbol() != Some(name) {
             // Writing to a `String` cannot fail.
             let _ = write!(text, "={extent}");
@@ -164,6 +175,15 @@ impl ValueType {
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {
         Self::new(dtype, self.axes.clone())
+    }
+
+    /// The same dtype over other axes.
+    #[must_use]
+    pub fn map_axes(&self, map: &dyn Fn(AxisId) -> AxisId) -> Self {
+        Self::new(
+            self.dtype,
+            self.axes.iter().map(|axis| map(*axis)).collect(),
+        )
     }
 
     /// The axes except those in `gone`.

@@ -20,7 +20,9 @@ pub mod build;
 pub mod dtype;
 pub mod extent;
 pub mod graph;
+pub mod name;
 pub mod op;
+mod with_real;
 
 pub use axis::{Axis, AxisId, AxisTable, ValueType};
 pub use build::Builder;

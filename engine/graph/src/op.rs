@@ -6,6 +6,7 @@
 //! ([`Op::infer`]), text form, derivative, streaming rule, cost; the reference
 //! evaluation stands in the runtime.
 
+pub mod attribute;
 pub mod contract;
 pub mod elementwise;
 pub mod layout;
@@ -183,8 +184,8 @@ pub struct Route {
     pub branches: Vec<Region>,
 }
 
-/// A scalar constant.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A scalar constant. Equal when the bits are: `-0` is not `0`, NaN is NaN.
+#[derive(Clone, Copy, Debug)]
 pub enum Literal {
     /// A real number of this dtype.
     Real(DType, f64),
@@ -193,6 +194,21 @@ pub enum Literal {
     /// A truth value.
     Bool(bool),
 }
+
+impl PartialEq for Literal {
+    fn eq(&self, other: &Self) -> bool {
+        match (*self, *other) {
+            (Self::Real(own, x), Self::Real(theirs, y)) => {
+                own == theirs && (x.to_bits() == y.to_bits() || x.is_nan() && y.is_nan())
+            }
+            (Self::Int(own, x), Self::Int(theirs, y)) => own == theirs && x == y,
+            (Self::Bool(x), Self::Bool(y)) => x == y,
+            (Self::Real(..) | Self::Int(..) | Self::Bool(_), _) => false,
+        }
+    }
+}
+
+impl Eq for Literal {}
 
 impl Literal {
     /// The element type.
