@@ -3,6 +3,7 @@
 
 use half::{bf16, f16};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -178,7 +179,19 @@ fn numbers_are_converted() {
     check(Ok(Tensor::scalar(true).to_dtype(DType::F32)), "f32[] [1]");
 }
 
+/// The same random cases in every run.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
+    #![proptest_config(cases(128))]
+
     #[test]
     fn narrow_reals_survive_a_wide_dtype(bits in any::<u16>()) {
         let half = Tensor::scalar(f16::from_bits(bits));

@@ -12,10 +12,21 @@ use std::fs;
 use std::path::Path;
 
 use girih_runtime::weights::open;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 use tempfile::TempDir;
 
 fn temporary() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
+}
+
+/// The same random cases in every run.
+pub(crate) fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0),
+        ..ProptestConfig::default()
+    }
 }
 
 /// Opens a file of the given bytes, reads every tensor, and says what it saw.

@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 use zip::CompressionMethod;
 
-use crate::describe;
 use crate::gguf::{GgufFile, description, field, text};
 use crate::npz::{npy, npz};
 use crate::safetensors::safetensors;
+use crate::{cases, describe};
 
 /// One sound file of each format.
 fn sound() -> Vec<(&'static str, Vec<u8>)> {
@@ -47,7 +47,7 @@ fn the_unbroken_files_are_sound() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn changed_bytes_never_panic(

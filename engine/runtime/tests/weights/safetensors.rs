@@ -9,7 +9,7 @@ use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::{open, write_safetensors};
 use proptest::prelude::*;
 
-use crate::{check, temporary};
+use crate::{cases, check, temporary};
 
 pub(crate) fn safetensors(header: &str, data: &[u8]) -> Vec<u8> {
     let length = header.len() as u64;
@@ -269,7 +269,7 @@ fn any_tensor() -> impl Strategy<Value = Tensor> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn what_is_written_is_read(
