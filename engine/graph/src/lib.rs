@@ -22,6 +22,7 @@ pub mod extent;
 pub mod graph;
 pub mod name;
 pub mod op;
+pub mod vjp;
 mod with_real;
 
 pub use axis::{Axis, AxisId, AxisTable, ValueType};
