@@ -1,1 +1,12 @@
-//! Graph to graph: gradients.
+//! Graph to graph, computing something else: gradients.
+//!
+//! A transform takes a graph and gives another one; nothing is changed in
+//! place, and no transform knows the language or a backend, so that they compose
+//! in any order that makes sense.
+
+mod grad;
+mod live;
+mod nearest;
+
+pub use grad::{GradError, Objective, grad};
+pub use live::drop_dead;

@@ -12,10 +12,16 @@ pub(super) fn contract(b: &mut Builder, at: &Use, g: ValueId) -> Result<Cotangen
     let mut cotangents = vec![None, None];
     for (slot, own, other) in [(0, x, y), (1, y, x)] {
         if at.wanted[slot] {
-            let (own, theirs) = (b.ty(own), b.ty(other));
-            // Axes that were summed are in both operands and not in the cotangent.
-            let over: Vec<AxisId> = theirs.without(&own.axes);
-            cotangents[slot] = Some(b.value(Op::Contract(over), &[g, other])?);
+            let own = b.ty(own);
+            let over: Vec<AxisId> = b.ty(other).without(&own.axes);
+            // Axes that were summed are in both operands, not in the cotangent. The factor that
+            // has the operand's outermost axis goes first, which mostly keeps their order.
+            let first = own.axes.first().copied();
+            let pair = match first.filter(|axis| !b.ty(g).has(*axis)) {
+                None => [g, other],
+                Some(_) => [other, g],
+            };
+            cotangents[slot] = Some(b.value(Op::Contract(over), &pair)?);
         }
     }
     Ok(cotangents)
