@@ -12,7 +12,7 @@ use candle_core::CpuStorage;
 use girih_graph::DType;
 
 use super::number::{Number, per_number};
-use super::walk::{self, Strided, row_major};
+use super::walk::{self, Strided, cell_count, row_major};
 use crate::backend::{Data, DeviceTensor, RunError};
 use crate::tensor::{Element, Tensor};
 
@@ -219,9 +219,4 @@ impl fmt::Debug for Array {
             Err(error) => write!(f, "{}{:?} ({error})", self.dtype, self.shape),
         }
     }
-}
-
-/// Elements of a shape that is known to fit into memory.
-pub(super) fn cell_count(shape: &[usize]) -> usize {
-    crate::tensor::element_count(shape).expect("sizes are checked before values are made")
 }

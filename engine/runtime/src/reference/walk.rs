@@ -84,7 +84,7 @@ pub(super) fn map<A: Copy, R>(
     x: Strided<'_, A>,
     f: impl Fn(A) -> R,
 ) -> Vec<R> {
-    let mut out = Vec::with_capacity(shape.iter().product());
+    let mut out = Vec::with_capacity(cell_count(shape));
     rows(shape, [x.strides], [x.offset], |[i], length, [s]| {
         if s == 1 {
             out.extend(x.run(i, length).iter().map(|x| f(*x)));
@@ -102,7 +102,7 @@ pub(super) fn zip<A: Copy, B: Copy, R>(
     y: Strided<'_, B>,
     f: impl Fn(A, B) -> R,
 ) -> Vec<R> {
-    let mut out = Vec::with_capacity(shape.iter().product());
+    let mut out = Vec::with_capacity(cell_count(shape));
     let start = [x.offset, y.offset];
     rows(shape, [x.strides, y.strides], start, |[i, j], length, steps| {
         match steps {
@@ -160,6 +160,11 @@ impl<'a, T> Strided<'a, T> {
     pub(super) fn run(&self, start: isize, length: usize) -> &'a [T] {
         &self.cells[start as usize..][..length]
     }
+}
+
+/// Elements of a shape that is known to fit into memory.
+pub(super) fn cell_count(shape: &[usize]) -> usize {
+    crate::tensor::element_count(shape).expect("sizes are checked before values are made")
 }
 
 /// Strides of a row-major tensor.
