@@ -96,6 +96,14 @@ impl ConfigValue {
         }
     }
 
+    /// The settings whose JSON text stands at a path, as in the metadata of a
+    /// golden file, where `config` is one.
+    ///
+    /// `None` when there is no text.
+    pub fn lookup_json(&self, path: &str) -> Option<Result<Self, serde_json::Error>> {
+        self.lookup(path)?.as_str().map(Self::parse)
+    }
+
     /// The truth value, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
@@ -282,6 +290,14 @@ mod tests {
                 .to_string()
                 .starts_with("cannot read `no/such/config.json`")
         );
+    }
+
+    #[test]
+    fn text_within_metadata_is_parsed() {
+        let metadata = ConfigValue::parse(r#"{"config": "{\"heads\": 4}", "n": 1}"#).unwrap();
+        let config = metadata.lookup_json("config").unwrap().unwrap();
+        assert_eq!(config.lookup("heads"), Some(&ConfigValue::Int(4)));
+        assert!(metadata.lookup_json("n").is_none());
     }
 
     #[test]

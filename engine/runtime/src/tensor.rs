@@ -206,7 +206,7 @@ impl Tensor {
     /// Nothing is copied when `range` starts where the dtype's alignment
     /// allows a view; otherwise the bytes are. Fails when `range` leaves the
     /// map or is not as long as dtype and shape ask for.
-    pub fn from_map(
+    pub(crate) fn from_map(
         dtype: DType,
         shape: impl Into<Vec<usize>>,
         map: &Arc<Mmap>,
@@ -327,18 +327,19 @@ impl Eq for Tensor {}
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 8;
-        write!(f, "{}{:?}", self.dtype, self.shape)?;
-        let elements = self.to_f64_vec();
-        f.write_str(" [")?;
-        for (position, element) in elements.iter().take(SHOWN).enumerate() {
+        let shown = self.count().min(SHOWN);
+        let first = Buffer::from_bytes(self.dtype, &self.bytes()[..shown * self.dtype.size()]);
+        let first = Self {
+            dtype: self.dtype,
+            shape: vec![shown],
+            data: TensorData::owned(first),
+        };
+        write!(f, "{}{:?} [", self.dtype, self.shape)?;
+        for (position, element) in first.to_f64_vec().iter().enumerate() {
             let separator = if position == 0 { "" } else { ", " };
             write!(f, "{separator}{element}")?;
         }
-        f.write_str(if elements.len() > SHOWN {
-            ", …]"
-        } else {
-            "]"
-        })
+        f.write_str(if self.count() > SHOWN { ", …]" } else { "]" })
     }
 }
 

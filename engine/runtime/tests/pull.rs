@@ -32,9 +32,9 @@ fn content(path: &Path) -> String {
         for entry in fs::read_dir(&folder).expect("the folder is readable") {
             let path = entry.expect("the folder is readable").path();
             if path.is_dir() {
-                folders.push(path)
+                folders.push(path);
             } else {
-                names.push(path)
+                names.push(path);
             }
         }
     }
