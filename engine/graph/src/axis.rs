@@ -171,6 +171,13 @@ impl ValueType {
         self.axes.contains(&axis)
     }
 
+    /// Whether both hold the same elements: axes may stand in another order.
+    pub fn is_permuted(&self, other: &Self) -> bool {
+        self.dtype == other.dtype
+            && self.axes.len() == other.axes.len()
+            && self.axes.iter().all(|axis| other.has(*axis))
+    }
+
     /// The same axes with another dtype.
     #[must_use]
     pub fn with_dtype(&self, dtype: DType) -> Self {

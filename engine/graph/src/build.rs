@@ -122,6 +122,26 @@ impl Builder {
         region.params = ordered;
     }
 
+    /// Gives a closed region these parameters, in this order: own ones, or new ones that it does
+    /// not use. Every parameter it has must be listed.
+    pub fn set_parameters(region: &mut Region, wanted: &[Result<ValueId, ValueType>]) {
+        region.params.clear();
+        for (position, parameter) in wanted.iter().enumerate() {
+            let definition = Definition::Parameter(position);
+            let value = match parameter {
+                Ok(value) => {
+                    region.values[value.index()].1 = definition;
+                    *value
+                }
+                Err(ty) => {
+                    region.values.push((ty.clone(), definition));
+                    ValueId(region.values.len() as u32 - 1)
+                }
+            };
+            region.params.push(value);
+        }
+    }
+
     /// The type of a value of the innermost region.
     pub fn ty(&self, value: ValueId) -> &ValueType {
         self.region().ty(value)
@@ -174,7 +194,10 @@ impl Builder {
         let literal = match dtype {
             DType::Bool => Literal::Bool(number != 0.0),
             real if real.is_real() => Literal::Real(real, number),
-            integer => Literal::Int(integer, number as i64),
+            DType::I8 => Literal::Int(dtype, (number as i8).into()),
+            DType::U8 => Literal::Int(dtype, (number as u8).into()),
+            DType::I32 => Literal::Int(dtype, (number as i32).into()),
+            _ => Literal::Int(dtype, number as i64),
         };
         self.value(Op::Const(literal), &[])
             .expect("a constant has no operands to be wrong")

@@ -22,6 +22,8 @@ pub mod extent;
 pub mod graph;
 pub mod name;
 pub mod op;
+pub mod text;
+pub mod verify;
 pub mod vjp;
 mod with_real;
 

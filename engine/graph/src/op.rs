@@ -218,6 +218,18 @@ impl Literal {
             Self::Bool(_) => DType::Bool,
         }
     }
+
+    /// Whether the number is one of its dtype.
+    pub const fn fits(self) -> bool {
+        match self {
+            Self::Real(dtype, _) => dtype.is_real(),
+            Self::Int(DType::I64, _) | Self::Bool(_) => true,
+            Self::Int(DType::I32, number) => number as i32 as i64 == number,
+            Self::Int(DType::I8, number) => number as i8 as i64 == number,
+            Self::Int(DType::U8, number) => number as u8 as i64 == number,
+            Self::Int(..) => false,
+        }
+    }
 }
 
 macro_rules! words {

@@ -10,13 +10,6 @@ fn broken(op: &'static str, reason: String) -> OpError {
     OpError::Rule { op, reason }
 }
 
-/// Whether two types hold the same elements; the order of axes is only layout.
-fn same_type(left: &ValueType, right: &ValueType) -> bool {
-    left.dtype == right.dtype
-        && left.axes.len() == right.axes.len()
-        && left.axes.iter().all(|axis| right.has(*axis))
-}
-
 fn takes(
     op: &'static str,
     table: &AxisTable,
@@ -86,7 +79,7 @@ pub(super) fn recurrence(
     for (position, result) in body.results().iter().enumerate() {
         let ty = body.ty(*result);
         if let Some(start) = operands.get(position).filter(|_| position < *carried) {
-            if !same_type(ty, start) {
+            if !ty.is_permuted(start) {
                 let (next, start) = (table.show(ty), table.show(start));
                 return Err(broken(
                     OP,
@@ -138,7 +131,7 @@ pub(super) fn route(
                 right: ty.dtype,
             });
         }
-        if result.is_some_and(|first| !same_type(first, ty)) {
+        if result.is_some_and(|first| !first.is_permuted(ty)) {
             return Err(broken(OP, "branches have unlike results".to_owned()));
         }
         result.get_or_insert(ty);
