@@ -29,6 +29,9 @@ pub struct File {
     pub edition: Option<Name>,
     /// The items in order. An item that could not be parsed is absent and reported.
     pub items: Vec<Item>,
+    /// What the absent items would have declared, as far as their names can be read: an
+    /// unknown name that stands here is not another mistake.
+    pub broken: Vec<Name>,
     /// Every comment, in order; `##` comments too.
     pub comments: Vec<Comment>,
 }

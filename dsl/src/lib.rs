@@ -2,5 +2,6 @@
 
 pub mod ast;
 pub mod diag;
+pub mod parse;
 pub mod source;
 pub mod span;

@@ -68,8 +68,9 @@ pub struct GoldenEntry {
     pub role: GoldenRole,
     /// An input's name, a parameter's path (wildcards allowed), or a value's path.
     pub path: Path,
-    /// Tensor names, wildcards as in the path; or one expression over the configuration.
-    pub source: Expr,
+    /// One tensor name, or a tuple of them, wildcards as in the path; or one expression over the
+    /// configuration. Absent only in `objective total`; of `ignore "x.y"` it is the text.
+    pub source: Option<Expr>,
     /// Order and grouping of axes in the file.
     pub layout: Option<Vec<LayoutItem>>,
     /// `optional`: skipped if the file lacks it.

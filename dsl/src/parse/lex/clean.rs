@@ -1,0 +1,374 @@
+//! Characters that the language does not have, and what was meant by them.
+
+use super::{Kind, Token};
+use crate::diag::Diagnostic;
+use crate::parse::code;
+use crate::span::{FileId, Span};
+
+/// The text with foreign characters replaced by what was meant, padded with spaces.
+pub(super) fn clean(
+    file: FileId,
+    source: &str,
+    tokens: &[Token],
+    found: &mut Vec<Diagnostic>,
+) -> String {
+    let mut cleaner = Cleaner {
+        file,
+        source,
+        text: source.to_owned(),
+        found,
+        until: 0,
+    };
+    let mut place = 0;
+    while let Some(&token) = tokens.get(place) {
+        place += 1;
+        if token.start < cleaner.until {
+            continue;
+        }
+        match token.kind {
+            Kind::Stray => {
+                let run = tokens[place..]
+                    .iter()
+                    .zip(place..)
+                    .take_while(|(next, at)| {
+                        next.kind == Kind::Stray
+                            && tokens[at - 1].end == next.start
+                            && is_letter(next.text(source, 0))
+                            && is_letter(token.text(source, 0))
+                    });
+                place += run.count();
+                cleaner.stray(token, tokens[place - 1].end);
+            }
+            Kind::OpenText => cleaner.open_text(token),
+            Kind::Text if source[token.start..].starts_with("\"\"\"") => cleaner.long_text(token),
+            Kind::Symbol => cleaner.symbol(token, &tokens[..place - 1], tokens.get(place).copied()),
+            _ => {}
+        }
+    }
+    cleaner.text
+}
+
+fn is_letter(text: &str) -> bool {
+    text.chars().all(char::is_alphabetic)
+}
+
+struct Cleaner<'a> {
+    file: FileId,
+    source: &'a str,
+    text: String,
+    found: &'a mut Vec<Diagnostic>,
+    /// Tokens before this place are done.
+    until: usize,
+}
+
+impl Cleaner<'_> {
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span::new(self.file, start as u32, end as u32)
+    }
+
+    /// Replaces a range by a text that is not longer, and spaces.
+    fn replace(&mut self, start: usize, end: usize, with: &str) {
+        let lines: String = self.source[start..end]
+            .bytes()
+            .skip(with.len())
+            .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
+            .collect();
+        self.text
+            .replace_range(start..end, &format!("{with}{lines}"));
+        self.until = self.until.max(end);
+    }
+
+    /// Reports a character once for the file and counts the others.
+    fn report_first(&mut self, character: char, diagnostic: Diagnostic) {
+        if self
+            .found
+            .iter()
+            .any(|old| old.code == diagnostic.code && old.message == diagnostic.message)
+        {
+            return;
+        }
+        let count = self.source.matches(character).count();
+        let diagnostic = if count > 1 {
+            diagnostic.note(format!("the file has {count} of them"))
+        } else {
+            diagnostic
+        };
+        self.found.push(diagnostic);
+    }
+
+    fn stray(&mut self, token: Token, end: usize) {
+        let text = &self.source[token.start..end];
+        let Some(character) = text.chars().next() else {
+            return;
+        };
+        let span = self.span(token.start, end);
+        let (with, message, help) = meaning(character, text, token.start);
+        if let Some(message) = message {
+            let diagnostic = Diagnostic::error(code::CHARACTER, message)
+                .at(span, "")
+                .help(help);
+            self.report_first(character, diagnostic);
+        }
+        self.replace(
+            token.start,
+            end,
+            with.get(..end - token.start).unwrap_or(with),
+        );
+    }
+
+    fn open_text(&mut self, token: Token) {
+        if self.source[token.start..].starts_with("\"\"\"") {
+            self.long_text(token);
+            return;
+        }
+        self.found.push(
+            Diagnostic::error(code::OPEN_TEXT, "the text has no closing `\"`")
+                .at(self.span(token.start, token.start + 1), "opened here")
+                .help("close it on the same line; a line end inside a text is written `\\n`"),
+        );
+        self.replace(token.start, token.end, "");
+    }
+
+    /// `"""…"""`.
+    fn long_text(&mut self, token: Token) {
+        let rest = &self.source[token.start + 3..];
+        let end = rest
+            .find("\"\"\"")
+            .map_or(self.source.len(), |at| token.start + 3 + at + 3);
+        self.found.push(
+            Diagnostic::error(code::COMMENT, "`\"\"\"` does not begin a text")
+                .at(self.span(token.start, token.start + 3), "")
+                .help(
+                    "write documentation as lines that begin with `##`, before what they document",
+                ),
+        );
+        self.replace(token.start, end, "");
+    }
+
+    fn symbol(&mut self, token: Token, before: &[Token], next: Option<Token>) {
+        let (start, end) = (token.start, token.end);
+        let span = self.span(start, end);
+        let previous = before.last();
+        match token.text(self.source, 0) {
+            "\t" => {
+                self.report_first(
+                    '\t',
+                    Diagnostic::error(code::CHARACTER, "a tab is not white space here")
+                        .at(span, "")
+                        .help("indent with two spaces; the formatter does it"),
+                );
+                self.replace(start, end, "");
+            }
+            ";" => {
+                self.report_first(
+                    ';',
+                    Diagnostic::error(
+                        code::SEMICOLON,
+                        "`;` is not needed: a statement ends where the next one begins",
+                    )
+                    .at(span, "")
+                    .help("remove it, and give each statement its own line"),
+                );
+                self.replace(start, end, "");
+            }
+            "\\" => {
+                self.found.push(
+                    Diagnostic::error(
+                        code::CHARACTER,
+                        "`\\` is not needed: a line goes on by itself",
+                    )
+                    .at(span, "")
+                    .help("remove it; a line that ends or begins with an operator goes on"),
+                );
+                self.replace(start, end, "");
+            }
+            "//" if token.first => self.line_comment(start),
+            "/" if next.is_some_and(|next| {
+                next.start == end && next.text(self.source, 0).starts_with('*')
+            }) =>
+            {
+                let close = self.source[end..]
+                    .find("*/")
+                    .map_or(self.source.len(), |at| end + at + 2);
+                self.found.push(
+                    Diagnostic::error(code::COMMENT, "`/*` does not begin a comment")
+                        .at(self.span(start, end + 1), "")
+                        .help("begin each line of a comment with `#`"),
+                );
+                self.replace(start, close, "");
+            }
+            "'" if !previous.is_some_and(|word| word.end == start && word.kind == Kind::Word) => {
+                self.single_quotes(start);
+            }
+            "@" if !begins_attribute(self.source, token, before) => {
+                self.found.push(
+                    Diagnostic::error(
+                        code::OPERATOR,
+                        "`@` is not an operator: products name the axis they sum over",
+                    )
+                    .at(span, "")
+                    .help("write `y[…] = sum(e) a * b` with the axis `e` that both have"),
+                );
+                self.replace(start, end, "*");
+            }
+            "?" | "$" | "`" => self.foreign(span, &self.source[start..end]),
+            control if control.chars().all(char::is_control) => {
+                let message = format!("the control character {:?} has no meaning", control);
+                self.found.push(
+                    Diagnostic::error(code::CHARACTER, message)
+                        .at(span, "")
+                        .help("remove it"),
+                );
+                self.replace(start, end, "");
+            }
+            _ => {}
+        }
+    }
+
+    fn foreign(&mut self, span: Span, text: &str) {
+        let help = match text {
+            "?" => "write a choice as `if c then a else b`",
+            _ => "remove it; names are made of letters, digits and `_`",
+        };
+        let message = format!("`{text}` is not a character of the language");
+        let message = if text == "`" {
+            "a backquote is not a character of the language".to_owned()
+        } else {
+            message
+        };
+        self.found.push(
+            Diagnostic::error(code::CHARACTER, message)
+                .at(span, "")
+                .help(help),
+        );
+        self.replace(span.start as usize, span.end as usize, "");
+    }
+
+    /// `// …` on a line of its own.
+    fn line_comment(&mut self, start: usize) {
+        let end = self.source[start..]
+            .find('\n')
+            .map_or(self.source.len(), |at| start + at);
+        self.found.push(
+            Diagnostic::error(
+                code::COMMENT,
+                "`//` does not begin a comment: it divides and rounds down",
+            )
+            .at(self.span(start, start + 2), "")
+            .help("begin a comment with `#`, documentation with `##`"),
+        );
+        self.replace(start, end, "");
+    }
+
+    /// `'text'`.
+    fn single_quotes(&mut self, start: usize) {
+        let line = self.source[start + 1..].lines().next().unwrap_or("");
+        let Some(length) = line.find('\'') else {
+            self.found.push(
+                Diagnostic::error(code::CHARACTER, "`'` stands after nothing")
+                    .at(self.span(start, start + 1), "")
+                    .help(
+                        "the next value of a state `S` is written `S'`; texts have double quotes",
+                    ),
+            );
+            self.replace(start, start + 1, "");
+            return;
+        };
+        let end = start + 1 + length + 1;
+        let inner = &self.source[start + 1..end - 1];
+        self.found.push(
+            Diagnostic::error(code::TEXT, "a text has double quotes")
+                .at(self.span(start, end), "")
+                .help(format!("write `\"{inner}\"`")),
+        );
+        let inner: String = inner
+            .chars()
+            .map(|c| if c == '"' || c == '\\' { ' ' } else { c })
+            .collect();
+        self.replace(start, end, &format!("\"{inner}\""));
+    }
+}
+
+/// Whether an `@` begins an attribute: first on its line, after another attribute, or first in a block.
+fn begins_attribute(source: &str, token: Token, before: &[Token]) -> bool {
+    if token.first {
+        return true;
+    }
+    let Some(previous) = before.last() else {
+        return true;
+    };
+    if previous.text(source, 0) == "{" {
+        return true;
+    }
+    let line_start = before.iter().rposition(|other| other.first).unwrap_or(0);
+    before[line_start..]
+        .iter()
+        .find(|other| other.text(source, 0) == "@" || !matches!(other.text(source, 0), "{"))
+        .is_some_and(|other| other.text(source, 0) == "@")
+}
+
+/// What a foreign character stands for: its replacement, what is wrong, what to write.
+fn meaning(character: char, text: &str, start: usize) -> (&'static str, Option<String>, String) {
+    let replaced = |with: &'static str, name: &str, shown: &str| {
+        (
+            with,
+            Some(format!("{name} is not {shown}")),
+            format!("write {shown}"),
+        )
+    };
+    match character {
+        '\u{feff}' if start == 0 => ("", None, String::new()),
+        '“' | '”' | '„' | '«' | '»' => {
+            replaced("\"", &format!("the quote `{character}`"), "`\"`")
+        }
+        '‘' | '’' | '′' => replaced("'", &format!("the mark `{character}`"), "`'`"),
+        '×' | '·' | '⋅' | '∗' | '⊙' => {
+            replaced("*", &format!("`{character}`"), "the product `*`")
+        }
+        '÷' => replaced("/", "`÷`", "the quotient `/`"),
+        '−' | '–' | '—' => replaced("-", &format!("the dash `{character}`"), "the minus `-`"),
+        '≤' => replaced("<=", "`≤`", "`<=`"),
+        '≥' => replaced(">=", "`≥`", "`>=`"),
+        '≠' => replaced("!=", "`≠`", "`!=`"),
+        '→' => replaced("->", "`→`", "`->`"),
+        '←' => replaced("=", "`←`", "`=`"),
+        '²' => replaced("^2", "`²`", "`^2`"),
+        '³' => replaced("^3", "`³`", "`^3`"),
+        '∧' => replaced("*", "`∧`", "`and`"),
+        '∨' => replaced("*", "`∨`", "`or`"),
+        '¬' => replaced("-", "`¬`", "`not`"),
+        '∈' => replaced("==", "`∈`", "`in`"),
+        '∑' => replaced("-", "`∑`", "the reducer `sum(axis)`"),
+        '∏' => replaced("-", "`∏`", "the reducer `prod(axis)`"),
+        '√' => replaced("-", "`√`", "the function `sqrt(x)`"),
+        '∞' => (
+            "0",
+            Some("there is no infinity in the language".to_owned()),
+            "leave elements out with `where`: a reducer skips what is outside its domain"
+                .to_owned(),
+        ),
+        'µ' => replaced("uu", "the micro sign `µ`", "the Greek letter `μ`"),
+        _ if character.is_whitespace() || is_invisible(character) => (
+            "",
+            Some(format!(
+                "the character U+{:04X} looks like white space and is none",
+                u32::from(character)
+            )),
+            "write a space".to_owned(),
+        ),
+        _ if character.is_alphabetic() => (
+            "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            Some(format!("`{text}` cannot stand in a name")),
+            "names are made of ASCII and Greek letters, digits and `_`".to_owned(),
+        ),
+        _ => (
+            "",
+            Some(format!("`{character}` is not a character of the language")),
+            "remove it, or write it inside a comment or a text".to_owned(),
+        ),
+    }
+}
+
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}' | '\u{202a}'..='\u{202e}')
+}
