@@ -20,6 +20,8 @@ mod read;
 mod recurrence;
 mod reduce;
 mod route;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
