@@ -59,6 +59,21 @@ impl Objective {
 /// # Errors
 ///
 /// Names that are not there, values that are not real, an objective that is not one number.
+///
+/// ```
+/// use girih_transform::{Objective, grad};
+///
+/// let square = girih_graph::text::parse(
+///     "girih-graph 1
+///      graph square(x: f32[d=2]) -> (y: f32) {
+///        %0 = contract x, x {over: d} : f32
+///        return %0
+///      }",
+/// )?;
+/// let backward = grad(&square, &Objective::scalar("y"), &["x".to_owned()])?;
+/// assert_eq!(backward.results, ["y", "grad.x"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn grad(graph: &Graph, objective: &Objective, wrt: &[String]) -> Result<Graph, GradError> {
     let leaves = leaves(graph);
     let mut sources: Vec<(&str, ValueId)> = Vec::new();

@@ -35,3 +35,28 @@ pub fn drop_dead(graph: &Graph) -> Result<Graph, OpError> {
     let updates = graph.updates.iter().cloned().zip(updates.iter().copied());
     Ok(b.finish(results.collect(), updates.collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nothing_needs_is_gone_and_leaves_stay() {
+        let text = "girih-graph 1
+graph f(x: f32, unused: f32) -> (y: f32) {
+  param w: f32
+  %0 = mul x, w : f32
+  %1 = exp %0 : f32
+  state s = w : f32
+  %2 = add x, s : f32
+  update s = %2
+  return x
+}
+";
+        let graph = girih_graph::text::parse(text).expect("it is a graph");
+        let graph = drop_dead(&graph).expect("it verifies");
+        let ops: Vec<&str> = graph.root.nodes().map(|(_, node)| node.op.name()).collect();
+        assert_eq!(ops, ["input", "input", "param", "state", "add"]);
+        assert_eq!(graph.updates.len(), 1);
+    }
+}
