@@ -21,6 +21,7 @@ use crate::tensor::Tensor;
 pub use bindings::{Bindings, Params};
 pub use error::{BoxError, CompileError, Given, RunError};
 pub use sizes::Sizes;
+pub(crate) use sizes::byte_count;
 
 /// Makes executables.
 pub trait Backend {
@@ -60,11 +61,7 @@ pub trait Executable: Send + Sync {
     /// Data that are missing or do not fit, sizes that break one of the graph's checks,
     /// a read outside an axis, more memory than `bindings` allow, or
     /// [`RunError::Cancelled`].
-    fn run(
-        &self,
-        bindings: &Bindings,
-        progress: &mut Progress<'_>,
-    ) -> Result<Outputs, RunError>;
+    fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError>;
 }
 
 /// Is told from time to time how far a call is; `Break` cancels the call.

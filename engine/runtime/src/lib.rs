@@ -1,6 +1,9 @@
 //! Reference backend, weights, tokenizers, running.
+pub mod backend;
 pub mod config;
 pub mod pull;
+pub mod reference;
+pub mod run;
 pub mod tensor;
 pub mod text;
 pub mod weights;

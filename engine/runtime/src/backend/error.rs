@@ -205,6 +205,9 @@ pub enum RunError {
         /// What happened.
         source: Box<RunError>,
     },
+    /// The graph cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The caller broke the run off.
     #[error("cancelled")]
     Cancelled,

@@ -142,7 +142,14 @@ impl Sizes {
     ) -> Result<(), RunError> {
         for (axis, found) in leaf.ty.axes.iter().zip(shape) {
             let extent = table.extent(*axis);
-            let what = || format!("axis `{}` of {} `{}`", table.name(*axis), leaf.given, leaf.name);
+            let what = || {
+                format!(
+                    "axis `{}` of {} `{}`",
+                    table.name(*axis),
+                    leaf.given,
+                    leaf.name
+                )
+            };
             let wanted = self.value(extent, what)?;
             leaf.check_extent(table, *axis, wanted, *found, || self.origin(extent))?;
             if *found as u64 > Extent::LIMIT as u64 {

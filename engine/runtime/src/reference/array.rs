@@ -136,6 +136,17 @@ impl Array {
         })
     }
 
+    /// The same elements without others that this array does not see.
+    pub(super) fn compact(&self) -> Self {
+        let stored = per_number!(self.dtype, T => self.cells::<T>().len());
+        if stored <= cell_count(&self.shape) {
+            return self.clone();
+        }
+        per_number!(self.dtype, T => {
+            Self::new(self.dtype, self.shape.clone(), self.to_vec::<T>())
+        })
+    }
+
     /// All elements in row-major order.
     pub(super) fn to_vec<T: Number>(&self) -> Vec<T> {
         walk::map(&self.shape, self.strided::<T>(), |x| x)
@@ -161,7 +172,7 @@ impl Array {
         })
     }
 
-    /// The array of data given to this backend; `None` asks to read them through memory.
+    /// The array of data given to this backend, through memory if another one made them.
     pub(super) fn from_data(data: &Data) -> Result<Self, RunError> {
         let tensor = match data {
             Data::Host(tensor) => tensor.clone(),

@@ -37,6 +37,9 @@ pub(super) fn contract(
     let others = y.axes().iter().copied().filter(kept);
     let columns: Vec<AxisId> = others.filter(|axis| !x.ty.has(*axis)).collect();
 
+    if x.array.shape().contains(&0) || y.array.shape().contains(&0) {
+        return Ok(Array::zeros(out.dtype, scope.shape(&out.axes)?));
+    }
     let left = Matrices::new(scope, x, [&batch, &rows, over])?;
     let right = Matrices::new(scope, y, [&batch, over, &columns])?;
     let axes = [batch, rows, columns].concat();
@@ -69,8 +72,9 @@ impl Matrices {
             *extent = cell_count(&scope.shape(group)?);
         }
         let narrow = matches!(x.ty.dtype, DType::F16 | DType::BF16);
-        if let [Some(batch), Some(row), Some(column)] = groups.map(|group| joined(x, group))
+        if let [Some(batch), Some(row), Some(column)] = groups.map(|group| x.joined(group))
             && !narrow
+            && [batch, row, column].iter().all(|stride| *stride >= 0)
         {
             return Ok(Self {
                 array: x.array.clone(),
@@ -98,7 +102,9 @@ impl Matrices {
     }
 
     fn copied(&self) -> Self {
-        let view = self.array.view(self.shape.to_vec(), self.strides.to_vec(), 0);
+        let view = self
+            .array
+            .view(self.shape.to_vec(), self.strides.to_vec(), 0);
         Self::contiguous(view.contiguous(), self.shape)
     }
 
@@ -111,7 +117,11 @@ impl Matrices {
     /// One matrix of the batch, transposed if asked.
     fn matrix<T: Wide>(&self, batch: usize, transposed: bool) -> Matrix<'_, T> {
         let [step, row, column] = self.strides;
-        let strides = if transposed { [column, row] } else { [row, column] };
+        let strides = if transposed {
+            [column, row]
+        } else {
+            [row, column]
+        };
         Matrix {
             cells: self.array.cells(),
             start: self.array.offset() + step * batch as isize,
@@ -120,38 +130,13 @@ impl Matrices {
     }
 }
 
-/// The stride with which axes can be walked as one, in their order.
-fn joined(x: Value<'_>, axes: &[AxisId]) -> Option<isize> {
-    let mut whole: Option<(usize, isize)> = None;
-    for axis in axes.iter().rev() {
-        let extent = x.array.shape()[x.place(*axis)?];
-        let stride = x.stride(*axis);
-        if extent == 1 {
-            continue;
-        }
-        whole = match whole {
-            _ if stride < 0 => return None,
-            None => Some((extent, stride)),
-            Some((length, step)) if step * length as isize == stride => {
-                Some((length * extent, step))
-            }
-            Some(_) => return None,
-        };
-    }
-    Some(whole.map_or(1, |(_, step)| step))
-}
-
 /// `[batch, m, n]` from `[batch, m, k]` and `[batch, k, n]`.
 fn product<T: Wide>(x: &Matrices, y: &Matrices) -> Result<Vec<T>, RunError> {
     let [batch, m, k] = x.shape;
     let [_, _, n] = y.shape;
-    let count = cell_count(&[batch, m, n]);
-    if count == 0 || k == 0 {
-        return Ok(vec![T::default(); count]);
-    }
     let multiplications = m.saturating_mul(n).saturating_mul(k);
     if multiplications <= SMALL || m == 1 || n == 1 {
-        let mut out = vec![T::default(); count];
+        let mut out = vec![T::ZERO; cell_count(&[batch, m, n])];
         for (at, out) in out.chunks_exact_mut(m * n).enumerate() {
             if n == 1 {
                 let vector = y.matrix(at, true).row(0, k);
@@ -183,7 +168,9 @@ fn library<T: Wide>(x: &Matrices, y: &Matrices) -> Result<Vec<T>, RunError> {
         op: "contract",
         reason: error.to_string(),
     };
-    Ok(T::take(product.map_err(failed)?).expect("a product has the dtype of its factors"))
+    let product = product.map_err(failed)?;
+    let cells = T::take(product);
+    Ok(cells.expect("a product has the dtype of its factors"))
 }
 
 /// A matrix in place.
@@ -239,7 +226,10 @@ fn times_vector<T: Wide>(
         return;
     }
     let threads = rayon::current_num_threads();
-    let length = out.len().div_ceil(threads).max(PARALLEL.div_ceil(vector.len()));
+    let length = out
+        .len()
+        .div_ceil(threads)
+        .max(PARALLEL.div_ceil(vector.len()));
     out.par_chunks_mut(length)
         .enumerate()
         .for_each(|(chunk, out)| matrix.times(vector, chunk * length, out));

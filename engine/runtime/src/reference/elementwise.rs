@@ -227,7 +227,11 @@ fn select_cells<T: Number>(
             }
             let condition = walk::row(condition.cells, c, length, r);
             let pairs = walk::row(x.cells, i, length, s).zip(walk::row(y.cells, j, length, t));
-            out.extend(condition.zip(pairs).map(|(c, (x, y))| if c != 0 { x } else { y }));
+            out.extend(
+                condition
+                    .zip(pairs)
+                    .map(|(c, (x, y))| if c != 0 { x } else { y }),
+            );
         },
     );
     out
@@ -241,7 +245,9 @@ pub(super) fn cast(x: &Array, dtype: DType) -> Array {
     let shape = x.shape().to_vec();
     per_number!(x.dtype(), S => {
         if dtype == DType::Bool {
-            let cells = walk::map(&shape, x.strided::<S>(), |x| u8::from(x != S::default()));
+            let cells = walk::map(&shape, x.strided::<S>(), |x| {
+                u8::from(x.ne(&S::default()))
+            });
             return Array::new(dtype, shape, cells);
         }
         per_number!(dtype, D => {

@@ -38,9 +38,7 @@ pub(super) fn given(
 /// An array of the dtype.
 pub(super) fn prepared(data: &Data, dtype: DType) -> Result<Array, RunError> {
     match data {
-        Data::Host(tensor) if tensor.dtype() != dtype => {
-            Array::from_tensor(tensor.to_dtype(dtype))
-        }
+        Data::Host(tensor) if tensor.dtype() != dtype => Array::from_tensor(tensor.to_dtype(dtype)),
         _ => {
             let array = Array::from_data(data)?;
             Ok(if array.dtype() == dtype {

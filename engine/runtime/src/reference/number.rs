@@ -91,6 +91,7 @@ pub(super) trait Wide:
     + std::ops::AddAssign
 {
     const ZERO: Self;
+    fn take(storage: CpuStorage) -> Option<Vec<Self>>;
     fn abs(self) -> Self;
     fn exp(self) -> Self;
     fn ln(self) -> Self;
@@ -182,26 +183,65 @@ macro_rules! real {
 }
 
 real!(
-    f64, F64, f64, 1.0, f64::NEG_INFINITY, f64::INFINITY,
-    |x| x, |x| x, |x| x, |x| x
+    f64,
+    F64,
+    f64,
+    1.0,
+    f64::NEG_INFINITY,
+    f64::INFINITY,
+    |x| x,
+    |x| x,
+    |x| x,
+    |x| x
 );
 real!(
-    f32, F32, f32, 1.0, f32::NEG_INFINITY, f32::INFINITY,
-    |x| x, |x| x, f64::from, |x| x as f32
+    f32,
+    F32,
+    f32,
+    1.0,
+    f32::NEG_INFINITY,
+    f32::INFINITY,
+    |x| x,
+    |x| x,
+    f64::from,
+    |x| x as f32
 );
 real!(
-    f16, F16, f32, f16::ONE, f16::NEG_INFINITY, f16::INFINITY,
-    f16::to_f32, f16::from_f32, f16::to_f64, f16::from_f64
+    f16,
+    F16,
+    f32,
+    f16::ONE,
+    f16::NEG_INFINITY,
+    f16::INFINITY,
+    f16::to_f32,
+    f16::from_f32,
+    f16::to_f64,
+    f16::from_f64
 );
 real!(
-    bf16, BF16, f32, bf16::ONE, bf16::NEG_INFINITY, bf16::INFINITY,
-    bf16::to_f32, bf16::from_f32, bf16::to_f64, bf16::from_f64
+    bf16,
+    BF16,
+    f32,
+    bf16::ONE,
+    bf16::NEG_INFINITY,
+    bf16::INFINITY,
+    bf16::to_f32,
+    bf16::from_f32,
+    bf16::to_f64,
+    bf16::from_f64
 );
 
 macro_rules! wide {
-    ($type:ident, $erf:expr) => {
+    ($type:ident, $variant:ident, $erf:expr) => {
         impl Wide for $type {
             const ZERO: Self = 0.0;
+
+            fn take(storage: CpuStorage) -> Option<Vec<Self>> {
+                match storage {
+                    CpuStorage::$variant(cells) => Some(cells),
+                    _ => None,
+                }
+            }
 
             wide!(@functions $type: abs exp ln ln_1p sqrt sin cos tanh floor ceil round_ties_even);
 
@@ -228,11 +268,11 @@ macro_rules! wide {
     };
 }
 
-wide!(f64, candle_core::cpu::erf::erf_f64);
-wide!(f32, candle_core::cpu::erf::erf_f32);
+wide!(f64, F64, candle_core::cpu::erf::erf_f64);
+wide!(f32, F32, candle_core::cpu::erf::erf_f32);
 
 macro_rules! whole {
-    ($type:ident, $unsigned:ident, $sign:expr, $neg:expr, $abs:expr, { $($store:tt)* }) => {
+    ($type:ident, $unsigned:ident, $sign:expr, $abs:expr, $count:expr, $amount:expr, { $($store:tt)* }) => {
         impl Number for $type {
             type Sum = Self;
             const ONE: Self = 1;
@@ -263,7 +303,7 @@ macro_rules! whole {
 
         impl Whole for $type {
             fn wrapping_neg(self) -> Self {
-                $neg(self)
+                $type::wrapping_neg(self)
             }
 
             fn wrapping_abs(self) -> Self {
@@ -279,7 +319,7 @@ macro_rules! whole {
             }
 
             fn ones(self) -> Self {
-                self.count_ones() as Self
+                $count(self.count_ones())
             }
 
             fn wrapping_add(self, other: Self) -> Self {
@@ -332,28 +372,58 @@ macro_rules! whole {
             }
 
             fn shl(self, other: Self) -> Self {
-                self.wrapping_shl(other as u32)
+                self.wrapping_shl($amount(other))
             }
 
             fn shr(self, other: Self) -> Self {
-                (self as $unsigned).wrapping_shr(other as u32) as Self
+                (self as $unsigned).wrapping_shr($amount(other)) as Self
             }
         }
     };
 }
 
-whole!(i64, u64, i64::signum, i64::wrapping_neg, i64::wrapping_abs, { store!(I64); });
-whole!(i32, u32, i32::signum, i32::wrapping_neg, i32::wrapping_abs, { store!(I32); });
-whole!(u8, u8, |x: u8| x.min(1), u8::wrapping_neg, |x| x, { store!(U8); });
-whole!(i8, u8, i8::signum, i8::wrapping_neg, i8::wrapping_abs, {
-    fn cells(storage: &CpuStorage) -> Option<&[Self]> {
-        u8::cells(storage).map(bytemuck::cast_slice)
+whole!(
+    i64,
+    u64,
+    i64::signum,
+    i64::wrapping_abs,
+    i64::from,
+    |x| x as u32,
+    {
+        store!(I64);
     }
-
-    fn store(cells: Vec<Self>) -> CpuStorage {
-        CpuStorage::U8(cells.into_iter().map(i8::cast_unsigned).collect())
+);
+whole!(
+    i32,
+    u32,
+    i32::signum,
+    i32::wrapping_abs,
+    |n| n as i32,
+    |x| x as u32,
+    {
+        store!(I32);
     }
+);
+whole!(u8, u8, |x: u8| x.min(1), |x| x, |n| n as u8, u32::from, {
+    store!(U8);
 });
+whole!(
+    i8,
+    u8,
+    i8::signum,
+    i8::wrapping_abs,
+    |n| n as i8,
+    |x| x as u32,
+    {
+        fn cells(storage: &CpuStorage) -> Option<&[Self]> {
+            u8::cells(storage).map(bytemuck::cast_slice)
+        }
+
+        fn store(cells: Vec<Self>) -> CpuStorage {
+            CpuStorage::U8(cells.into_iter().map(i8::cast_unsigned).collect())
+        }
+    }
+);
 
 /// Evaluates an expression with `$type` standing for the stored type of a dtype.
 macro_rules! per_number {

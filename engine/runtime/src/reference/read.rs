@@ -73,30 +73,35 @@ impl Reader<'_> {
         let mut out = Vec::with_capacity(cell_count(shape));
         let mut failed = None;
         let start = [x.offset, at.offset];
-        walk::rows(shape, [x.strides, at.strides], start, |[i, p], length, [s, t]| {
-            if failed.is_some() {
-                return;
-            }
-            // Whole rows at one position, or elements each at its own.
-            let (runs, run) = if t == 0 { (1, length) } else { (length, 1) };
-            for k in 0..runs as isize {
-                match self.offset(at.cells[(p + k * t) as usize]) {
-                    Ok(Some(offset)) => {
-                        let start = i + k * s + offset;
-                        if s == 1 {
-                            out.extend_from_slice(x.run(start, run));
-                        } else {
-                            out.extend(walk::row(x.cells, start, run, s));
+        walk::rows(
+            shape,
+            [x.strides, at.strides],
+            start,
+            |[i, p], length, [s, t]| {
+                if failed.is_some() {
+                    return;
+                }
+                // Whole rows at one position, or elements each at its own.
+                let (runs, run) = if t == 0 { (1, length) } else { (length, 1) };
+                for k in 0..runs as isize {
+                    match self.offset(at.cells[(p + k * t) as usize]) {
+                        Ok(Some(offset)) => {
+                            let start = i + k * s + offset;
+                            if s == 1 {
+                                out.extend_from_slice(x.run(start, run));
+                            } else {
+                                out.extend(walk::row(x.cells, start, run, s));
+                            }
+                        }
+                        Ok(None) => out.resize(out.len() + run, T::default()),
+                        Err(error) => {
+                            failed = Some(error);
+                            return;
                         }
                     }
-                    Ok(None) => out.resize(out.len() + run, T::default()),
-                    Err(error) => {
-                        failed = Some(error);
-                        return;
-                    }
                 }
-            }
-        });
+            },
+        );
         failed.map_or(Ok(out), Err)
     }
 }
@@ -168,16 +173,21 @@ impl Writer {
         let mut sums: Vec<Option<A>> = vec![None; self.count];
         let strides = [x.strides, at.strides, &*self.into];
         let start = [x.offset, at.offset, 0];
-        walk::rows(&self.walked, strides, start, |[i, p, o], length, [s, t, r]| {
-            for k in 0..length as isize {
-                let position = at.cells[(p + k * t) as usize];
-                if usize::try_from(position).is_ok_and(|position| position < self.extent) {
-                    let x = lift(x.cells[(i + k * s) as usize]);
-                    let sum = &mut sums[(o + k * r + position as isize * self.step) as usize];
-                    *sum = Some(sum.map_or(x, |sum| combine(sum, x)));
+        walk::rows(
+            &self.walked,
+            strides,
+            start,
+            |[i, p, o], length, [s, t, r]| {
+                for k in 0..length as isize {
+                    let position = at.cells[(p + k * t) as usize];
+                    if usize::try_from(position).is_ok_and(|position| position < self.extent) {
+                        let x = lift(x.cells[(i + k * s) as usize]);
+                        let sum = &mut sums[(o + k * r + position as isize * self.step) as usize];
+                        *sum = Some(sum.map_or(x, |sum| combine(sum, x)));
+                    }
                 }
-            }
-        });
+            },
+        );
         let lowered = sums.into_iter().map(|sum| sum.map_or(T::default(), &lower));
         lowered.collect()
     }

@@ -51,9 +51,14 @@ fn reduced<T: Number>(
     let rounded = |sums: Vec<T::Sum>| sums.into_iter().map(T::from_sum).collect();
     match combine {
         Combine::Sum => rounded(accumulated(shape, x, into, zero, T::to_sum, T::add)),
-        Combine::Prod => {
-            rounded(accumulated(shape, x, into, T::ONE.to_sum(), T::to_sum, T::mul))
-        }
+        Combine::Prod => rounded(accumulated(
+            shape,
+            x,
+            into,
+            T::ONE.to_sum(),
+            T::to_sum,
+            T::mul,
+        )),
         Combine::Max => accumulated(shape, x, into, T::LEAST, |x| x, T::larger),
         Combine::Min => accumulated(shape, x, into, T::GREATEST, |x| x, T::smaller),
         Combine::Any => accumulated(shape, x, into, T::default(), |x| x, T::larger),
@@ -72,27 +77,32 @@ fn accumulated<T: Copy, A: Copy>(
     const LANES: usize = 8;
     let mut sums = vec![identity; into.count];
     let strides = [x.strides, into.along];
-    walk::rows(shape, strides, [x.offset, 0], |[i, o], length, steps| match steps {
-        [1, 0] => {
-            // Several partial results, which need not wait for one another.
-            let (blocks, rest) = x.run(i, length).as_chunks::<LANES>();
-            let mut lanes = [identity; LANES];
-            for block in blocks {
-                for (lane, x) in lanes.iter_mut().zip(block) {
-                    *lane = combine(*lane, lift(*x));
+    walk::rows(
+        shape,
+        strides,
+        [x.offset, 0],
+        |[i, o], length, steps| match steps {
+            [1, 0] => {
+                // Several partial results, which need not wait for one another.
+                let (blocks, rest) = x.run(i, length).as_chunks::<LANES>();
+                let mut lanes = [identity; LANES];
+                for block in blocks {
+                    for (lane, x) in lanes.iter_mut().zip(block) {
+                        *lane = combine(*lane, lift(*x));
+                    }
+                }
+                let rest = rest.iter().map(|x| lift(*x));
+                let sum = &mut sums[o as usize];
+                *sum = lanes.into_iter().chain(rest).fold(*sum, &combine);
+            }
+            [s, t] => {
+                for (k, x) in walk::row(x.cells, i, length, s).enumerate() {
+                    let sum = &mut sums[(o + k as isize * t) as usize];
+                    *sum = combine(*sum, lift(x));
                 }
             }
-            let rest = rest.iter().map(|x| lift(*x));
-            let sum = &mut sums[o as usize];
-            *sum = lanes.into_iter().chain(rest).fold(*sum, &combine);
-        }
-        [s, t] => {
-            for (k, x) in walk::row(x.cells, i, length, s).enumerate() {
-                let sum = &mut sums[(o + k as isize * t) as usize];
-                *sum = combine(*sum, lift(x));
-            }
-        }
-    });
+        },
+    );
     sums
 }
 
@@ -119,6 +129,9 @@ fn softmax_real<T: Real>(
     kept_shape: &[usize],
 ) -> Array {
     let shape = x.array.shape();
+    if shape.contains(&0) {
+        return Array::zeros(x.ty.dtype, shape.to_vec());
+    }
     let along = places(x, kept, kept_shape);
     let groups = cell_count(kept_shape);
     let everywhere = Array::filled(DType::Bool, Vec::new(), 1_u8);
@@ -132,7 +145,10 @@ fn softmax_real<T: Real>(
     let mut largest = vec![T::Wide::LEAST; groups];
     walk::rows(shape, strides, offsets, |[i, o, d], length, [s, t, r]| {
         let domain = walk::row(inside, d, length, r);
-        for (k, (x, inside)) in walk::row(x_cells.cells, i, length, s).zip(domain).enumerate() {
+        for (k, (x, inside)) in walk::row(x_cells.cells, i, length, s)
+            .zip(domain)
+            .enumerate()
+        {
             let largest = &mut largest[(o + k as isize * t) as usize];
             if inside != 0 && x.wide() > *largest {
                 *largest = x.wide();
@@ -143,7 +159,10 @@ fn softmax_real<T: Real>(
     let mut exps = Vec::with_capacity(cell_count(shape));
     walk::rows(shape, strides, offsets, |[i, o, d], length, [s, t, r]| {
         let domain = walk::row(inside, d, length, r);
-        for (k, (x, inside)) in walk::row(x_cells.cells, i, length, s).zip(domain).enumerate() {
+        for (k, (x, inside)) in walk::row(x_cells.cells, i, length, s)
+            .zip(domain)
+            .enumerate()
+        {
             let group = (o + k as isize * t) as usize;
             if inside == 0 {
                 exps.push(T::Wide::ZERO);
@@ -155,24 +174,24 @@ fn softmax_real<T: Real>(
         }
     });
     let sums: Vec<T::Wide> = sums.into_iter().map(T::Wide::from_sum).collect();
+    let mut cells = Vec::with_capacity(exps.len());
     let own = row_major(shape);
-    let exps = Strided {
-        cells: &exps,
-        offset: 0,
-        strides: &own,
-    };
-    let sums = Strided {
-        cells: &sums,
-        offset: 0,
-        strides: &along,
-    };
-    // An empty domain has only zeros, which must not be divided by their sum.
-    let cells = walk::zip(shape, exps, sums, |exp, sum| {
-        T::narrow(if exp == T::Wide::ZERO && !sum.is_nan() {
-            exp
-        } else {
-            exp / sum
-        })
-    });
+    let strides = [&*own, &along, &domain_strides];
+    walk::rows(
+        shape,
+        strides,
+        [0, 0, start],
+        |[i, o, d], length, [s, t, r]| {
+            let domain = walk::row(inside, d, length, r);
+            for (k, (exp, inside)) in walk::row(&exps, i, length, s).zip(domain).enumerate() {
+                let sum = sums[(o + k as isize * t) as usize];
+                cells.push(if inside == 0 {
+                    T::default()
+                } else {
+                    T::narrow(exp / sum)
+                });
+            }
+        },
+    );
     Array::new(x.ty.dtype, shape.to_vec(), cells)
 }

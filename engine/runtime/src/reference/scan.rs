@@ -51,18 +51,27 @@ fn scanned<T: Number, A: Copy>(
     lanes[scan.axis] = 1;
     let from = x.cells::<T>();
     let start = [x.offset(), 0];
-    walk::rows(&lanes, [x.strides(), &own], start, |[i, o], count, [s, t]| {
-        for lane in 0..count as isize {
-            let mut sum = identity;
-            for k in 0..length as isize {
-                let k = if scan.reverse { length as isize - 1 - k } else { k };
-                let x = lift(from[(i + lane * s + k * step) as usize]);
-                let before = sum;
-                sum = combine(sum, x);
-                let cell = if scan.exclusive { before } else { sum };
-                cells[(o + lane * t + k * own_step) as usize] = lower(cell);
+    walk::rows(
+        &lanes,
+        [x.strides(), &own],
+        start,
+        |[i, o], count, [s, t]| {
+            for lane in 0..count as isize {
+                let mut sum = identity;
+                for k in 0..length as isize {
+                    let k = if scan.reverse {
+                        length as isize - 1 - k
+                    } else {
+                        k
+                    };
+                    let x = lift(from[(i + lane * s + k * step) as usize]);
+                    let before = sum;
+                    sum = combine(sum, x);
+                    let cell = if scan.exclusive { before } else { sum };
+                    cells[(o + lane * t + k * own_step) as usize] = lower(cell);
+                }
             }
-        }
-    });
+        },
+    );
     cells
 }

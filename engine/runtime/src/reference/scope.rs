@@ -82,7 +82,9 @@ pub(super) struct Scope<'a> {
 impl<'a> Scope<'a> {
     pub(super) fn new(run: &'a Run<'a>) -> Self {
         let axes = &run.graph.axes;
-        let known = axes.iter().map(|(axis, _)| run.sizes.extent(axes, axis).ok());
+        let known = axes
+            .iter()
+            .map(|(axis, _)| run.sizes.extent(axes, axis).ok());
         Self {
             extents: known.collect(),
             run,
@@ -142,7 +144,8 @@ impl<'a> Value<'a> {
 
     /// Distance of neighbors along an axis; 0 for one that the value lacks.
     pub(super) fn stride(&self, axis: AxisId) -> isize {
-        self.place(axis).map_or(0, |place| self.array.strides()[place])
+        self.place(axis)
+            .map_or(0, |place| self.array.strides()[place])
     }
 
     /// Distances along the axes of a walk.
@@ -154,5 +157,26 @@ impl<'a> Value<'a> {
     /// along which it is repeated.
     pub(super) fn over(&self, axes: &[AxisId], shape: &[usize]) -> Array {
         self.array.view(shape.to_vec(), self.strides(axes), 0)
+    }
+
+    /// The stride with which axes of the value can be walked as one, in their order; `None`
+    /// if they do not lie behind one another.
+    pub(super) fn joined(&self, axes: &[AxisId]) -> Option<isize> {
+        let mut whole: Option<(usize, isize)> = None;
+        for axis in axes.iter().rev() {
+            let place = self.place(*axis)?;
+            let (extent, stride) = (self.array.shape()[place], self.array.strides()[place]);
+            if extent == 1 {
+                continue;
+            }
+            whole = match whole {
+                None => Some((extent, stride)),
+                Some((length, step)) if step.checked_mul(length as isize) == Some(stride) => {
+                    Some((length.saturating_mul(extent), step))
+                }
+                Some(_) => return None,
+            };
+        }
+        Some(whole.map_or(1, |(_, step)| step))
     }
 }

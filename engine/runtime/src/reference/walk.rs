@@ -79,11 +79,7 @@ pub(super) fn row<T: Copy>(
 }
 
 /// `f` of every element, in row-major order.
-pub(super) fn map<A: Copy, R>(
-    shape: &[usize],
-    x: Strided<'_, A>,
-    f: impl Fn(A) -> R,
-) -> Vec<R> {
+pub(super) fn map<A: Copy, R>(shape: &[usize], x: Strided<'_, A>, f: impl Fn(A) -> R) -> Vec<R> {
     let mut out = Vec::with_capacity(cell_count(shape));
     rows(shape, [x.strides], [x.offset], |[i], length, [s]| {
         if s == 1 {
@@ -104,8 +100,11 @@ pub(super) fn zip<A: Copy, B: Copy, R>(
 ) -> Vec<R> {
     let mut out = Vec::with_capacity(cell_count(shape));
     let start = [x.offset, y.offset];
-    rows(shape, [x.strides, y.strides], start, |[i, j], length, steps| {
-        match steps {
+    rows(
+        shape,
+        [x.strides, y.strides],
+        start,
+        |[i, j], length, steps| match steps {
             [1, 1] => {
                 let pairs = x.run(i, length).iter().zip(y.run(j, length));
                 out.extend(pairs.map(|(x, y)| f(*x, *y)));
@@ -122,8 +121,8 @@ pub(super) fn zip<A: Copy, B: Copy, R>(
                 let pairs = row(x.cells, i, length, s).zip(row(y.cells, j, length, t));
                 out.extend(pairs.map(|(x, y)| f(x, y)));
             }
-        }
-    });
+        },
+    );
     out
 }
 
@@ -136,16 +135,21 @@ pub(super) fn copy<T: Copy>(
     strides: &[isize],
 ) {
     let start = [x.offset, offset];
-    rows(shape, [x.strides, strides], start, |[i, o], length, steps| {
-        if steps == [1, 1] {
-            out[o as usize..][..length].copy_from_slice(x.run(i, length));
-        } else {
-            let [s, t] = steps;
-            for (k, x) in row(x.cells, i, length, s).enumerate() {
-                out[(o + k as isize * t) as usize] = x;
+    rows(
+        shape,
+        [x.strides, strides],
+        start,
+        |[i, o], length, steps| {
+            if steps == [1, 1] {
+                out[o as usize..][..length].copy_from_slice(x.run(i, length));
+            } else {
+                let [s, t] = steps;
+                for (k, x) in row(x.cells, i, length, s).enumerate() {
+                    out[(o + k as isize * t) as usize] = x;
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Elements with where they lie along the axes of a walk.
@@ -181,7 +185,11 @@ pub(super) fn row_major(shape: &[usize]) -> Vec<isize> {
 mod tests {
     use super::*;
 
-    fn check(shape: &[usize], strides: [&[isize]; 2], expected: &[([isize; 2], usize, [isize; 2])]) {
+    fn check(
+        shape: &[usize],
+        strides: [&[isize]; 2],
+        expected: &[([isize; 2], usize, [isize; 2])],
+    ) {
         let mut found = Vec::new();
         rows(shape, strides, [0, 0], |offsets, length, steps| {
             found.push((offsets, length, steps));
