@@ -17,11 +17,14 @@
 
 pub mod axis;
 pub mod build;
+mod dead;
+mod depend;
 pub mod dtype;
 pub mod extent;
 pub mod graph;
 pub mod name;
 pub mod op;
+pub mod patch;
 pub mod text;
 pub mod verify;
 pub mod vjp;
@@ -35,3 +38,5 @@ pub use graph::{Check, Definition, Graph, Node, NodeId, Origin, Region, ValueId}
 pub use op::{
     Binary, Combine, Distribution, Literal, Op, OpError, Outside, Recurrence, Route, Unary,
 };
+pub use patch::{Patch, PatchError, Patched, RegionPath, Term};
+pub use verify::{VerifyError, verify};

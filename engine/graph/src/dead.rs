@@ -1,0 +1,192 @@
+//! Drops what nothing needs.
+//!
+//! A node lives when a result of its region needs it. Inside a recurrence, carried
+//! values, outputs, slices and kept values that nothing needs are dropped too, and
+//! inputs that no branch of a route reads. Inputs, parameters and states of the
+//! graph always live: they are what the model is called with, not how it computes.
+
+use std::sync::Arc;
+
+use crate::build::Builder;
+use crate::depend::{Depend, depend, over_steps};
+use crate::graph::{Graph, Node, Region, ValueId};
+use crate::op::{Op, Recurrence};
+
+/// The same graph without dead nodes. Axes stay.
+pub(crate) fn drop_dead(graph: &Graph) -> Graph {
+    let needed = vec![true; graph.root.results.len()];
+    let trim = trim_region(&graph.root, &needed, &depend(&graph.root));
+    let mut builder = Builder::new(&graph.name);
+    builder.axes = graph.axes.clone();
+    let values = copy_live(&mut builder, &graph.root, &trim);
+    let results = graph.root.results.iter().map(|old| values[old.index()]);
+    let results: Vec<ValueId> = results.collect();
+    let (results, updates) = results.split_at(graph.results.len().min(results.len()));
+    let named = graph.results.iter().cloned().zip(results.iter().copied());
+    let paths = graph.updates.iter().map(Arc::clone);
+    let updates = paths.zip(updates.iter().copied()).collect();
+    let mut new = builder.finish(named.collect(), updates);
+    new.checks.clone_from(&graph.checks);
+    new
+}
+
+/// What stays of a region.
+struct Trim {
+    live: Vec<bool>,
+    nodes: Vec<Option<TrimNode>>,
+    results: Vec<bool>,
+}
+
+/// What stays of a node.
+struct TrimNode {
+    operands: Vec<bool>,
+    results: Vec<bool>,
+    regions: Vec<Trim>,
+}
+
+fn trim_region(region: &Region, needed: &[bool], depend: &Depend) -> Trim {
+    let mut live = vec![false; region.value_count()];
+    for (result, needed) in region.results().iter().zip(needed) {
+        live[result.index()] |= needed;
+    }
+    let mut nodes = Vec::with_capacity(region.node_count());
+    for (node, inner) in region.nodes.iter().zip(&depend.inner).rev() {
+        let used: Vec<bool> = node.results.iter().map(|v| live[v.index()]).collect();
+        let leaf = matches!(node.op, Op::Input(..) | Op::Param(..) | Op::State(_));
+        let lives = leaf || used.contains(&true);
+        let trim = lives.then(|| trim_node(node, used, inner));
+        for (operand, needed) in node
+            .operands
+            .iter()
+            .zip(trim.iter().flat_map(|t| &t.operands))
+        {
+            live[operand.index()] |= needed;
+        }
+        nodes.push(trim);
+    }
+    nodes.reverse();
+    let results = needed.to_vec();
+    Trim {
+        live,
+        nodes,
+        results,
+    }
+}
+
+fn trim_node(node: &Node, used: Vec<bool>, inner: &[Depend]) -> TrimNode {
+    match (&node.op, inner) {
+        (Op::Recurrence(recurrence), [body_depend]) => {
+            let mut needed = used;
+            for slot in 0..needed.len() {
+                if needed[slot] {
+                    let reads = over_steps(recurrence, body_depend, slot);
+                    for (carried, reads) in reads[..recurrence.carried].iter().enumerate() {
+                        needed[carried] |= reads;
+                    }
+                }
+            }
+            let body = trim_region(&recurrence.body, &needed, body_depend);
+            let mut operands = live_params(&recurrence.body, &body);
+            operands[..recurrence.carried].copy_from_slice(&needed[..recurrence.carried]);
+            TrimNode {
+                operands,
+                results: needed,
+                regions: vec![body],
+            }
+        }
+        (Op::Route(route), _) => {
+            let regions = route.branches.iter().zip(inner);
+            let regions = regions.map(|(branch, depend)| trim_region(branch, &[true], depend));
+            let regions: Vec<Trim> = regions.collect();
+            let mut operands = vec![false; node.operands.len()];
+            for (branch, trim) in route.branches.iter().zip(&regions) {
+                let inputs = live_params(branch, trim);
+                for (operand, live) in operands[2..].iter_mut().zip(inputs) {
+                    *operand |= live;
+                }
+            }
+            operands[..2].fill(true);
+            TrimNode {
+                operands,
+                results: used,
+                regions,
+            }
+        }
+        _ => TrimNode {
+            operands: vec![true; node.operands.len()],
+            results: vec![true; node.results.len()],
+            regions: Vec::new(),
+        },
+    }
+}
+
+fn live_params(region: &Region, trim: &Trim) -> Vec<bool> {
+    let params = region.params().iter();
+    params.map(|param| trim.live[param.index()]).collect()
+}
+
+/// Copies what stays into the open region and gives each old value's new one; those of dead
+/// values are meaningless.
+fn copy_live(builder: &mut Builder, region: &Region, trim: &Trim) -> Vec<ValueId> {
+    let mut values = vec![ValueId(0); region.value_count()];
+    let all = vec![true; region.params().len()];
+    copy_into(builder, region, trim, &all, &mut values);
+    values
+}
+
+fn copy_into(
+    builder: &mut Builder,
+    region: &Region,
+    trim: &Trim,
+    params: &[bool],
+    values: &mut [ValueId],
+) {
+    for param in kept(region.params(), params) {
+        values[param.index()] = builder.add_parameter(region.ty(*param).clone());
+    }
+    for ((id, node), trim) in region.nodes().zip(&trim.nodes) {
+        let Some(trim) = trim else {
+            continue;
+        };
+        let inner_params: &[bool] = match node.op {
+            Op::Route(_) => &trim.operands[2..],
+            _ => &trim.operands,
+        };
+        let regions = node.op.regions().iter().zip(&trim.regions);
+        let regions = regions.map(|(inner, trim)| {
+            builder.open_region();
+            let mut values = vec![ValueId(0); inner.value_count()];
+            copy_into(builder, inner, trim, inner_params, &mut values);
+            let results = kept(inner.results(), &trim.results);
+            let results = results.map(|old| values[old.index()]).collect();
+            builder.close_region(results)
+        });
+        let mut op = node.op.with_regions(regions.collect());
+        if let Op::Recurrence(recurrence) = &mut op {
+            let Recurrence {
+                carried, sequences, ..
+            } = &mut **recurrence;
+            let count = |kept: &[bool]| kept.iter().filter(|kept| **kept).count();
+            let sequences_end = *carried + *sequences;
+            *sequences = count(&trim.operands[*carried..sequences_end]);
+            *carried = count(&trim.operands[..*carried]);
+        }
+        let operands = kept(&node.operands, &trim.operands);
+        let operands: Vec<ValueId> = operands.map(|old| values[old.index()]).collect();
+        builder.set_origin(region.origins.get(id.index()).cloned().flatten());
+        let results = builder
+            .node(op, &operands)
+            .expect("what is dropped is neither read nor typed by what stays");
+        for (old, new) in kept(&node.results, &trim.results).zip(results) {
+            values[old.index()] = new;
+        }
+    }
+}
+
+fn kept<'a, T>(items: &'a [T], keep: &'a [bool]) -> impl Iterator<Item = &'a T> {
+    items
+        .iter()
+        .zip(keep)
+        .filter(|(_, keep)| **keep)
+        .map(|(item, _)| item)
+}
