@@ -318,7 +318,13 @@ pub(super) fn concat(
             axes[place] = *along;
             let mut part_shape = shape.clone();
             part_shape[place] = scope.extent(*along)?;
-            let steps = part.strides(&axes);
+            // Another operand may have this one's axis besides; there this one is repeated.
+            let mut steps = part.strides(&axes);
+            for (other, step) in steps.iter_mut().enumerate() {
+                if other != place && axes[other] == *along {
+                    *step = 0;
+                }
+            }
             let start = strides[place].saturating_mul(position as isize);
             walk::copy(&part_shape, part.array.along::<T>(&steps), &mut cells, start, &strides);
             position += part_shape[place];

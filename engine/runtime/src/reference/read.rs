@@ -124,11 +124,13 @@ pub(super) fn scatter(
     let strides = row_major(&shape);
     let place = |axis: &AxisId| axes.iter().position(|own| own == axis);
     let stride = |axis: &AxisId| place(axis).map_or(0, |place| strides[place]);
+    // An operand may have walked an axis of the name that is written along.
+    let aligned = |own: &AxisId| if *own == axis { 0 } else { stride(own) };
     let writer = Writer {
         walked: scope.shape(&walked)?,
         along: updates.strides(&walked),
         along_at: at.strides(&walked),
-        into: walked.iter().map(stride).collect(),
+        into: walked.iter().map(aligned).collect(),
         extent: scope.extent(axis)?,
         step: stride(&axis),
         count: cell_count(&shape),
