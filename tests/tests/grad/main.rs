@@ -1,0 +1,9 @@
+//! Gradients against central differences, in double precision, on the reference backend.
+
+mod check;
+mod composed;
+mod interface;
+mod primitives;
+mod recurrence;
+mod route;
+mod subgradients;
