@@ -91,7 +91,7 @@ fn check_gradients(graph: &Graph, results: &[String]) -> Graph {
     for (name, ty) in &real_leaves(&backward) {
         numbers.insert(
             name.clone(),
-            some_numbers(name, count(graph, &backward, ty)),
+            some_numbers(name, shape(&backward, ty).iter().product()),
         );
     }
     let found = run(&backward, &numbers);
@@ -140,11 +140,6 @@ fn real_leaves(graph: &Graph) -> BTreeMap<String, ValueType> {
     typed.filter(|(_, ty)| ty.dtype.is_real()).collect()
 }
 
-fn count(graph: &Graph, backward: &Graph, ty: &ValueType) -> usize {
-    let _ = graph;
-    shape(backward, ty).iter().product()
-}
-
 fn shape(graph: &Graph, ty: &ValueType) -> Vec<usize> {
     let extent = |axis| {
         let size = graph.axes.extent(axis).evaluate(&|_| Some(4));
@@ -153,7 +148,7 @@ fn shape(graph: &Graph, ty: &ValueType) -> Vec<usize> {
     ty.axes.iter().map(|axis| extent(*axis)).collect()
 }
 
-/// Numbers that depend on `name` alone; none is near another or near 0.
+/// Numbers that depend on `name` alone, none of them near 0.
 fn some_numbers(name: &str, count: usize) -> Vec<f64> {
     let mut state = name.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

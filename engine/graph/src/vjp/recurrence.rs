@@ -189,6 +189,7 @@ fn build_backward(
     let wanted: Vec<ValueId> = asked.iter().filter_map(|slot| operands[*slot]).collect();
     let masked = at.masked || drops(at.node);
     let moved = pull_back_since(b, 0, &seeds, &wanted, masked)?;
+    b.set_origin(at.origin.clone());
 
     let (mut next, mut outputs, mut stacked) = (Vec::new(), Vec::new(), Vec::new());
     let mut carried = Vec::new();

@@ -32,6 +32,7 @@ pub(super) fn route(
         let kept = slice(b, *kept, route.branch, position)?;
         let first = b.region().node_count();
         let value = run_masked(b, branch, inputs, kept)?;
+        b.set_origin(at.origin.clone());
         let zero = b.number(b.ty(g).dtype, 0.0);
         if at.wanted[0] {
             let product = b.binary(Binary::Mul, g, value)?;
