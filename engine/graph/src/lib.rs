@@ -19,6 +19,7 @@ pub mod axis;
 pub mod build;
 mod dead;
 mod depend;
+pub mod cost;
 pub mod dtype;
 pub mod extent;
 pub mod graph;
