@@ -25,7 +25,6 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use copy::copy_live;
 pub use fit::zeros;
 
 use crate::build::Builder;

@@ -12,9 +12,8 @@ mod error;
 use std::collections::BTreeMap;
 
 use girih_graph::vjp::{pull_back, zeros};
-use girih_graph::{AxisId, Builder, Graph, Op, OpError, ValueId};
+use girih_graph::{AxisId, Builder, Graph, Op, OpError, Patch, ValueId};
 
-use crate::live::drop_dead;
 use crate::nearest::nearest_name;
 pub use error::GradError;
 
@@ -111,7 +110,11 @@ pub fn grad(graph: &Graph, objective: &Objective, wrt: &[String]) -> Result<Grap
     let updates = graph.root.results().iter().skip(graph.results.len());
     let updates = graph.updates.iter().cloned().zip(updates.copied());
     let whole = b.finish(results, updates.collect());
-    Ok(drop_dead(&whole)?)
+    // Some of what the rules computed turns out not to be needed.
+    let patched = Patch::new(&whole).apply();
+    Ok(patched
+        .expect("a patch without replacements has none that does not fit")
+        .graph)
 }
 
 /// Inputs, parameters and states by name.

@@ -5,8 +5,6 @@
 //! in any order that makes sense.
 
 mod grad;
-mod live;
 mod nearest;
 
 pub use grad::{GradError, Objective, grad};
-pub use live::drop_dead;

@@ -74,6 +74,7 @@ pub(crate) fn gradients_at(
         numbers.insert(format!("cotangent.{name}"), cotangent.to_vec());
     }
     let results = run(&backward, &numbers);
+    assert_eq!(run(&girih_plan::simplify_all(&backward), &numbers), results);
     let named = results.into_iter();
     named
         .filter_map(|(name, found)| Some((name.strip_prefix("grad.")?.to_owned(), found)))
@@ -95,6 +96,13 @@ fn check_gradients(graph: &Graph, results: &[String]) -> Graph {
         );
     }
     let found = run(&backward, &numbers);
+    let simplified = girih_plan::simplify_all(&backward);
+    assert_eq!(
+        run(&simplified, &numbers),
+        found,
+        "{}",
+        girih_graph::text::print(&simplified)
+    );
     let executable = compile(graph);
     let mut given: Numbers = numbers.clone();
     given.retain(|name, _| leaves.contains_key(name));

@@ -4,28 +4,10 @@ use crate::build::Builder;
 use crate::graph::{Definition, Region, ValueId};
 use crate::op::{Op, OpError};
 
-/// Copies what `roots` need; parameters become `given`. The answer tells for every
-/// value of `region`, by position, which value it became; `None` if it was not needed.
+/// Copies what `roots` need, with every result replaced by what `through` makes of it.
 ///
-/// # Errors
-///
-/// `given` that do not have the types of the parameters.
-pub fn copy_live(
-    b: &mut Builder,
-    region: &Region,
-    given: &[ValueId],
-    roots: &[ValueId],
-) -> Result<Vec<Option<ValueId>>, OpError> {
-    let given: Vec<Option<ValueId>> = given.iter().copied().map(Some).collect();
-    copy_through(b, region, &given, roots, &mut |_, _, value| Ok(value))
-}
-
-/// What a copied result is replaced by, for the op that made it.
-pub(super) type Through<'a> =
-    &'a mut dyn FnMut(&mut Builder, &Op, ValueId) -> Result<ValueId, OpError>;
-
-/// [`copy_live`], with every result replaced by what `through` makes of it. A parameter
-/// that nothing needs may be given as `None`.
+/// Parameters become `given`; one that nothing needs may be `None`. The answer tells for
+/// every value of `region`, by position, which value it became; `None` if it was not needed.
 pub(super) fn copy_through(
     b: &mut Builder,
     region: &Region,
@@ -58,6 +40,10 @@ pub(super) fn copy_through(
     b.set_origin(None);
     Ok(copies)
 }
+
+/// What a copied result is replaced by, for the op that made it.
+pub(super) type Through<'a> =
+    &'a mut dyn FnMut(&mut Builder, &Op, ValueId) -> Result<ValueId, OpError>;
 
 /// Which values `roots` need, by position, parameters included.
 pub(super) fn live_values(region: &Region, roots: &[ValueId]) -> Vec<bool> {
