@@ -2,6 +2,9 @@
 
 pub mod ast;
 pub mod diag;
+pub mod elaborate;
+pub mod model;
 pub mod parse;
+pub mod program;
 pub mod source;
 pub mod span;

@@ -1,0 +1,815 @@
+//! How values enter and leave a method or a function.
+//!
+//! On the way in, a group of axes that a formal stands for is merged, on the way out it is
+//! split again, a record becomes its parts. Axes that the declared type does not mention
+//! ride along: the method is lifted over them.
+
+use girih_graph::{AxisId, DType, Extent, Op};
+
+use super::scope::{Env, snake};
+use super::value::{Axes, Eval, InstanceId, ModuleValue, Reported, Tensor, Value};
+use super::{DEPTH, Elaborator};
+use crate::ast::{self, ItemKind, TypeKind};
+use crate::diag::{Code, Diagnostic};
+use crate::program::ItemRef;
+use crate::span::Span;
+
+/// An argument: its name if written, its value, its place.
+pub(crate) type Given = (Option<String>, Value, Span);
+
+impl Elaborator<'_> {
+    /// Calls what a name or an expression stands for.
+    pub(crate) fn call_value(&mut self, env: &mut Env, callee: Value, args: Vec<Given>, span: Span) -> Eval<Value> {
+        match callee {
+            Value::Instance(instance) => self.call_named(instance, "forward", args, span),
+            Value::Stack(instances) => {
+                let mut args = args;
+                let mut last = Value::None;
+                for (turn, instance) in instances.iter().enumerate() {
+                    if turn > 0 {
+                        match args.first_mut() {
+                            Some(first) => first.1 = last,
+                            None => return self.error(205, span, "a stack needs an input", "nothing to pass on"),
+                        }
+                    }
+                    last = self.call_named(*instance, "forward", args.clone(), span)?;
+                }
+                if instances.is_empty() {
+                    last = args.into_iter().next().map_or(Value::None, |(_, value, _)| value);
+                }
+                Ok(last)
+            }
+            Value::Function(place) => self.call_function(env, place, args, span),
+            Value::Builtin(name) => self.call_builtin(env, name, args, span),
+            Value::Module(module) if env.is_static || !self.is_applied(&args) => {
+                let module = self.apply_statics(&module, args, span)?;
+                Ok(Value::Module(std::rc::Rc::new(module)))
+            }
+            Value::Module(module) => {
+                // A module without parameters can be used on the spot: `Softcap(30.0)(x)`.
+                let before = self.params.len();
+                let path = env.path.clone().unwrap_or_default();
+                let name = match &self.program.item(module.decl).kind {
+                    ItemKind::Module(declared) => snake(&declared.name.text),
+                    _ => String::new(),
+                };
+                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                let instance = self.instantiate(&module, &path, &path, env.instance, span)?;
+                if self.params.len() > before {
+                    return self.error_help(
+                        401,
+                        span,
+                        "a module with parameters is used without a name",
+                        "its parameters would have no place in a checkpoint",
+                        "declare it in the module: `sub name = …`, and call `name(x)`",
+                    );
+                }
+                self.call_named(instance, "forward", args, span)
+            }
+            Value::None => self.error_help(
+                205,
+                span,
+                "`none` is called",
+                "nothing was given for this",
+                "ask first: `if f == none then x else f(x)`",
+            ),
+            Value::Poison => Err(Reported),
+            other => self.error(
+                205,
+                span,
+                format!("{} cannot be called", other.kind()),
+                format!("this is {}", other.kind()),
+            ),
+        }
+    }
+
+    /// Whether arguments are values to run on rather than static parameters.
+    fn is_applied(&self, args: &[Given]) -> bool {
+        fn is_tensor(value: &Value) -> bool {
+            match value {
+                Value::Tensor(_) => true,
+                Value::Record(fields) => fields.iter().any(|(_, value)| is_tensor(value)),
+                Value::Tuple(parts) => parts.iter().any(is_tensor),
+                _ => false,
+            }
+        }
+        args.iter().any(|(_, value, _)| is_tensor(value))
+    }
+
+    fn apply_statics(&mut self, module: &ModuleValue, args: Vec<Given>, span: Span) -> Eval<ModuleValue> {
+        let ast = self.program.ast(module.decl.file);
+        let ItemKind::Module(declared) = &ast.items[module.decl.item].kind else {
+            return Err(Reported);
+        };
+        let mut result = ModuleValue {
+            span,
+            ..module.clone()
+        };
+        let names: Vec<&str> = declared.params.iter().map(|p| p.name.text.as_str()).collect();
+        let mut position = 0;
+        for (name, value, place) in args {
+            let name = match name {
+                Some(name) => name,
+                None => {
+                    while names.get(position).is_some_and(|name| result.args.iter().any(|(own, _)| own == name)) {
+                        position += 1;
+                    }
+                    match names.get(position) {
+                        Some(name) => (*name).to_owned(),
+                        None => {
+                            return self.fail(
+                                Diagnostic::error(
+                                    Code::new(205),
+                                    format!("`{}` takes {} parameters", declared.name.text, names.len()),
+                                )
+                                .at(place, "one too many")
+                                .also(declared.name.span, "declared here"),
+                            );
+                        }
+                    }
+                }
+            };
+            if !names.contains(&name.as_str()) {
+                let mut diagnostic = Diagnostic::error(
+                    Code::new(205),
+                    format!("`{}` has no parameter `{name}`", declared.name.text),
+                )
+                .at(place, "not a parameter")
+                .also(declared.name.span, "declared here");
+                if let Some(nearest) = super::scope::nearest(&name, names.iter().copied()) {
+                    diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+                } else {
+                    diagnostic = diagnostic.note(format!("its parameters: {}", names.join(", ")));
+                }
+                return self.fail(diagnostic);
+            }
+            result.args.retain(|(own, _)| *own != name);
+            result.args.push((name, value));
+        }
+        Ok(result)
+    }
+
+    /// Calls a method by name.
+    pub(crate) fn call_named(&mut self, instance: InstanceId, name: &str, args: Vec<Given>, span: Span) -> Eval<Value> {
+        let decl = self.instances[instance.0].decl;
+        let method = self.find_method(decl, name)?;
+        self.call_method(instance, &method, args, span)
+    }
+
+    fn enter(&mut self, span: Span) -> Eval<()> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            self.depth -= 1;
+            return self.error(
+                409,
+                span,
+                "calls nest without end",
+                format!("more than {DEPTH} calls inside one another"),
+            );
+        }
+        Ok(())
+    }
+
+    /// Calls a method.
+    pub(crate) fn call_method(
+        &mut self,
+        instance: InstanceId,
+        method: &ast::Method,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
+        self.enter(span)?;
+        let result = self.call_inner(instance, method, args, span);
+        self.depth -= 1;
+        result
+    }
+
+    fn call_inner(
+        &mut self,
+        instance: InstanceId,
+        method: &ast::Method,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
+        let mut env = Env::of_instance(self, instance);
+        let mut renames = Vec::new();
+        let given = self.match_args(&method.name, &method.params, args, span)?;
+        for (parameter, given) in method.params.iter().zip(given) {
+            let value = match given {
+                Some((value, place)) => {
+                    self.enter_value(&mut env, instance, parameter, value, place, &mut renames)?
+                }
+                None => match &parameter.default {
+                    Some(default) => {
+                        let value = self.eval(&mut env, default)?;
+                        match (&parameter.ty, value) {
+                            (_, Value::None) => Value::None,
+                            (Some(_), value) => self.enter_value(
+                                &mut env,
+                                instance,
+                                parameter,
+                                value,
+                                default.span,
+                                &mut renames,
+                            )?,
+                            (None, value) => value,
+                        }
+                    }
+                    None => return self.missing_arg(&method.name, parameter, span),
+                },
+            };
+            env.locals.insert(parameter.name.text.clone(), value);
+        }
+        env.is_static = false;
+        let value = self.run_body(&mut env, &method.body, method.name.span)?;
+        self.commit_states(&mut env, instance, method)?;
+        let value = match &method.result {
+            None => value,
+            Some(ty) => {
+                let lifted = env.lifted.clone();
+                self.check_result(&mut env, value, ty, &lifted, &method.body)?
+            }
+        };
+        let mut value = self.leave_value(instance, value, span)?;
+        for (original, fresh) in renames {
+            value = self.map_tensors(value, &mut |this, tensor| {
+                if this.ty(tensor).has(fresh) {
+                    this.op(Op::Rename(vec![(fresh, original)]), &[tensor], span)
+                } else {
+                    Ok(tensor)
+                }
+            })?;
+        }
+        if let Some(path) = &env.path {
+            let name = if method.name.text == "forward" { "out" } else { &method.name.text };
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            self.name_value(&path, &value);
+        }
+        Ok(value)
+    }
+
+    /// Makes a value addressable by path.
+    pub(crate) fn name_value(&mut self, path: &str, value: &Value) {
+        match value {
+            Value::Tensor(tensor) if tensor.level == 0 => {
+                self.values.insert(path.to_owned(), *tensor);
+            }
+            Value::Record(fields) => {
+                for (name, value) in fields {
+                    self.name_value(&format!("{path}.{name}"), value);
+                }
+            }
+            Value::Tuple(parts) | Value::List(parts) => {
+                for (position, value) in parts.iter().enumerate() {
+                    self.name_value(&format!("{path}.{position}"), value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn match_args(
+        &mut self,
+        owner: &ast::Name,
+        params: &[ast::Parameter],
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Vec<Option<(Value, Span)>>> {
+        let mut given: Vec<Option<(Value, Span)>> = vec![None; params.len()];
+        let mut position = 0;
+        for (name, value, place) in args {
+            let index = match &name {
+                Some(name) => params.iter().position(|parameter| parameter.name.text == *name),
+                None => {
+                    let index = position;
+                    position += 1;
+                    Some(index).filter(|index| *index < params.len())
+                }
+            };
+            let Some(index) = index else {
+                let names: Vec<&str> = params.iter().map(|p| p.name.text.as_str()).collect();
+                let message = match &name {
+                    Some(name) => format!("`{}` has no input `{name}`", owner.text),
+                    None => format!("`{}` takes {} inputs", owner.text, params.len()),
+                };
+                let nearest = name
+                    .as_deref()
+                    .and_then(|name| super::scope::nearest(name, names.iter().copied()));
+                let mut diagnostic = Diagnostic::error(Code::new(205), message)
+                    .at(place, if name.is_some() { "not an input" } else { "one too many" })
+                    .also(owner.span, "declared here");
+                if let Some(nearest) = nearest {
+                    diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+                }
+                return self.fail(diagnostic);
+            };
+            if given[index].is_some() {
+                return self.error(
+                    205,
+                    place,
+                    format!("the input `{}` is given twice", params[index].name.text),
+                    "again",
+                );
+            }
+            given[index] = Some((value, place));
+        }
+        let _ = span;
+        Ok(given)
+    }
+
+    fn missing_arg<T>(&mut self, owner: &ast::Name, parameter: &ast::Parameter, span: Span) -> Eval<T> {
+        self.fail(
+            Diagnostic::error(
+                Code::new(205),
+                format!("`{}` needs its input `{}`", owner.text, parameter.name.text),
+            )
+            .at(span, "not given here")
+            .also(parameter.name.span, "declared without a default"),
+        )
+    }
+
+    fn enter_value(
+        &mut self,
+        env: &mut Env,
+        instance: InstanceId,
+        parameter: &ast::Parameter,
+        value: Value,
+        span: Span,
+        renames: &mut Vec<(AxisId, AxisId)>,
+    ) -> Eval<Value> {
+        let Some(ty) = &parameter.ty else {
+            return Ok(value);
+        };
+        self.enter_typed(env, instance, parameter, ty, value, span, renames)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one value with everything its border depends on")]
+    fn enter_typed(
+        &mut self,
+        env: &mut Env,
+        instance: InstanceId,
+        parameter: &ast::Parameter,
+        ty: &ast::Type,
+        value: Value,
+        span: Span,
+        renames: &mut Vec<(AxisId, AxisId)>,
+    ) -> Eval<Value> {
+        match (&ty.kind, value) {
+            (_, Value::Poison) => Err(Reported),
+            (_, Value::None) if parameter.default.is_some() => Ok(Value::None),
+            (TypeKind::Record(fields), Value::Record(values)) => {
+                let mut result = Vec::new();
+                for (name, ty) in fields {
+                    let Some((_, value)) = values.iter().find(|(own, _)| *own == name.text) else {
+                        return self.error(
+                            304,
+                            span,
+                            format!("the record lacks the field `{}`", name.text),
+                            format!("`{}` takes it", parameter.name.text),
+                        );
+                    };
+                    let value =
+                        self.enter_typed(env, instance, parameter, ty, value.clone(), span, renames)?;
+                    result.push((name.text.clone(), value));
+                }
+                Ok(Value::Record(result))
+            }
+            (TypeKind::Tuple(types), Value::Tuple(values)) if types.len() == values.len() => {
+                let mut result = Vec::new();
+                for (ty, value) in types.iter().zip(values) {
+                    result.push(self.enter_typed(env, instance, parameter, ty, value, span, renames)?);
+                }
+                Ok(Value::Tuple(result))
+            }
+            (TypeKind::Tensor { name, .. }, value) if name.text.parse::<DType>().is_err() => {
+                match name.text.as_str() {
+                    "axis" | "int" | "real" | "text" | "list" | "module" => Ok(value),
+                    other => self.error(303, name.span, format!("`{other}` is no type"), "not known"),
+                }
+            }
+            (TypeKind::Tensor { .. }, value) => {
+                let (dtype, groups) = self.tensor_type(env, ty)?;
+                let axes: Vec<AxisId> = groups.iter().flatten().copied().collect();
+                let tensor = self.enter_tensor(instance, &axes, value, dtype, parameter, span)?;
+                let tensor = self.separate(env, instance, &axes, tensor, renames, span)?;
+                env.declared.extend(axes.iter().copied());
+                for axis in self.ty(tensor).axes.clone() {
+                    if !axes.contains(&axis) && !env.lifted.contains(&axis) {
+                        env.lifted.push(axis);
+                    }
+                }
+                Ok(Value::Tensor(tensor))
+            }
+            (_, value) => self.error(
+                303,
+                span,
+                format!("the input `{}` does not take {}", parameter.name.text, value.kind()),
+                format!("this is {}", value.kind()),
+            ),
+        }
+    }
+
+    /// A lifted axis that the instance also speaks of gets another name inside.
+    fn separate(
+        &mut self,
+        env: &Env,
+        instance: InstanceId,
+        axes: &[AxisId],
+        tensor: Tensor,
+        renames: &mut Vec<(AxisId, AxisId)>,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let mut tensor = tensor;
+        for axis in self.ty(tensor).axes.clone() {
+            let clash = !axes.contains(&axis) && self.instances[instance.0].own_axes.contains(&axis);
+            if !clash {
+                continue;
+            }
+            let known = renames.iter().find(|(original, _)| *original == axis).map(|pair| pair.1);
+            let fresh = known.unwrap_or_else(|| {
+                let found = self.b.axes[axis].clone();
+                let mut taken = self.taken_axes(Some(instance));
+                taken.extend(env.lifted.iter().copied());
+                taken.extend(self.ty(tensor).axes.iter().copied());
+                self.pooled_axis(&found.name, &found.extent, found.over, found.time, &taken)
+            });
+            if known.is_none() {
+                renames.push((axis, fresh));
+            }
+            tensor = self.op(Op::Rename(vec![(axis, fresh)]), &[tensor], span)?;
+        }
+        Ok(tensor)
+    }
+
+    fn enter_tensor(
+        &mut self,
+        instance: InstanceId,
+        axes: &[AxisId],
+        value: Value,
+        dtype: DType,
+        parameter: &ast::Parameter,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let borders: Vec<(AxisId, Axes)> = (self.instances[instance.0].borders.iter())
+            .filter(|(formal, _)| axes.contains(formal))
+            .cloned()
+            .collect();
+        let mut value = value;
+        for (formal, outer) in borders {
+            value = self.cross_in(value, formal, &outer, span)?;
+        }
+        let tensor = self.to_tensor(value, dtype, span)?;
+        let found = self.ty(tensor).clone();
+        let tensor = match (found.dtype, dtype) {
+            (found, wanted) if found == wanted => tensor,
+            (found, wanted) if found.is_integer() && wanted.is_integer() => self.cast(tensor, wanted, span)?,
+            (found, wanted) => {
+                return self.fail(
+                    Diagnostic::error(
+                        Code::new(302),
+                        format!("the input `{}` takes `{wanted}` values, not `{found}`", parameter.name.text),
+                    )
+                    .at(span, format!("this is `{}`", self.b.axes.show(self.ty(tensor))))
+                    .also(parameter.name.span, "declared here")
+                    .help(format!("convert it: `{}`", conversion(wanted))),
+                );
+            }
+        };
+        for axis in axes {
+            if !self.ty(tensor).has(*axis) {
+                let shown = self.b.axes.show(self.ty(tensor));
+                let wanted = self.b.axes.show_axis(*axis);
+                let mut diagnostic = Diagnostic::error(
+                    Code::new(304),
+                    format!("the input `{}` needs the axis `{wanted}`", parameter.name.text),
+                )
+                .at(span, format!("this is `{shown}`"))
+                .also(parameter.name.span, "declared here");
+                let extent = self.b.axes.extent(*axis).clone();
+                let similar = (self.ty(tensor).axes.iter().copied())
+                    .find(|own| *self.b.axes.extent(*own) == extent && !axes.contains(own));
+                if let Some(similar) = similar {
+                    let name = self.b.axes.name(similar);
+                    diagnostic = diagnostic.help(format!(
+                        "`{name}` has the same size: pass `…[{name} = {}]` if it is meant",
+                        self.b.axes.name(*axis)
+                    ));
+                }
+                return self.fail(diagnostic);
+            }
+        }
+        Ok(tensor)
+    }
+
+    /// A value outside becomes one along a formal axis.
+    fn cross_in(&mut self, value: Value, formal: AxisId, outer: &Axes, span: Span) -> Eval<Value> {
+        match (outer, value) {
+            (Axes::One(axis), value) => self.map_tensors(value, &mut |this, tensor| {
+                if this.ty(tensor).has(*axis) {
+                    this.op(Op::Rename(vec![(*axis, formal)]), &[tensor], span)
+                } else {
+                    Ok(tensor)
+                }
+            }),
+            (Axes::Size(_), value) => Ok(value),
+            (Axes::Group(_), value) => {
+                let mut flat = Vec::new();
+                self.flat_axes(outer, span, &mut flat)?;
+                self.map_tensors(value, &mut |this, tensor| {
+                    if this.ty(tensor).has(formal) {
+                        return Ok(tensor);
+                    }
+                    this.op(Op::Merge(flat.clone(), formal), &[tensor], span)
+                })
+            }
+            (Axes::Record(parts), Value::Record(fields)) => {
+                let mut from = Vec::new();
+                let mut operands = Vec::new();
+                for (name, part) in parts {
+                    let Some((_, value)) = fields.iter().find(|(own, _)| own == name) else {
+                        return self.error(
+                            304,
+                            span,
+                            format!("the record lacks the field `{name}`"),
+                            "it is one part of the axis",
+                        );
+                    };
+                    let extent = self.axes_extent(part);
+                    let axis = match part {
+                        Axes::One(axis) => *axis,
+                        _ => self.part_axis(name, &extent),
+                    };
+                    let value = match part {
+                        Axes::One(_) => value.clone(),
+                        _ => self.cross_in(value.clone(), axis, part, span)?,
+                    };
+                    let tensor = self.to_tensor(value, DType::F32, span)?;
+                    if !self.ty(tensor).has(axis) {
+                        let shown = self.b.axes.show(self.ty(tensor));
+                        return self.error(
+                            304,
+                            span,
+                            format!("the field `{name}` needs the axis `{}`", self.b.axes.show_axis(axis)),
+                            format!("it is `{shown}`"),
+                        );
+                    }
+                    from.push(axis);
+                    operands.push(tensor);
+                }
+                Ok(Value::Tensor(self.op(Op::Concat(from, formal), &operands, span)?))
+            }
+            (Axes::Record(parts), value) => {
+                // Already joined: its axis has the record's name for the whole.
+                let tensor = self.to_tensor(value, DType::F32, span)?;
+                if self.ty(tensor).has(formal) {
+                    return Ok(Value::Tensor(tensor));
+                }
+                let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+                self.error_help(
+                    304,
+                    span,
+                    "a record is needed here",
+                    "this is one tensor",
+                    format!("pass a record with the fields {}", names.join(", ")),
+                )
+            }
+        }
+    }
+
+    fn part_axis(&mut self, name: &str, extent: &Extent) -> AxisId {
+        let taken = self.file_axes.values().copied().collect();
+        self.pooled_axis(name, extent, None, false, &taken)
+    }
+
+    /// Values along formal axes become values outside.
+    fn leave_value(&mut self, instance: InstanceId, value: Value, span: Span) -> Eval<Value> {
+        let borders = self.instances[instance.0].borders.clone();
+        let mut value = value;
+        for (formal, outer) in borders {
+            value = self.leave_border(value, formal, &outer, span)?;
+        }
+        Ok(value)
+    }
+
+    fn leave_border(&mut self, value: Value, formal: AxisId, outer: &Axes, span: Span) -> Eval<Value> {
+        match value {
+            Value::Tensor(tensor) if self.ty(tensor).has(formal) => {
+                self.cross_out(tensor, formal, outer, span)
+            }
+            Value::Record(fields) => {
+                let mut result = Vec::new();
+                for (name, value) in fields {
+                    result.push((name, self.leave_border(value, formal, outer, span)?));
+                }
+                Ok(Value::Record(result))
+            }
+            Value::Tuple(parts) => {
+                let mut result = Vec::new();
+                for value in parts {
+                    result.push(self.leave_border(value, formal, outer, span)?);
+                }
+                Ok(Value::Tuple(result))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn cross_out(&mut self, tensor: Tensor, formal: AxisId, outer: &Axes, span: Span) -> Eval<Value> {
+        match outer {
+            Axes::One(axis) => {
+                let renamed = self.op(Op::Rename(vec![(formal, *axis)]), &[tensor], span)?;
+                Ok(Value::Tensor(renamed))
+            }
+            Axes::Size(_) => Ok(Value::Tensor(tensor)),
+            Axes::Group(_) => {
+                let mut flat = Vec::new();
+                self.flat_axes(outer, span, &mut flat)?;
+                Ok(Value::Tensor(self.op(Op::Split(formal, flat), &[tensor], span)?))
+            }
+            Axes::Record(parts) => {
+                let mut offset = Extent::constant(0);
+                let mut result = Vec::new();
+                for (name, part) in parts {
+                    let extent = self.axes_extent(part);
+                    let (axis, split) = match part {
+                        Axes::One(axis) => (*axis, false),
+                        Axes::Size(size) if size.as_constant() == Some(1) => {
+                            let op = Op::Window {
+                                axis: formal,
+                                into: Vec::new(),
+                                offset: offset.clone(),
+                            };
+                            let value = self.op(op, &[tensor], span)?;
+                            result.push((name.clone(), Value::Tensor(value)));
+                            offset = offset.plus(&extent);
+                            continue;
+                        }
+                        Axes::Size(_) => (self.part_axis(name, &extent), false),
+                        _ => (self.part_axis(name, &extent), true),
+                    };
+                    let op = Op::Window {
+                        axis: formal,
+                        into: vec![(axis, Extent::constant(1))],
+                        offset: offset.clone(),
+                    };
+                    let value = self.op(op, &[tensor], span)?;
+                    let value = if split {
+                        self.cross_out(value, axis, part, span)?
+                    } else {
+                        Value::Tensor(value)
+                    };
+                    result.push((name.clone(), value));
+                    offset = offset.plus(&extent);
+                }
+                Ok(Value::Record(result))
+            }
+        }
+    }
+
+    /// Applies `change` to every tensor of a value.
+    pub(crate) fn map_tensors(
+        &mut self,
+        value: Value,
+        change: &mut dyn FnMut(&mut Self, Tensor) -> Eval<Tensor>,
+    ) -> Eval<Value> {
+        Ok(match value {
+            Value::Tensor(tensor) => Value::Tensor(change(self, tensor)?),
+            Value::Record(fields) => {
+                let mut result = Vec::new();
+                for (name, value) in fields {
+                    result.push((name, self.map_tensors(value, change)?));
+                }
+                Value::Record(result)
+            }
+            Value::Tuple(parts) => {
+                let mut result = Vec::new();
+                for value in parts {
+                    result.push(self.map_tensors(value, change)?);
+                }
+                Value::Tuple(result)
+            }
+            Value::List(parts) => {
+                let mut result = Vec::new();
+                for value in parts {
+                    result.push(self.map_tensors(value, change)?);
+                }
+                Value::List(result)
+            }
+            other => other,
+        })
+    }
+
+    fn check_result(
+        &mut self,
+        env: &mut Env,
+        value: Value,
+        ty: &ast::Type,
+        lifted: &[AxisId],
+        body: &ast::Block,
+    ) -> Eval<Value> {
+        match (&ty.kind, value) {
+            (TypeKind::Record(fields), Value::Record(values)) => {
+                let mut result = Vec::new();
+                for (name, ty) in fields {
+                    let Some((_, value)) = values.iter().find(|(own, _)| *own == name.text) else {
+                        return self.error(
+                            303,
+                            name.span,
+                            format!("the returned record lacks the field `{}`", name.text),
+                            "declared here",
+                        );
+                    };
+                    let value = self.check_result(env, value.clone(), ty, lifted, body)?;
+                    result.push((name.text.clone(), value));
+                }
+                Ok(Value::Record(result))
+            }
+            (TypeKind::Tuple(types), Value::Tuple(values)) if types.len() == values.len() => {
+                let mut result = Vec::new();
+                for (ty, value) in types.iter().zip(values) {
+                    result.push(self.check_result(env, value, ty, lifted, body)?);
+                }
+                Ok(Value::Tuple(result))
+            }
+            (TypeKind::Tensor { .. }, value @ (Value::Tensor(_) | Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::Axes(_))) => {
+                env.is_static = true;
+                let typed = self.tensor_type(env, ty);
+                env.is_static = false;
+                let (dtype, groups) = typed?;
+                let tensor = self.to_tensor(value, dtype, ty.span)?;
+                let found = self.ty(tensor).clone();
+                let declared: Vec<AxisId> = groups.into_iter().flatten().collect();
+                let missing = declared.iter().any(|axis| !found.has(*axis));
+                let surplus = (found.axes.iter())
+                    .any(|axis| !declared.contains(axis) && !lifted.contains(axis) && self.is_known(env, *axis));
+                let retyped = found.dtype != dtype && !(found.dtype.is_integer() && dtype.is_integer());
+                if missing || surplus || retyped {
+                    let end = body.stmts.last().map_or(body.span, |stmt| stmt.span);
+                    let shown = self.b.axes.show(&found);
+                    let wanted = self.b.axes.show(&girih_graph::ValueType::new(dtype, declared));
+                    return self.fail(
+                        Diagnostic::error(
+                            Code::new(303),
+                            format!("`{wanted}` is declared to be returned, and `{shown}` is"),
+                        )
+                        .at(end, format!("this is `{shown}`"))
+                        .also(ty.span, "declared here"),
+                    );
+                }
+                let tensor = if found.dtype == dtype { tensor } else { self.cast(tensor, dtype, ty.span)? };
+                Ok(Value::Tensor(tensor))
+            }
+            (_, Value::Poison) => Err(Reported),
+            (_, value) => self.error(
+                303,
+                ty.span,
+                format!("{} is returned where this type is declared", value.kind()),
+                "declared here",
+            ),
+        }
+    }
+
+    /// Calls a function.
+    pub(crate) fn call_function(&mut self, caller: &Env, place: ItemRef, args: Vec<Given>, span: Span) -> Eval<Value> {
+        let ast = self.program.ast(place.file);
+        let ItemKind::Fn(function) = &ast.items[place.item].kind else {
+            return Err(Reported);
+        };
+        self.enter(span)?;
+        let result = self.call_function_inner(caller, place, function, args, span);
+        self.depth -= 1;
+        result
+    }
+
+    fn call_function_inner(
+        &mut self,
+        caller: &Env,
+        place: ItemRef,
+        function: &ast::FnDecl,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
+        let mut env = Env::of_file(place.file);
+        env.is_static = caller.is_static;
+        env.lifted.clone_from(&caller.lifted);
+        let given = self.match_args(&function.name, &function.params, args, span)?;
+        for (parameter, given) in function.params.iter().zip(given) {
+            let value = match (given, &parameter.default) {
+                (Some((value, _)), _) => value,
+                (None, Some(default)) => self.eval(&mut env, default)?,
+                (None, None) => return self.missing_arg(&function.name, parameter, span),
+            };
+            env.locals.insert(parameter.name.text.clone(), value);
+        }
+        // The body does not see the caller's index variables: axes come in as arguments.
+        self.run_body(&mut env, &function.body, function.name.span)
+    }
+}
+
+fn conversion(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool => "bool(x)",
+        dtype if dtype.is_real() => "real(x)",
+        _ => "int(x)",
+    }
+}

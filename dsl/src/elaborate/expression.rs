@@ -1,0 +1,421 @@
+//! The value of an expression.
+
+use super::call::Given;
+use super::scope::Env;
+use super::value::{Axes, Eval, InstanceId, Reported, Value};
+use super::{Elaborator, builtin};
+use crate::ast::{self, Expr, ExprKind};
+use crate::span::Span;
+use girih_graph::{DType, Extent, Op};
+
+impl Elaborator<'_> {
+    /// Evaluates an expression.
+    pub(crate) fn eval(&mut self, env: &mut Env, expr: &Expr) -> Eval<Value> {
+        let span = expr.span;
+        match &expr.kind {
+            ExprKind::Int(number) => Ok(Value::Int(Extent::constant(*number))),
+            ExprKind::Float(text) => match text.replace('_', "").parse() {
+                Ok(number) => Ok(Value::Real(number)),
+                Err(_) => self.error(303, span, format!("`{text}` is no number"), "not a number"),
+            },
+            ExprKind::Text(text) => Ok(Value::Text(text.text.clone())),
+            ExprKind::Bool(truth) => Ok(Value::Bool(*truth)),
+            ExprKind::Name(name) => self.eval_name(env, name, span),
+            ExprKind::Next(name) => self.eval_next(env, name, span),
+            ExprKind::Unary(op, operand) => {
+                let value = self.eval(env, operand)?;
+                self.unary(env, *op, value, span)
+            }
+            ExprKind::Binary(op, left, right) => {
+                let left_value = self.eval(env, left)?;
+                let right_value = self.eval(env, right)?;
+                self.binary(env, *op, (left_value, left.span), (right_value, right.span), span)
+            }
+            ExprKind::Reduce {
+                reducer,
+                args,
+                body,
+                ..
+            } => self.eval_reduce(env, *reducer, args, body, span),
+            ExprKind::Where {
+                value,
+                domain,
+                other,
+            } => self.eval_where(env, value, domain, other.as_deref(), span),
+            ExprKind::If { cond, then, other } => self.eval_if(env, cond, then, other, span),
+            ExprKind::Call { callee, args } => self.eval_call(env, callee, args, span),
+            ExprKind::Index { base, items } => self.eval_index(env, base, items, span),
+            ExprKind::Field { .. } => self.eval_field(env, expr),
+            ExprKind::Record(fields) => {
+                let mut result = Vec::new();
+                for (name, value) in fields {
+                    result.push((name.text.clone(), self.eval(env, value)?));
+                }
+                Ok(Value::Record(result))
+            }
+            ExprKind::Tuple(parts) => {
+                let mut result = Vec::new();
+                for part in parts {
+                    result.push(self.eval(env, part)?);
+                }
+                Ok(Value::Tuple(result))
+            }
+            ExprKind::List(parts) => {
+                let mut result = Vec::new();
+                for part in parts {
+                    result.push(self.eval(env, part)?);
+                }
+                Ok(Value::List(result))
+            }
+            ExprKind::Arrow(..) => self.error_help(
+                203,
+                span,
+                "`->` stands between two arguments only",
+                "not an argument",
+                "write `Linear(d -> e)`",
+            ),
+            ExprKind::Route {
+                items,
+                experts,
+                settings,
+            } => self.eval_route(env, items, experts, settings, span),
+        }
+    }
+
+    fn eval_name(&mut self, env: &Env, name: &str, span: Span) -> Eval<Value> {
+        if let (Some(instance), false) = (env.instance, env.locals.contains_key(name))
+            && self.instances[instance.0].states.contains_key(name)
+        {
+            let state = self.state_value(instance, name, &env.lifted, span)?;
+            return Ok(Value::Tensor(state));
+        }
+        if let Some(value) = self.lookup(env, name, span)? {
+            return match value {
+                Value::Poison => Err(Reported),
+                value => Ok(value),
+            };
+        }
+        if let Some(name) = builtin::NAMES.iter().find(|own| **own == name) {
+            return Ok(Value::Builtin(name));
+        }
+        self.unknown(env, name, span, "the name")
+    }
+
+    fn eval_next(&mut self, env: &Env, name: &str, span: Span) -> Eval<Value> {
+        if let Some(next) = env.next.get(name) {
+            return Ok(Value::Tensor(*next));
+        }
+        if let Some(value) = env.locals.get(&format!("{name}'")) {
+            return match value {
+                Value::Poison => Err(Reported),
+                value => Ok(value.clone()),
+            };
+        }
+        self.error_help(
+            402,
+            span,
+            format!("the next value of `{name}` is not set yet"),
+            "read before it is written",
+            format!("write `{name}' = …` above this line"),
+        )
+    }
+
+    fn eval_if(
+        &mut self,
+        env: &mut Env,
+        cond: &Expr,
+        then: &Expr,
+        other: &Expr,
+        span: Span,
+    ) -> Eval<Value> {
+        match self.eval(env, cond)? {
+            Value::Bool(true) => self.eval(env, then),
+            Value::Bool(false) => self.eval(env, other),
+            condition => {
+                let condition = self.to_tensor(condition, DType::Bool, cond.span)?;
+                let x = self.eval(env, then)?;
+                let y = self.eval(env, other)?;
+                let (x, y) = self.pair_or_real(x, then.span, y, other.span)?;
+                self.op(Op::Select, &[condition, x, y], span).map(Value::Tensor)
+            }
+        }
+    }
+
+    /// Two alternatives of one dtype; two numbers are real.
+    pub(crate) fn pair_or_real(
+        &mut self,
+        x: Value,
+        x_span: Span,
+        y: Value,
+        y_span: Span,
+    ) -> Eval<(super::value::Tensor, super::value::Tensor)> {
+        let real = |value: Value| match value {
+            Value::Int(extent) => match extent.as_constant() {
+                Some(number) => Value::Real(number as f64),
+                None => Value::Int(extent),
+            },
+            value => value,
+        };
+        match (x, y) {
+            (x @ (Value::Int(_) | Value::Real(_)), y @ (Value::Int(_) | Value::Real(_))) => {
+                self.pair(real(x), x_span, real(y), y_span)
+            }
+            (x, y) => self.pair(x, x_span, y, y_span),
+        }
+    }
+
+    /// Arguments in order; `a -> b` counts as two.
+    pub(crate) fn eval_args(&mut self, env: &mut Env, args: &[ast::Arg]) -> Eval<Vec<Given>> {
+        let mut given = Vec::new();
+        for arg in args {
+            if let ExprKind::Arrow(from, to) = &arg.value.kind {
+                for part in [from, to] {
+                    let value = self.eval(env, part)?;
+                    given.push((None, value, part.span));
+                }
+                continue;
+            }
+            let value = self.eval(env, &arg.value)?;
+            let name = arg.name.as_ref().map(|name| name.text.clone());
+            given.push((name, value, arg.value.span));
+        }
+        Ok(given)
+    }
+
+    fn eval_call(&mut self, env: &mut Env, callee: &Expr, args: &[ast::Arg], span: Span) -> Eval<Value> {
+        // `inst.method(x)`.
+        if let ExprKind::Field { base, name } = &callee.kind
+            && let Some(instance) = self.method_owner(env, base, &name.text)?
+        {
+            let args = self.eval_args(env, args)?;
+            return self.call_named(instance, &name.text, args, span);
+        }
+        let callee = self.eval(env, callee)?;
+        let args = self.eval_args(env, args)?;
+        self.call_value(env, callee, args, span)
+    }
+
+    /// The instance, if `base` is one that has the method and no member of that name.
+    fn method_owner(&mut self, env: &mut Env, base: &Expr, method: &str) -> Eval<Option<InstanceId>> {
+        let instance = match &base.kind {
+            ExprKind::Name(_) | ExprKind::Field { .. } | ExprKind::Index { .. } => {
+                match self.try_static(env, base)? {
+                    Some(Value::Instance(instance)) => instance,
+                    _ => return Ok(None),
+                }
+            }
+            _ => return Ok(None),
+        };
+        if self.instances[instance.0].members.contains_key(method) {
+            return Ok(None);
+        }
+        let decl = self.instances[instance.0].decl;
+        let ast = self.program.ast(decl.file);
+        let ast::ItemKind::Module(module) = &ast.items[decl.item].kind else {
+            return Ok(None);
+        };
+        let found = module.members.iter().any(|member| {
+            matches!(&member.kind, ast::MemberKind::Method(own) if own.name.text == method)
+        });
+        Ok(found.then_some(instance))
+    }
+
+    /// The value of a path if it exists; no diagnostic if it does not.
+    fn try_static(&mut self, env: &mut Env, expr: &Expr) -> Eval<Option<Value>> {
+        match &expr.kind {
+            ExprKind::Name(name) => self.lookup(env, name, expr.span),
+            ExprKind::Field { .. } => {
+                let Some(words) = dotted(expr) else {
+                    return Ok(None);
+                };
+                let (value, rest) = self.resolve_words(env, &words)?;
+                Ok(value.filter(|_| rest == words.len()))
+            }
+            ExprKind::Index { base, items } => match (self.try_static(env, base)?, items.as_slice()) {
+                (Some(Value::Stack(instances)), [ast::Index::At(position)]) => {
+                    let position = self.eval_constant(env, position)?;
+                    let instance = usize::try_from(position).ok().and_then(|at| instances.get(at));
+                    Ok(instance.map(|instance| Value::Instance(*instance)))
+                }
+                _ => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    fn eval_field(&mut self, env: &mut Env, expr: &Expr) -> Eval<Value> {
+        let ExprKind::Field { base, name } = &expr.kind else {
+            return Err(Reported);
+        };
+        if let Some(words) = dotted(expr) {
+            let (value, used) = self.resolve_words(env, &words)?;
+            match value {
+                Some(Value::Poison) => return Err(Reported),
+                Some(value) if used == words.len() => return Ok(value),
+                Some(value) => {
+                    let (word, span) = words[used];
+                    return self.no_field(env, &value, word, span);
+                }
+                None => {
+                    let (word, span) = words[0];
+                    return self.unknown(env, word, span, "the name");
+                }
+            }
+        }
+        let value = self.eval(env, base)?;
+        match self.step(&value, &[(name.text.as_str(), name.span)])? {
+            Some((Value::Poison, _)) => Err(Reported),
+            Some((value, _)) => Ok(value),
+            None => self.no_field(env, &value, &name.text, name.span),
+        }
+    }
+
+    fn no_field<T>(&mut self, env: &Env, value: &Value, word: &str, span: Span) -> Eval<T> {
+        let names: Vec<String> = match value {
+            Value::Record(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
+            Value::Instance(instance) => {
+                self.instances[instance.0].members.keys().cloned().collect()
+            }
+            Value::Poison => return Err(Reported),
+            _ => Vec::new(),
+        };
+        let _ = env;
+        let nearest = super::scope::nearest(word, names.iter().map(String::as_str));
+        let mut diagnostic = crate::diag::Diagnostic::error(
+            crate::diag::Code::new(202),
+            format!("{} has no `{word}`", value.kind()),
+        )
+        .at(span, "not there");
+        if let Some(nearest) = nearest {
+            diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+        } else if !names.is_empty() {
+            diagnostic = diagnostic.note(format!("it has {}", names.join(", ")));
+        }
+        self.fail(diagnostic)
+    }
+
+    /// Follows words as far as they lead: the value and how many were used.
+    fn resolve_words(&mut self, env: &mut Env, words: &[(&str, Span)]) -> Eval<(Option<Value>, usize)> {
+        let (first, span) = words[0];
+        let mut used = 1;
+        let mut value = None;
+        if !env.locals.contains_key(first)
+            && let Some(instance) = env.instance
+            && let Some((found, count)) = self.step(&Value::Instance(instance), words)?
+        {
+            value = Some(found);
+            used = count;
+        }
+        let mut value = match value {
+            Some(value) => value,
+            None => match self.lookup(env, first, span)? {
+                Some(value) => value,
+                None => return Ok((None, 0)),
+            },
+        };
+        while used < words.len() {
+            match self.step(&value, &words[used..])? {
+                Some((next, count)) => {
+                    value = next;
+                    used += count;
+                }
+                None => break,
+            }
+        }
+        Ok((Some(value), used))
+    }
+
+    /// One step into a value: the longest dotted member, a field, a position.
+    fn step(&mut self, value: &Value, words: &[(&str, Span)]) -> Eval<Option<(Value, usize)>> {
+        let (first, span) = words[0];
+        Ok(match value {
+            Value::Instance(instance) => {
+                for count in (1..=words.len()).rev() {
+                    let joined: Vec<&str> = words[..count].iter().map(|(word, _)| *word).collect();
+                    if let Some(found) = self.member(*instance, &joined.join("."), span)? {
+                        return Ok(Some((found, count)));
+                    }
+                }
+                None
+            }
+            Value::Record(fields) => {
+                let found = fields.iter().find(|(name, _)| name == first);
+                found.map(|(_, value)| (value.clone(), 1))
+            }
+            Value::Tuple(parts) | Value::List(parts) => {
+                let position: Option<usize> = first.parse().ok();
+                position.and_then(|at| parts.get(at)).map(|value| (value.clone(), 1))
+            }
+            Value::Stack(instances) => {
+                let position: Option<usize> = first.parse().ok();
+                let found = position.and_then(|at| instances.get(at));
+                found.map(|instance| (Value::Instance(*instance), 1))
+            }
+            Value::Poison => return Err(Reported),
+            _ => None,
+        })
+    }
+
+    fn eval_index(&mut self, env: &mut Env, base: &Expr, items: &[ast::Index], span: Span) -> Eval<Value> {
+        let value = self.eval(env, base)?;
+        match value {
+            Value::Tensor(tensor) => self.index_tensor(env, tensor, items, span).map(Value::Tensor),
+            Value::List(parts) | Value::Tuple(parts) => {
+                let position = self.position(env, items, parts.len(), span)?;
+                Ok(parts[position].clone())
+            }
+            Value::Stack(instances) => {
+                let position = self.position(env, items, instances.len(), span)?;
+                Ok(Value::Instance(instances[position]))
+            }
+            Value::Axes(Axes::One(axis)) => {
+                let tensor = self.op(Op::Index(axis), &[], base.span)?;
+                self.index_tensor(env, tensor, items, span).map(Value::Tensor)
+            }
+            Value::Record(fields) if items.iter().all(|item| matches!(item, ast::Index::Bind(..))) => {
+                let mut result = Vec::new();
+                for (name, value) in fields {
+                    let tensor = self.to_tensor(value, DType::F32, base.span)?;
+                    result.push((name, Value::Tensor(self.index_tensor(env, tensor, items, span)?)));
+                }
+                Ok(Value::Record(result))
+            }
+            Value::Poison => Err(Reported),
+            other => self.error(
+                303,
+                base.span,
+                format!("{} cannot be indexed", other.kind()),
+                format!("this is {}", other.kind()),
+            ),
+        }
+    }
+
+    fn position(&mut self, env: &mut Env, items: &[ast::Index], count: usize, span: Span) -> Eval<usize> {
+        let [ast::Index::At(expr)] = items else {
+            return self.error(303, span, "a list takes one static position", "not one position");
+        };
+        let position = self.eval_constant(env, expr)?;
+        match usize::try_from(position) {
+            Ok(position) if position < count => Ok(position),
+            _ => self.error(
+                307,
+                expr.span,
+                format!("position {position} is outside a list of {count}"),
+                "positions count from 0",
+            ),
+        }
+    }
+}
+
+/// `a.b.c` as words with their places; `None` if something else is inside.
+fn dotted(expr: &Expr) -> Option<Vec<(&str, Span)>> {
+    match &expr.kind {
+        ExprKind::Name(name) => Some(vec![(name, expr.span)]),
+        ExprKind::Field { base, name } => {
+            let mut words = dotted(base)?;
+            words.push((&name.text, name.span));
+            Some(words)
+        }
+        _ => None,
+    }
+}

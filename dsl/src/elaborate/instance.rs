@@ -1,0 +1,686 @@
+//! How a module with arguments becomes an instance: static parameters bound, axes
+//! declared, parameters and inner instances made, each with its path.
+//!
+//! Axes of a module's signature are formals. One that is given a plain axis *is* that axis;
+//! one that is given a group, a record, or an axis that another formal has already, is an
+//! axis of its own, and [`Instance::borders`] says how values cross (see `call`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use girih_graph::{AxisId, Builder, DType, Distribution, Extent, Graph, Op, ValueType};
+
+use super::scope::{Env, type_word};
+use super::value::{Axes, Eval, InstanceId, ModuleValue, Reported, Tensor, Value};
+use super::{DEPTH, Elaborator, LIMIT};
+use crate::ast::{self, ItemKind, MemberKind};
+use crate::diag::{Code, Diagnostic};
+use crate::model::{ParamInfo, Static};
+use crate::program::ItemRef;
+use crate::span::Span;
+
+/// One use of a module.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) decl: ItemRef,
+    /// `h.3.attn`; empty for the entry.
+    pub(crate) path: String,
+    /// The same with the names that `as` gives.
+    pub(crate) stored_path: String,
+    pub(crate) parent: Option<InstanceId>,
+    /// Static parameters, axes, parameters, inner instances, by (dotted) name.
+    pub(crate) members: BTreeMap<String, Value>,
+    /// States by name.
+    pub(crate) states: BTreeMap<String, ast::StateDecl>,
+    /// Axes that only this instance speaks of, formals included.
+    pub(crate) own_axes: BTreeSet<AxisId>,
+    /// Formals that stand for something else outside.
+    pub(crate) borders: Vec<(AxisId, Axes)>,
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else if name.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// A path of plain words.
+pub(crate) fn plain_path(path: &ast::Path) -> String {
+    let words = path.segments.iter().filter_map(|segment| match segment {
+        ast::Segment::Name(name) => Some(name.text.as_str()),
+        _ => None,
+    });
+    words.collect::<Vec<_>>().join(".")
+}
+
+impl Elaborator<'_> {
+    /// A member of an instance, if it has one of this name.
+    pub(crate) fn member(&mut self, instance: InstanceId, name: &str, span: Span) -> Eval<Option<Value>> {
+        if let Some(value) = self.instances[instance.0].members.get(name) {
+            return Ok(Some(value.clone()));
+        }
+        if self.instances[instance.0].states.contains_key(name) {
+            return self.state_value(instance, name, &[], span).map(|state| Some(Value::Tensor(state)));
+        }
+        Ok(None)
+    }
+
+
+    /// The method called `name` of a module.
+    pub(crate) fn find_method(&mut self, decl: ItemRef, name: &str) -> Eval<ast::Method> {
+        let ast = self.program.ast(decl.file);
+        let ItemKind::Module(module) = &ast.items[decl.item].kind else {
+            return Err(Reported);
+        };
+        let methods = module.members.iter().filter_map(|member| match &member.kind {
+            MemberKind::Method(method) => Some(method),
+            _ => None,
+        });
+        let mut names = Vec::new();
+        for method in methods {
+            if method.name.text == name {
+                return Ok(method.clone());
+            }
+            names.push(format!("`{}`", method.name.text));
+        }
+        let owner = &module.name.text;
+        let diagnostic = Diagnostic::error(Code::new(207), format!("`{owner}` has no method `{name}`"))
+            .at(module.name.span, "declared here");
+        self.fail(if names.is_empty() {
+            diagnostic.help(format!("declare one: `{name}(x: f32[d]) -> f32[d] {{ … }}`"))
+        } else {
+            diagnostic.note(format!("it has {}", names.join(", ")))
+        })
+    }
+
+    /// The entry's instance: arguments come from the request; axes that nothing gives are symbols.
+    pub(crate) fn instantiate_entry(&mut self, decl: ItemRef) -> Eval<InstanceId> {
+        let ast = self.program.ast(decl.file);
+        let ItemKind::Module(module) = &ast.items[decl.item].kind else {
+            return Err(Reported);
+        };
+        for (name, _) in &self.request.statics {
+            if !module.params.iter().any(|parameter| parameter.name.text == *name) {
+                let names = module.params.iter().map(|parameter| parameter.name.text.as_str());
+                let nearest = super::scope::nearest(name, names);
+                let mut diagnostic = Diagnostic::error(
+                    Code::new(205),
+                    format!("`{}` has no parameter `{name}`", module.name.text),
+                )
+                .at(module.name.span, "declared here");
+                if let Some(nearest) = nearest {
+                    diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+                }
+                return self.fail(diagnostic);
+            }
+        }
+        let mut args = Vec::new();
+        for parameter in &module.params {
+            let name = &parameter.name.text;
+            let given = self.request.statics.iter().find(|(own, _)| own == name);
+            if let Some((_, value)) = given {
+                args.push((name.clone(), from_static(value)));
+                continue;
+            }
+            if parameter.default.is_some() {
+                continue;
+            }
+            match parameter.ty.as_ref().and_then(type_word) {
+                Some("axis") => {
+                    args.push((name.clone(), Value::Axes(Axes::Size(Extent::symbol(name)))));
+                }
+                None | Some("int") => args.push((name.clone(), Value::Int(Extent::symbol(name)))),
+                Some(word) => {
+                    return self.error_help(
+                        205,
+                        parameter.name.span,
+                        format!("the parameter `{name}` needs a value"),
+                        format!("a `{word}` without a default"),
+                        format!("give it with `--set {name}=…`, or write a default"),
+                    );
+                }
+            }
+        }
+        let span = module.name.span;
+        self.instantiate(&ModuleValue { decl, args, span }, "", "", None, span)
+    }
+
+    /// Makes an instance.
+    pub(crate) fn instantiate(
+        &mut self,
+        module: &ModuleValue,
+        path: &str,
+        stored_path: &str,
+        parent: Option<InstanceId>,
+        span: Span,
+    ) -> Eval<InstanceId> {
+        self.spend(span, 1)?;
+        let mut depth = 0;
+        let mut next = parent;
+        while let Some(instance) = next {
+            depth += 1;
+            next = self.instances[instance.0].parent;
+        }
+        if depth > DEPTH {
+            return self.error_help(
+                409,
+                span,
+                "modules nest without end",
+                format!("more than {DEPTH} modules inside one another"),
+                "a module cannot contain itself; give it a `stack`",
+            );
+        }
+        if self.instances.len() >= LIMIT {
+            return self.error(408, span, "the model has too many instances", format!("past {LIMIT}"));
+        }
+        let ast = self.program.ast(module.decl.file);
+        let ItemKind::Module(declared) = &ast.items[module.decl.item].kind else {
+            return Err(Reported);
+        };
+        let id = InstanceId(self.instances.len());
+        self.instances.push(Instance {
+            decl: module.decl,
+            path: path.to_owned(),
+            stored_path: stored_path.to_owned(),
+            parent,
+            members: BTreeMap::new(),
+            states: BTreeMap::new(),
+            own_axes: BTreeSet::new(),
+            borders: Vec::new(),
+        });
+        for parameter in &declared.params {
+            let name = &parameter.name.text;
+            let given = module.args.iter().find(|(own, _)| own == name);
+            let value = match (given, &parameter.default) {
+                (Some((_, value)), _) => value.clone(),
+                (None, Some(default)) => {
+                    let mut env = Env::of_instance(self, id);
+                    self.eval(&mut env, default)?
+                }
+                (None, None) => {
+                    let diagnostic = Diagnostic::error(
+                        Code::new(205),
+                        format!("`{}` needs its parameter `{name}`", declared.name.text),
+                    )
+                    .at(module.span, "not given here")
+                    .also(parameter.name.span, "declared without a default");
+                    return self.fail(diagnostic);
+                }
+            };
+            self.bind_static(id, parameter, value, module.span)?;
+        }
+        // A broken member does not hide the mistakes of the others.
+        let mut broken = false;
+        for member in &declared.members {
+            if self.declare_member(id, member).is_err() {
+                broken = true;
+                for name in member_names(&member.kind) {
+                    self.instances[id.0].members.insert(name, Value::Poison);
+                }
+            }
+        }
+        let _ = broken;
+        Ok(id)
+    }
+
+    fn bind_static(
+        &mut self,
+        id: InstanceId,
+        parameter: &ast::Parameter,
+        value: Value,
+        span: Span,
+    ) -> Eval<()> {
+        let name = &parameter.name.text;
+        let word = parameter.ty.as_ref().and_then(type_word);
+        let wrong = |this: &mut Self, wanted: &str, value: &Value| {
+            let diagnostic = Diagnostic::error(
+                Code::new(205),
+                format!("the parameter `{name}` takes {wanted}, not {}", value.kind()),
+            )
+            .at(span, format!("given {}", value.kind()))
+            .also(parameter.name.span, "declared here");
+            this.fail::<()>(diagnostic)
+        };
+        let value = match (word, value) {
+            (_, Value::Poison) => return Err(Reported),
+            (Some("axis"), value) => {
+                let axes = match value {
+                    Value::Axes(axes) => axes,
+                    Value::Int(extent) => Axes::Size(extent),
+                    Value::Tuple(_) | Value::Record(_) => match axes_of(&value) {
+                        Some(axes) => axes,
+                        None => return wrong(self, "an axis", &value),
+                    },
+                    Value::Experts(axis, _) => Axes::One(axis),
+                    Value::None => {
+                        self.instances[id.0].members.insert(name.clone(), Value::None);
+                        return Ok(());
+                    }
+                    other => return wrong(self, "an axis", &other),
+                };
+                let axis = self.bind_axis(id, name, axes, span)?;
+                Value::Axes(Axes::One(axis))
+            }
+            (Some("int"), Value::Axes(axes)) => Value::Int(self.axes_extent(&axes)),
+            (Some("int"), value @ Value::Int(_)) => value,
+            (Some("int"), other) => return wrong(self, "an integer", &other),
+            (Some("real"), Value::Int(extent)) => match extent.as_constant() {
+                Some(number) => Value::Real(number as f64),
+                None => return wrong(self, "a number", &Value::Int(extent)),
+            },
+            (Some("bool"), value) if !matches!(value, Value::Bool(_)) => {
+                return wrong(self, "a truth value", &value);
+            }
+            (Some("module"), value)
+                if !matches!(value, Value::Module(_) | Value::Instance(_) | Value::None | Value::Function(_) | Value::Builtin(_)) =>
+            {
+                return wrong(self, "a module", &value);
+            }
+            (_, value) => value,
+        };
+        self.instances[id.0].members.insert(name.clone(), value);
+        Ok(())
+    }
+
+    /// Binds a formal axis.
+    pub(crate) fn bind_axis(&mut self, id: InstanceId, name: &str, axes: Axes, span: Span) -> Eval<AxisId> {
+        let is_entry = self.instances[id.0].parent.is_none() && self.instances[id.0].path.is_empty();
+        let extent = self.axes_extent(&axes);
+        if extent.as_constant().is_some_and(|size| !(0..=Extent::LIMIT).contains(&size)) {
+            return self.error(
+                307,
+                span,
+                format!("axis `{name}` would have size {extent}"),
+                format!("sizes lie between 0 and {}", Extent::LIMIT),
+            );
+        }
+        let (axis, border) = match axes {
+            Axes::One(axis) if !self.instances[id.0].own_axes.contains(&axis) => (axis, None),
+            Axes::Size(size) if is_entry => (self.fresh_axis(id, name, &size), None),
+            Axes::Size(size) if size.as_constant() == Some(1) => {
+                (self.fresh_axis(id, name, &size), Some(Axes::Group(Vec::new())))
+            }
+            Axes::Size(size) => (self.fresh_axis(id, name, &size), None),
+            other => (self.fresh_axis(id, name, &extent), Some(other)),
+        };
+        let instance = &mut self.instances[id.0];
+        instance.own_axes.insert(axis);
+        if let Some(border) = border {
+            instance.borders.push((axis, border));
+        }
+        Ok(axis)
+    }
+
+    fn fresh_axis(&mut self, id: InstanceId, name: &str, extent: &Extent) -> AxisId {
+        let taken = self.taken_axes(Some(id));
+        self.pooled_axis(name, extent, None, false, &taken)
+    }
+
+    /// The number of positions of a group.
+    pub(crate) fn axes_extent(&self, axes: &Axes) -> Extent {
+        match axes {
+            Axes::One(axis) => self.b.axes.extent(*axis).clone(),
+            Axes::Size(extent) => extent.clone(),
+            Axes::Group(parts) => parts
+                .iter()
+                .fold(Extent::constant(1), |size, part| size.times(&self.axes_extent(part))),
+            Axes::Record(parts) => parts.iter().fold(Extent::constant(0), |size, (_, part)| {
+                size.plus(&self.axes_extent(part))
+            }),
+        }
+    }
+
+    fn declare_member(&mut self, id: InstanceId, member: &ast::Member) -> Eval<()> {
+        let mut env = Env::of_instance(self, id);
+        match &member.kind {
+            MemberKind::Axis(axis) => {
+                let time = self.is_time(axis)?;
+                let extent = match &axis.extent {
+                    None => Extent::symbol(&axis.name.text),
+                    Some(expr) => self.eval_extent(&mut env, expr)?,
+                };
+                if self.instances[id.0].members.contains_key(&axis.name.text) {
+                    return self.twice(&axis.name);
+                }
+                if extent.as_constant().is_some_and(|size| !(0..=Extent::LIMIT).contains(&size)) {
+                    return self.error(
+                        307,
+                        axis.name.span,
+                        format!("axis `{}` would have size {extent}", axis.name.text),
+                        format!("sizes lie between 0 and {}", Extent::LIMIT),
+                    );
+                }
+                self.declare_axis(&mut env, &axis.name.text, &extent, time);
+            }
+            MemberKind::Let(name, expr) => {
+                let value = self.eval(&mut env, expr)?;
+                self.insert_member(id, name, value)?;
+            }
+            MemberKind::Param(param) => self.declare_param(id, &mut env, param)?,
+            MemberKind::Sub(sub) => {
+                let value = self.eval(&mut env, &sub.value)?;
+                let name = plain_path(&sub.path);
+                let stored = sub.rename.as_ref().map_or(name.as_str(), |text| &text.text);
+                let value = self.sub_value(id, value, &name, stored, sub.value.span)?;
+                self.insert_path(id, &name, sub.path.span, value)?;
+            }
+            MemberKind::Stack(stack) => self.declare_stack(id, &mut env, stack)?,
+            MemberKind::Experts(experts) => self.declare_experts(id, &mut env, experts)?,
+            MemberKind::State(state) => {
+                self.tensor_type(&mut env, &state.ty)?;
+                let found = &mut self.instances[id.0];
+                found.states.insert(state.name.text.clone(), state.clone());
+            }
+            MemberKind::Method(_) => {}
+            MemberKind::Setting(setting) => {
+                if !matches!(setting.name.text.as_str(), "order" | "grad" | "evict") {
+                    return self.error_help(
+                        203,
+                        setting.name.span,
+                        format!("`{}` is no setting of a module", setting.name.text),
+                        "not known",
+                        "settings are `order`, `grad` and `evict`; a static value is written `let name = …`",
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn twice<T>(&mut self, name: &ast::Name) -> Eval<T> {
+        self.error(
+            201,
+            name.span,
+            format!("`{}` is declared twice in this module", name.text),
+            "declared again",
+        )
+    }
+
+    fn insert_member(&mut self, id: InstanceId, name: &ast::Name, value: Value) -> Eval<()> {
+        self.insert_path(id, &name.text, name.span, value)
+    }
+
+    fn insert_path(&mut self, id: InstanceId, name: &str, span: Span, value: Value) -> Eval<()> {
+        if self.instances[id.0].members.contains_key(name) {
+            return self.error(
+                201,
+                span,
+                format!("`{name}` is declared twice in this module"),
+                "declared again",
+            );
+        }
+        self.instances[id.0].members.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// A module value becomes an instance; an instance that is passed in is shared; `none` stays.
+    fn sub_value(&mut self, id: InstanceId, value: Value, name: &str, stored: &str, span: Span) -> Eval<Value> {
+        match value {
+            Value::Module(module) => {
+                let path = join(&self.instances[id.0].path, name);
+                let stored_path = join(&self.instances[id.0].stored_path, stored);
+                let instance = self.instantiate(&module, &path, &stored_path, Some(id), span)?;
+                Ok(Value::Instance(instance))
+            }
+            Value::Instance(_) | Value::None | Value::Function(_) | Value::Builtin(_) => Ok(value),
+            Value::Poison => Err(Reported),
+            other => self.error_help(
+                205,
+                span,
+                format!("a module is needed here, not {}", other.kind()),
+                format!("this is {}", other.kind()),
+                "write a module with its arguments: `Linear(d -> e)`",
+            ),
+        }
+    }
+
+    fn declare_param(&mut self, id: InstanceId, env: &mut Env, param: &ast::ParamDecl) -> Eval<()> {
+        let (dtype, stored) = self.tensor_type(env, &param.ty)?;
+        let name = plain_path(&param.path);
+        let path = join(&self.instances[id.0].path, &name);
+        let stored_name = join(
+            &self.instances[id.0].stored_path,
+            param.rename.as_ref().map_or(name.as_str(), |text| &text.text),
+        );
+        let axes: Vec<AxisId> = stored.iter().flatten().copied().collect();
+        let op = Op::Param(Arc::from(path.as_str()), ValueType::new(dtype, axes));
+        let tensor = self.op(op, &[], param.path.span)?;
+        let shape = stored
+            .iter()
+            .map(|group| {
+                group.iter().fold(Extent::constant(1), |size, axis| {
+                    size.times(self.b.axes.extent(*axis))
+                })
+            })
+            .collect();
+        let storage = match &param.storage {
+            None => None,
+            Some(storage) => {
+                let group = match &storage.group {
+                    None => None,
+                    Some(expr) => Some(self.eval_constant(env, expr)?),
+                };
+                let known = ["bit", "int4", "int8", "f16", "bf16", "f32"];
+                if !known.contains(&storage.kind.text.as_str()) {
+                    return self.error_help(
+                        203,
+                        storage.kind.span,
+                        format!("`{}` is no storage", storage.kind.text),
+                        "not known",
+                        format!("write one of {}", known.join(", ")),
+                    );
+                }
+                Some((storage.kind.text.clone(), group))
+            }
+        };
+        self.insert_path(id, &name, param.path.span, Value::Tensor(tensor))?;
+        self.params.push(ParamInfo {
+            path,
+            stored_name,
+            dtype,
+            stored,
+            shape,
+            frozen: param.frozen,
+            storage,
+            span: param.path.span,
+        });
+        self.inits.push((id, param.init.clone()));
+        Ok(())
+    }
+
+    fn count(&mut self, env: &mut Env, expr: &ast::Expr) -> Eval<usize> {
+        let count = self.eval_constant(env, expr)?;
+        match usize::try_from(count) {
+            Ok(count) if count <= LIMIT => Ok(count),
+            _ => self.error(
+                307,
+                expr.span,
+                format!("{count} is no sensible count"),
+                format!("between 0 and {LIMIT}"),
+            ),
+        }
+    }
+
+    fn declare_stack(&mut self, id: InstanceId, env: &mut Env, stack: &ast::StackDecl) -> Eval<()> {
+        let count = self.count(env, &stack.count)?;
+        let name = plain_path(&stack.path);
+        let stored = stack.rename.as_ref().map_or(name.as_str(), |text| &text.text);
+        let mut made = Vec::with_capacity(count);
+        for index in 0..count {
+            let mut inner = env.clone();
+            if let Some(var) = &stack.var {
+                inner.locals.insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
+            }
+            let value = self.eval(&mut inner, &stack.value)?;
+            let (name, stored) = (format!("{name}.{index}"), format!("{stored}.{index}"));
+            match self.sub_value(id, value, &name, &stored, stack.value.span)? {
+                Value::Instance(instance) => made.push(instance),
+                _ => return self.error(205, stack.value.span, "a stack is made of modules", "no module"),
+            }
+        }
+        self.insert_path(id, &name, stack.path.span, Value::Stack(Rc::new(made)))
+    }
+
+    fn declare_experts(&mut self, id: InstanceId, env: &mut Env, experts: &ast::ExpertsDecl) -> Eval<()> {
+        let group = &experts.name.text;
+        let mut made = Vec::new();
+        for branch in &experts.branches {
+            let count = match &branch.count {
+                None => 1,
+                Some(expr) => self.count(env, expr)?,
+            };
+            for index in 0..count {
+                let mut inner = env.clone();
+                if let Some(var) = &branch.var {
+                    inner.locals.insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
+                }
+                let value = self.eval(&mut inner, &branch.value)?;
+                // Alike branches of one kind need no word of their own: `experts.3`.
+                let name = match (&branch.count, experts.branches.len()) {
+                    (Some(_), 1) => format!("{group}.{index}"),
+                    (Some(_), _) => format!("{group}.{}.{index}", branch.name.text),
+                    (None, _) => format!("{group}.{}", branch.name.text),
+                };
+                match self.sub_value(id, value, &name, &name, branch.value.span)? {
+                    Value::Instance(instance) => made.push(instance),
+                    _ => return self.error(205, branch.value.span, "an expert is a module", "no module"),
+                }
+            }
+        }
+        let extent = Extent::constant(made.len() as i64);
+        let axis = self.fresh_axis(id, group, &extent);
+        self.instances[id.0].own_axes.insert(axis);
+        self.insert_path(id, group, experts.name.span, Value::Experts(axis, Rc::new(made)))
+    }
+
+    /// The value of a state before the call. `lifted` axes get a state each.
+    pub(crate) fn state_value(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        lifted: &[AxisId],
+        span: Span,
+    ) -> Eval<Tensor> {
+        let path = join(&self.instances[instance.0].path, name);
+        if let Some(state) = self.states.get(&path) {
+            return Ok(*state);
+        }
+        let Some(decl) = self.instances[instance.0].states.get(name).cloned() else {
+            return Err(Reported);
+        };
+        let mut env = Env::of_instance(self, instance);
+        let (dtype, groups) = self.tensor_type(&mut env, &decl.ty)?;
+        let value = self.eval(&mut env, &decl.init)?;
+        let mut start = self.to_tensor(value, dtype, decl.init.span)?;
+        let mut wanted: Vec<AxisId> = if decl.shared { Vec::new() } else { lifted.to_vec() };
+        wanted.extend(groups.into_iter().flatten());
+        start = self.expand_to(start, &wanted, decl.init.span)?;
+        let state = self.op(Op::State(Arc::from(path.as_str())), &[start], span)?;
+        self.states.insert(path, state);
+        Ok(state)
+    }
+
+    /// The graph of the parameters' starting values.
+    pub(crate) fn build_init(&mut self) -> Eval<Graph> {
+        let mut init = Builder::new("init");
+        init.axes = self.b.axes.clone();
+        let outer = std::mem::replace(&mut self.b, init);
+        let mut results = Vec::new();
+        for index in 0..self.params.len() {
+            let (instance, expr) = self.inits[index].clone();
+            let info = &self.params[index];
+            let axes: Vec<AxisId> = info.stored.iter().flatten().copied().collect();
+            let (path, dtype, span) = (info.path.clone(), info.dtype, info.span);
+            let mut env = Env::of_instance(self, instance);
+            env.path = None;
+            env.lifted.clone_from(&axes);
+            env.locals.insert("$key".to_owned(), Value::Text(path.clone()));
+            let start = match &expr {
+                Some(expr) => {
+                    let value = self.eval(&mut env, expr)?;
+                    self.to_tensor(value, dtype, expr.span)?
+                }
+                None if dtype.is_real() => {
+                    let op = Op::Random(Distribution::Normal, Arc::from(path.as_str()), axes.clone());
+                    let draw = self.op(op, &[], span)?;
+                    let scale = self.number(DType::F32, 0.02);
+                    self.op(Op::Binary(girih_graph::Binary::Mul), &[draw, scale], span)?
+                }
+                None => self.number(dtype, 0.0),
+            };
+            let start = self.cast(start, dtype, span)?;
+            let start = self.expand_to(start, &axes, span)?;
+            results.push((path, start.id));
+        }
+        let init = std::mem::replace(&mut self.b, outer);
+        Ok(init.finish(results, Vec::new()))
+    }
+
+    pub(crate) fn number(&mut self, dtype: DType, number: f64) -> Tensor {
+        self.b.set_level(0);
+        Tensor {
+            level: 0,
+            id: self.b.number(dtype, number),
+        }
+    }
+
+    /// Repeats a value along the axes it lacks.
+    pub(crate) fn expand_to(&mut self, value: Tensor, axes: &[AxisId], span: Span) -> Eval<Tensor> {
+        let own = self.ty(value).axes.clone();
+        let missing: Vec<AxisId> = axes.iter().copied().filter(|axis| !own.contains(axis)).collect();
+        if missing.is_empty() {
+            return Ok(value);
+        }
+        self.op(Op::Expand(missing), &[value], span)
+    }
+}
+
+fn member_names(kind: &MemberKind) -> Vec<String> {
+    match kind {
+        MemberKind::Axis(axis) => vec![axis.name.text.clone()],
+        MemberKind::Let(name, _) => vec![name.text.clone()],
+        MemberKind::Param(param) => vec![plain_path(&param.path)],
+        MemberKind::Sub(sub) => vec![plain_path(&sub.path)],
+        MemberKind::Stack(stack) => vec![plain_path(&stack.path)],
+        MemberKind::Experts(experts) => vec![experts.name.text.clone()],
+        MemberKind::State(state) => vec![state.name.text.clone()],
+        MemberKind::Method(_) | MemberKind::Setting(_) => Vec::new(),
+    }
+}
+
+/// A tuple or record of axes as a group.
+pub(crate) fn axes_of(value: &Value) -> Option<Axes> {
+    Some(match value {
+        Value::Axes(axes) => axes.clone(),
+        Value::Int(extent) => Axes::Size(extent.clone()),
+        Value::Experts(axis, _) => Axes::One(*axis),
+        Value::Tuple(parts) => Axes::Group(parts.iter().map(axes_of).collect::<Option<_>>()?),
+        Value::Record(fields) => Axes::Record(
+            (fields.iter())
+                .map(|(name, value)| Some((name.clone(), axes_of(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
+}
+
+pub(crate) fn from_static(value: &Static) -> Value {
+    match value {
+        Static::None => Value::None,
+        Static::Int(number) => Value::Int(Extent::constant(*number)),
+        Static::Real(number) => Value::Real(*number),
+        Static::Bool(truth) => Value::Bool(*truth),
+        Static::Text(text) => Value::Text(text.clone()),
+        Static::List(parts) => Value::List(parts.iter().map(from_static).collect()),
+        Static::Map(fields) => Value::Record(
+            (fields.iter())
+                .map(|(name, value)| (name.clone(), from_static(value)))
+                .collect(),
+        ),
+    }
+}

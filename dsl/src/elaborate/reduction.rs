@@ -1,0 +1,604 @@
+//! What prefix operators make of their axes and of the surrounding domain.
+//!
+//! A `where` governs the outermost reducer of its expression and the result: a sum skips
+//! what is outside, a softmax gives zeros there, and where the domain holds nothing the
+//! result is 0 (or what `else` says). Sums of products contract without ever making the
+//! product where two factors are left.
+
+use girih_graph::{AxisId, Binary, Combine, DType, Extent, Op, Unary};
+
+use super::Elaborator;
+use super::scope::Env;
+use super::value::{Eval, Reported, Tensor, Value};
+use crate::ast::{self, BinaryOp, Expr, ExprKind, Reducer};
+use crate::span::Span;
+
+/// What the parentheses of a reducer say.
+struct Words {
+    axes: Vec<AxisId>,
+    into: Option<(String, Span)>,
+    count: Option<Value>,
+    reverse: bool,
+    exclusive: bool,
+}
+
+impl Elaborator<'_> {
+    /// `value where domain else other`.
+    pub(crate) fn eval_where(
+        &mut self,
+        env: &mut Env,
+        value: &Expr,
+        domain: &Expr,
+        other: Option<&Expr>,
+        span: Span,
+    ) -> Eval<Value> {
+        let mut facts = Vec::new();
+        self.facts(env, domain, &mut facts)?;
+        let kept = self.eval(env, domain)?;
+        let kept = match kept {
+            // A domain that is known now takes all or nothing.
+            Value::Bool(true) => return self.eval(env, value),
+            kept => self.to_tensor(kept, DType::Bool, domain.span)?,
+        };
+        if self.ty(kept).dtype != DType::Bool {
+            return self.error_help(
+                302,
+                domain.span,
+                "a domain is a truth value",
+                format!("this is `{}`", self.b.axes.show(self.ty(kept))),
+                "compare: `where j <= i`",
+            );
+        }
+        let mut inner = env.clone();
+        inner.facts.extend(facts);
+        inner.guarded = true;
+        inner.domain = Some(kept);
+        let result = self.eval(&mut inner, value)?;
+        let result = self.to_tensor(result, DType::F32, value.span)?;
+        let empty_is_zero = inner.domain.is_none() && is_masked_by_itself(value);
+        let result_axes = self.ty(result).axes.clone();
+        let reduced: Vec<AxisId> = (self.ty(kept).axes.iter().copied())
+            .filter(|axis| inner.domain.is_none() && !result_axes.contains(axis))
+            .collect();
+        if empty_is_zero && other.is_none() {
+            return Ok(Value::Tensor(result));
+        }
+        let inside = self.op_any(kept, &reduced, domain.span)?;
+        let dtype = self.ty(result).dtype;
+        let outside = match other {
+            None => Value::Int(Extent::constant(0)),
+            Some(other) => self.eval(env, other)?,
+        };
+        let outside = match (outside, dtype) {
+            (Value::Int(_), DType::Bool) => Value::Bool(false),
+            (outside, _) => outside,
+        };
+        let outside = self.to_tensor(outside, dtype, span)?;
+        self.op(Op::Select, &[inside, result, outside], span).map(Value::Tensor)
+    }
+
+    fn op_any(&mut self, kept: Tensor, over: &[AxisId], span: Span) -> Eval<Tensor> {
+        if over.is_empty() {
+            return Ok(kept);
+        }
+        self.op(Op::Reduce(Combine::Any, over.to_vec()), &[kept], span)
+    }
+
+    /// A prefix operator.
+    pub(crate) fn eval_reduce(
+        &mut self,
+        env: &mut Env,
+        reducer: Reducer,
+        args: &[ast::Arg],
+        body: &Expr,
+        span: Span,
+    ) -> Eval<Value> {
+        let kept = env.domain.take();
+        let words = self.words(env, reducer, args, span)?;
+        let result = match reducer {
+            Reducer::Sum => self.sum(env, &words.axes, body, kept, span)?,
+            Reducer::Mean => {
+                let total = self.sum(env, &words.axes, body, kept, span)?;
+                let count = self.count_of(&words.axes, kept, self.ty(total).dtype, span)?;
+                self.op(Op::Binary(Binary::Div), &[total, count], span)?
+            }
+            Reducer::Count => {
+                let x = self.body_tensor(env, body, DType::Bool, &words.axes, kept)?;
+                let x = self.masked(x, kept, 0.0, span)?;
+                let x = self.cast(x, DType::I64, span)?;
+                self.op(Op::Reduce(Combine::Sum, words.axes), &[x], span)?
+            }
+            Reducer::Max | Reducer::Min | Reducer::Prod | Reducer::Any | Reducer::All => {
+                self.combine(env, reducer, &words.axes, body, kept, span)?
+            }
+            Reducer::Softmax => {
+                let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                match kept {
+                    None => self.op(Op::Softmax(words.axes), &[x], span)?,
+                    Some(kept) => {
+                        let axes = self.ty(kept).axes.clone();
+                        let x = self.expand_to(x, &axes, span)?;
+                        self.op(Op::Softmax(words.axes), &[x, kept], span)?
+                    }
+                }
+            }
+            Reducer::LogSumExp => {
+                let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                self.log_sum_exp(x, &words.axes, kept, span)?
+            }
+            Reducer::LogSoftmax => {
+                let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                let norm = self.log_sum_exp(x, &words.axes, kept, span)?;
+                let x = self.masked(x, kept, 0.0, span)?;
+                let result = self.op(Op::Binary(Binary::Sub), &[x, norm], span)?;
+                self.masked(result, kept, 0.0, span)?
+            }
+            Reducer::CumSum | Reducer::CumProd | Reducer::CumMax | Reducer::CumMin => {
+                self.cumulate(env, reducer, words, body, kept, span)?
+            }
+            Reducer::ArgMax | Reducer::ArgMin => {
+                let axis = self.one_axis(&words, span)?;
+                let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                let taken = self.ty(x).axes.iter().copied().collect();
+                let rank = self.pooled_axis("rank", &Extent::constant(1), None, false, &taken);
+                let order = self.order(x, axis, rank, reducer == Reducer::ArgMax, kept, span)?;
+                let op = Op::Window {
+                    axis: rank,
+                    into: Vec::new(),
+                    offset: Extent::constant(0),
+                };
+                self.op(op, &[order], span)?
+            }
+            Reducer::TopK => self.top_k(env, &words, body, kept, span)?,
+            Reducer::Top | Reducer::Bottom => {
+                let axis = self.one_axis(&words, span)?;
+                let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                let rank = self.rank_axis(env, &words, axis, span)?;
+                self.order(x, axis, rank, reducer == Reducer::Top, kept, span)?
+            }
+        };
+        Ok(Value::Tensor(result))
+    }
+
+    fn words(&mut self, env: &mut Env, reducer: Reducer, args: &[ast::Arg], span: Span) -> Eval<Words> {
+        let mut words = Words {
+            axes: Vec::new(),
+            into: None,
+            count: None,
+            reverse: false,
+            exclusive: false,
+        };
+        for (position, arg) in args.iter().enumerate() {
+            let cumulative = matches!(
+                reducer,
+                Reducer::CumSum | Reducer::CumProd | Reducer::CumMax | Reducer::CumMin
+            );
+            match &arg.value.kind {
+                ExprKind::Name(name) if cumulative && name == "reverse" => words.reverse = true,
+                ExprKind::Name(name) if cumulative && name == "exclusive" => words.exclusive = true,
+                ExprKind::Arrow(from, to) if matches!(reducer, Reducer::Top | Reducer::Bottom) => {
+                    words.axes.push(self.eval_axis(env, from)?);
+                    let ExprKind::Name(name) = &to.kind else {
+                        return self.error(303, to.span, "the new axis needs a name", "not a name");
+                    };
+                    words.into = Some((name.clone(), to.span));
+                }
+                _ if reducer == Reducer::TopK && position == 0 => {
+                    let was_static = std::mem::replace(&mut env.is_static, true);
+                    let count = self.eval(env, &arg.value);
+                    env.is_static = was_static;
+                    words.count = Some(count?);
+                }
+                _ => words.axes.push(self.eval_axis(env, &arg.value)?),
+            }
+        }
+        if words.axes.is_empty() {
+            return self.error_help(
+                303,
+                span,
+                format!("`{}` needs an axis", reducer.word()),
+                "none is named",
+                format!("write `{}(j) …` with the axis that it works along", reducer.word()),
+            );
+        }
+        Ok(words)
+    }
+
+    fn one_axis(&mut self, words: &Words, span: Span) -> Eval<AxisId> {
+        match words.axes.as_slice() {
+            [axis] => Ok(*axis),
+            _ => self.error_help(
+                303,
+                span,
+                "this works along one axis",
+                format!("{} axes are named", words.axes.len()),
+                "merge them first: `y[c = (h, e)] = x` with a declared axis `c`",
+            ),
+        }
+    }
+
+    /// The body with every axis that is worked along; an axis that only the domain has is
+    /// repeated.
+    fn body_tensor(
+        &mut self,
+        env: &mut Env,
+        body: &Expr,
+        dtype: DType,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+    ) -> Eval<Tensor> {
+        let value = self.eval(env, body)?;
+        let value = match (value, dtype) {
+            (Value::Bool(truth), DType::F32) => Value::Bool(truth),
+            (value, _) => value,
+        };
+        let tensor = self.to_tensor(value, dtype, body.span)?;
+        self.with_axes(tensor, axes, kept, body.span)
+    }
+
+    fn with_axes(&mut self, tensor: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+        let own = self.ty(tensor).axes.clone();
+        let in_domain = |this: &Self, axis| kept.is_some_and(|kept| this.ty(kept).has(axis));
+        for axis in axes {
+            if !own.contains(axis) && !in_domain(self, *axis) && !own.is_empty() {
+                let name = self.b.axes.name(*axis).to_owned();
+                let shown = self.b.axes.show(self.ty(tensor));
+                return self.error_help(
+                    304,
+                    span,
+                    format!("there is no axis `{name}` to work along"),
+                    format!("this is `{shown}`"),
+                    format!("use an axis that it has, or bind `{name}` inside: `x[t = {name}]`"),
+                );
+            }
+        }
+        self.expand_to(tensor, axes, span)
+    }
+
+    /// `x` with `other` outside the domain.
+    fn masked(&mut self, x: Tensor, kept: Option<Tensor>, other: f64, span: Span) -> Eval<Tensor> {
+        let Some(kept) = kept else {
+            return Ok(x);
+        };
+        let dtype = self.ty(x).dtype;
+        let other = match (dtype, other) {
+            (DType::I64, f64::INFINITY) => self.to_tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?,
+            (DType::I64, f64::NEG_INFINITY) => {
+                self.to_tensor(Value::Int(Extent::constant(i64::MIN + 1)), dtype, span)?
+            }
+            _ => self.number(dtype, other),
+        };
+        self.op(Op::Select, &[kept, x, other], span)
+    }
+
+    fn count_of(&mut self, axes: &[AxisId], kept: Option<Tensor>, dtype: DType, span: Span) -> Eval<Tensor> {
+        let Some(kept) = kept else {
+            let size = axes.iter().fold(Extent::constant(1), |size, axis| {
+                size.times(self.b.axes.extent(*axis))
+            });
+            return self.to_tensor(Value::Int(size), dtype, span);
+        };
+        let kept = self.expand_to(kept, axes, span)?;
+        let ones = self.cast(kept, DType::I64, span)?;
+        let count = self.op(Op::Reduce(Combine::Sum, axes.to_vec()), &[ones], span)?;
+        let one = self.to_tensor(Value::Int(Extent::constant(1)), DType::I64, span)?;
+        let count = self.op(Op::Binary(Binary::Max), &[count, one], span)?;
+        self.cast(count, dtype, span)
+    }
+
+    fn combine(
+        &mut self,
+        env: &mut Env,
+        reducer: Reducer,
+        axes: &[AxisId],
+        body: &Expr,
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let (combine, identity, dtype) = match reducer {
+            Reducer::Max => (Combine::Max, f64::NEG_INFINITY, DType::F32),
+            Reducer::Min => (Combine::Min, f64::INFINITY, DType::F32),
+            Reducer::Any => (Combine::Any, 0.0, DType::Bool),
+            Reducer::All => (Combine::All, 1.0, DType::Bool),
+            _ => (Combine::Prod, 1.0, DType::F32),
+        };
+        let x = self.body_tensor(env, body, dtype, axes, kept)?;
+        let x = self.masked(x, kept, identity, span)?;
+        self.op(Op::Reduce(combine, axes.to_vec()), &[x], span)
+    }
+
+    fn log_sum_exp(&mut self, x: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+        let dtype = self.ty(x).dtype;
+        let x = self.masked(x, kept, f64::NEG_INFINITY, span)?;
+        let top = self.op(Op::Reduce(Combine::Max, axes.to_vec()), &[x], span)?;
+        // The shift cancels: it only keeps exp from overflowing. An empty domain shifts by 0.
+        let zero = self.number(dtype, 0.0);
+        let low = self.number(dtype, f64::NEG_INFINITY);
+        let empty = self.op(Op::Binary(Binary::Eq), &[top, low], span)?;
+        let top = self.op(Op::Select, &[empty, zero, top], span)?;
+        let top = self.op(Op::GradAs, &[top, zero], span)?;
+        let shifted = self.op(Op::Binary(Binary::Sub), &[x, top], span)?;
+        let powers = self.op(Op::Unary(Unary::Exp), &[shifted], span)?;
+        let total = self.op(Op::Reduce(Combine::Sum, axes.to_vec()), &[powers], span)?;
+        let log = self.op(Op::Unary(Unary::Log), &[total], span)?;
+        self.op(Op::Binary(Binary::Add), &[log, top], span)
+    }
+
+    fn cumulate(
+        &mut self,
+        env: &mut Env,
+        reducer: Reducer,
+        words: Words,
+        body: &Expr,
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let axis = self.one_axis(&words, span)?;
+        let (combine, identity) = match reducer {
+            Reducer::CumSum => (Combine::Sum, 0.0),
+            Reducer::CumProd => (Combine::Prod, 1.0),
+            Reducer::CumMax => (Combine::Max, f64::NEG_INFINITY),
+            _ => (Combine::Min, f64::INFINITY),
+        };
+        let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+        let x = self.masked(x, kept, identity, span)?;
+        let x = if self.ty(x).dtype == DType::Bool && combine == Combine::Sum {
+            self.cast(x, DType::I64, span)?
+        } else {
+            x
+        };
+        let op = Op::Cumulate {
+            combine,
+            axis,
+            reverse: words.reverse,
+            exclusive: words.exclusive,
+        };
+        self.op(op, &[x], span)
+    }
+
+    fn order(
+        &mut self,
+        x: Tensor,
+        axis: AxisId,
+        into: AxisId,
+        descending: bool,
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let last = if descending { f64::NEG_INFINITY } else { f64::INFINITY };
+        let x = self.masked(x, kept, last, span)?;
+        let op = Op::Order {
+            axis,
+            into,
+            descending,
+        };
+        self.op(op, &[x], span)
+    }
+
+    /// The axis of ranks: declared, or as long as the one that is sorted.
+    fn rank_axis(&mut self, env: &mut Env, words: &Words, axis: AxisId, span: Span) -> Eval<AxisId> {
+        let Some((name, _)) = &words.into else {
+            return self.error_help(
+                303,
+                span,
+                "the ranks need an axis",
+                "only the sorted axis is named",
+                "write `top(j -> r) x`; declare `axis r = k` for the first k",
+            );
+        };
+        if let Some(rank) = self.axis_named(env, name, span)? {
+            return Ok(rank);
+        }
+        let extent = self.b.axes.extent(axis).clone();
+        Ok(self.declare_axis(env, name, &extent, false))
+    }
+
+    fn top_k(&mut self, env: &mut Env, words: &Words, body: &Expr, kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+        let axis = self.one_axis(words, span)?;
+        let Some(Value::Int(count)) = words.count.clone() else {
+            return self.error_help(
+                303,
+                span,
+                "`topk` needs a static count",
+                "the first argument is the count",
+                "write `topk(k, j) x`",
+            );
+        };
+        let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+        // Asking for more than there are takes all.
+        let count = count.minimum(self.b.axes.extent(axis));
+        let taken = self.ty(x).axes.iter().copied().collect();
+        let rank = self.pooled_axis("rank", &count, None, false, &taken);
+        let order = self.order(x, axis, rank, true, kept, span)?;
+        let index = self.op(Op::Index(axis), &[], span)?;
+        let hit = self.op(Op::Binary(Binary::Eq), &[order, index], span)?;
+        let hit = self.op(Op::Reduce(Combine::Any, vec![rank]), &[hit], span)?;
+        match kept {
+            None => Ok(hit),
+            Some(kept) => self.op(Op::Binary(Binary::And), &[hit, kept], span),
+        }
+    }
+
+    /// Σ over axes of a product.
+    fn sum(&mut self, env: &mut Env, axes: &[AxisId], body: &Expr, kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+        let mut factors = Vec::new();
+        let mut divisors = Vec::new();
+        flatten(body, &mut factors, &mut divisors);
+        let mut inside: Vec<Tensor> = Vec::new();
+        let mut outside: Vec<(Binary, Tensor)> = Vec::new();
+        let mut values = Vec::new();
+        for (factor, is_divisor) in (factors.iter().map(|f| (*f, false))).chain(divisors.iter().map(|d| (*d, true))) {
+            values.push((self.eval(env, factor)?, factor.span, is_divisor));
+        }
+        if values.len() == 1 {
+            let (value, place, _) = values.remove(0);
+            let value = if let Value::Axes(_) = value { Value::Tensor(self.to_tensor(value, DType::I64, place)?) } else { value };
+            let tensor = self.to_tensor(value, DType::F32, place)?;
+            return self.sum_one(tensor, axes, kept, span);
+        }
+        let any_real = values.iter().any(|(value, ..)| match value {
+            Value::Tensor(tensor) => self.ty(*tensor).dtype.is_real(),
+            Value::Real(_) => true,
+            _ => false,
+        });
+        if !any_real {
+            // Products of integers have no contraction.
+            let value = self.eval(env, body)?;
+            let tensor = self.to_tensor(value, DType::F32, body.span)?;
+            return self.sum_one(tensor, axes, kept, span);
+        }
+        let real = values.iter().find_map(|(value, ..)| match value {
+            Value::Tensor(tensor) if self.ty(*tensor).dtype.is_real() => Some(self.ty(*tensor).dtype),
+            _ => None,
+        });
+        let real = real.unwrap_or(DType::F32);
+        for (value, place, is_divisor) in values {
+            let tensor = self.to_tensor(value, real, place)?;
+            let found = self.ty(tensor).dtype;
+            if found != real {
+                return self.error_help(
+                    302,
+                    place,
+                    format!("a factor is `{found}`, another `{real}`"),
+                    format!("`{found}` values"),
+                    if found == DType::Bool {
+                        "write the condition as a domain: `sum(j) x where c`, or `real(c)`"
+                    } else {
+                        "write `real(x)`; the size of an axis is `size(e)`"
+                    },
+                );
+            }
+            let has = axes.iter().any(|axis| self.ty(tensor).has(*axis));
+            match (has, is_divisor) {
+                (true, false) => inside.push(tensor),
+                (true, true) => {
+                    let one = self.number(real, 1.0);
+                    inside.push(self.op(Op::Binary(Binary::Div), &[one, tensor], place)?);
+                }
+                (false, true) => outside.push((Binary::Div, tensor)),
+                (false, false) => outside.push((Binary::Mul, tensor)),
+            }
+        }
+        let mut result = self.contract_all(inside, axes, kept, real, span)?;
+        for (op, factor) in outside {
+            result = self.op(Op::Binary(op), &[result, factor], span)?;
+        }
+        Ok(result)
+    }
+
+    fn sum_one(&mut self, tensor: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+        let tensor = self.with_axes(tensor, axes, kept, span)?;
+        let tensor = match self.ty(tensor).dtype {
+            DType::Bool => self.cast(tensor, DType::I64, span)?,
+            _ => tensor,
+        };
+        let tensor = self.masked(tensor, kept, 0.0, span)?;
+        self.op(Op::Reduce(Combine::Sum, axes.to_vec()), &[tensor], span)
+    }
+
+    fn contract_all(
+        &mut self,
+        mut factors: Vec<Tensor>,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+        real: DType,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let mut kept = kept;
+        // The domain is applied to the first factor, or product of factors, that has its axes.
+        let covers = |this: &Self, tensor: Tensor, kept: Tensor| {
+            this.ty(kept).axes.iter().all(|axis| this.ty(tensor).has(*axis))
+        };
+        if let Some(domain) = kept {
+            for factor in &mut factors {
+                if covers(self, *factor, domain) {
+                    *factor = self.masked(*factor, Some(domain), 0.0, span)?;
+                    kept = None;
+                    break;
+                }
+            }
+        }
+        if factors.len() < 2 || kept.is_some() {
+            let mut product = match factors.first() {
+                Some(first) => *first,
+                None => self.number(real, 1.0),
+            };
+            let mut rest = factors.into_iter().skip(1).peekable();
+            while rest.peek().is_some() && kept.is_some_and(|domain| !covers(self, product, domain)) {
+                if let Some(next) = rest.next() {
+                    product = self.op(Op::Binary(Binary::Mul), &[product, next], span)?;
+                }
+            }
+            let rest: Vec<Tensor> = rest.collect();
+            if rest.is_empty() {
+                return self.sum_one(product, axes, kept, span);
+            }
+            let product = self.masked(product, kept, 0.0, span)?;
+            let mut factors = vec![product];
+            factors.extend(rest);
+            return self.contract_all(factors, axes, None, real, span);
+        }
+        // Two factors at a time; an axis that is summed and that later factors lack goes at once.
+        let mut left = factors.remove(0);
+        while !factors.is_empty() {
+            let right = factors.remove(0);
+            let needed = |this: &Self, axis: AxisId| factors.iter().any(|factor| this.ty(*factor).has(axis));
+            let done: Vec<AxisId> = axes.iter().copied().filter(|axis| !needed(self, *axis)).collect();
+            let (l, r) = (self.ty(left).clone(), self.ty(right).clone());
+            let both: Vec<AxisId> = done.iter().copied().filter(|axis| l.has(*axis) && r.has(*axis)).collect();
+            let only_left: Vec<AxisId> = done.iter().copied().filter(|axis| l.has(*axis) && !r.has(*axis)).collect();
+            let only_right: Vec<AxisId> = done.iter().copied().filter(|axis| !l.has(*axis) && r.has(*axis)).collect();
+            let mut a = left;
+            let mut b = right;
+            if !only_left.is_empty() {
+                a = self.op(Op::Reduce(Combine::Sum, only_left), &[a], span)?;
+            }
+            if !only_right.is_empty() {
+                b = self.op(Op::Reduce(Combine::Sum, only_right), &[b], span)?;
+            }
+            left = if both.is_empty() {
+                self.op(Op::Binary(Binary::Mul), &[a, b], span)?
+            } else {
+                self.op(Op::Contract(both), &[a, b], span)?
+            };
+        }
+        let missing: Vec<AxisId> = axes.iter().copied().filter(|axis| self.ty(left).has(*axis)).collect();
+        if !missing.is_empty() {
+            return Err(Reported);
+        }
+        Ok(left)
+    }
+}
+
+/// Factors and divisors of a product chain.
+fn flatten<'a>(expr: &'a Expr, factors: &mut Vec<&'a Expr>, divisors: &mut Vec<&'a Expr>) {
+    match &expr.kind {
+        ExprKind::Binary(BinaryOp::Mul, left, right) => {
+            flatten(left, factors, divisors);
+            flatten(right, factors, divisors);
+        }
+        ExprKind::Binary(BinaryOp::Div, left, right) => {
+            flatten(left, factors, divisors);
+            divisors.push(right);
+        }
+        _ => factors.push(expr),
+    }
+}
+
+/// Whether the value of a reducer is 0 already where its domain is empty.
+fn is_masked_by_itself(value: &Expr) -> bool {
+    match &value.kind {
+        ExprKind::Reduce { reducer, .. } => matches!(
+            reducer,
+            Reducer::Sum
+                | Reducer::Mean
+                | Reducer::Count
+                | Reducer::Any
+                | Reducer::Softmax
+                | Reducer::LogSoftmax
+                | Reducer::TopK
+        ),
+        ExprKind::Binary(BinaryOp::Mul | BinaryOp::Div, left, _) => is_masked_by_itself(left),
+        _ => false,
+    }
+}

@@ -1,0 +1,216 @@
+//! How experts become a route.
+//!
+//! `route x to experts { weight = g  keep = m }` is Σₑ g[e] · fₑ(x) over the branches that are
+//! kept. Scores, capacity, overflow and auxiliary losses are ordinary equations before it.
+
+use girih_graph::{AxisId, Binary, Builder, DType, Op, Region, Route, ValueId, ValueType};
+
+use super::Elaborator;
+use super::recurrence::Frame;
+use super::scope::Env;
+use super::value::{Eval, InstanceId, Reported, Tensor, Value};
+use crate::ast::{self, Expr};
+use crate::span::Span;
+
+impl Elaborator<'_> {
+    /// A route expression.
+    pub(crate) fn eval_route(
+        &mut self,
+        env: &mut Env,
+        items: &Expr,
+        experts: &ast::Name,
+        settings: &[ast::Setting],
+        span: Span,
+    ) -> Eval<Value> {
+        let Some(Value::Experts(axis, instances)) = self.lookup(env, &experts.text, experts.span)? else {
+            return self.error_help(
+                202,
+                experts.span,
+                format!("`{}` is no group of experts", experts.text),
+                "not declared as `experts`",
+                format!("declare it: `experts {} {{ expert[8] = … }}`", experts.text),
+            );
+        };
+        let mut weight = None;
+        let mut keep = None;
+        for setting in settings {
+            let [expr] = setting.values.as_slice() else {
+                return self.error(303, setting.name.span, "one value is needed", "several are given");
+            };
+            let value = self.eval(env, expr)?;
+            match setting.name.text.as_str() {
+                "weight" => weight = Some(self.to_tensor(value, DType::F32, expr.span)?),
+                "keep" => keep = Some(self.to_tensor(value, DType::Bool, expr.span)?),
+                other => {
+                    return self.error_help(
+                        203,
+                        setting.name.span,
+                        format!("`{other}` is no setting of a route"),
+                        "not known",
+                        "a route has `weight` and `keep`; scores, capacity and losses are equations before it",
+                    );
+                }
+            }
+        }
+        let Some(weight) = weight else {
+            return self.error_help(
+                205,
+                span,
+                "the route has no `weight`",
+                "how much each expert counts",
+                format!("write `weight = g` where `g` has the axis `{}`", experts.text),
+            );
+        };
+        let keep = match keep {
+            Some(keep) => keep,
+            None => {
+                let zero = self.number(self.ty(weight).dtype, 0.0);
+                self.op(Op::Binary(Binary::Ne), &[weight, zero], span)?
+            }
+        };
+        for (tensor, name) in [(weight, "weight"), (keep, "keep")] {
+            if !self.ty(tensor).has(axis) {
+                let shown = self.b.axes.show(self.ty(tensor));
+                return self.error(
+                    304,
+                    span,
+                    format!("`{name}` needs the axis `{}` of the experts", experts.text),
+                    format!("it is `{shown}`"),
+                );
+            }
+        }
+        let inputs = match self.eval(env, items)? {
+            Value::Tuple(parts) => parts,
+            value => vec![value],
+        };
+        let mut tensors = Vec::new();
+        for value in inputs {
+            tensors.push(self.to_tensor(value, DType::F32, items.span)?);
+        }
+        self.build_route(axis, &instances, weight, keep, &tensors, span).map(Value::Tensor)
+    }
+
+    fn build_route(
+        &mut self,
+        branch: AxisId,
+        instances: &[InstanceId],
+        weight: Tensor,
+        keep: Tensor,
+        inputs: &[Tensor],
+        span: Span,
+    ) -> Eval<Tensor> {
+        let outer = self.frames.len();
+        let mut ids: Vec<ValueId> = Vec::new();
+        for tensor in inputs {
+            ids.push(self.import(*tensor, outer));
+        }
+        let mut branches: Vec<(Region, Vec<ValueId>, Vec<(ValueId, ValueId)>)> = Vec::new();
+        let mut axes: Vec<Vec<AxisId>> = Vec::new();
+        for pass in 0..2 {
+            branches.clear();
+            let wanted = widest(&axes);
+            axes.clear();
+            for instance in instances {
+                let (region, params, invariants, found) =
+                    self.branch(*instance, &ids, outer, &wanted, span)?;
+                axes.push(found);
+                branches.push((region, params, invariants));
+            }
+            // Branches with unlike results are made once more, repeated to the widest.
+            if pass == 0 && axes.iter().all(|own| same_axes(own, &axes[0])) {
+                break;
+            }
+        }
+        // Every branch takes all that some branch takes.
+        let mut shared: Vec<ValueId> = Vec::new();
+        for (_, _, invariants) in &branches {
+            for (outer, _) in invariants {
+                if !shared.contains(outer) {
+                    shared.push(*outer);
+                }
+            }
+        }
+        let mut regions = Vec::new();
+        for (mut region, params, invariants) in branches {
+            let mut wanted: Vec<Result<ValueId, ValueType>> = params.into_iter().map(Ok).collect();
+            for value in &shared {
+                let own = invariants.iter().find(|(outer, _)| outer == value);
+                wanted.push(match own {
+                    Some((_, inner)) => Ok(*inner),
+                    None => Err(self.b.region_at(outer).ty(*value).clone()),
+                });
+            }
+            Builder::set_parameters(&mut region, &wanted);
+            regions.push(region);
+        }
+        let items: Vec<AxisId> = self.ty(keep).without(&[branch]);
+        let mut operands = vec![self.import(weight, outer), self.import(keep, outer)];
+        operands.extend(ids);
+        operands.extend(shared);
+        self.b.set_level(outer);
+        let route = Route {
+            branch,
+            items,
+            branches: regions,
+        };
+        match self.b.node(Op::Route(Box::new(route)), &operands) {
+            Ok(made) => Ok(Tensor {
+                level: outer,
+                id: *made.first().ok_or(Reported)?,
+            }),
+            Err(error) => self.op_error(&error, span),
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "one branch: region, parameters, what it takes, axes of its result")]
+    fn branch(
+        &mut self,
+        instance: InstanceId,
+        ids: &[ValueId],
+        outer: usize,
+        wanted: &[AxisId],
+        span: Span,
+    ) -> Eval<(Region, Vec<ValueId>, Vec<(ValueId, ValueId)>, Vec<AxisId>)> {
+        let types: Vec<ValueType> = ids.iter().map(|id| self.b.region_at(outer).ty(*id).clone()).collect();
+        self.b.open_region();
+        let level = outer + 1;
+        let params: Vec<ValueId> = types.into_iter().map(|ty| self.b.add_parameter(ty)).collect();
+        let items: Vec<(ValueId, ValueId)> = ids.iter().copied().zip(params.iter().copied()).collect();
+        self.frames.push(Frame::of_branch(&items));
+        let args = params
+            .iter()
+            .map(|id| (None, Value::Tensor(Tensor { level, id: *id }), span))
+            .collect();
+        let result = self
+            .call_named(instance, "forward", args, span)
+            .and_then(|value| self.to_tensor(value, DType::F32, span))
+            .and_then(|tensor| self.expand_to(tensor, wanted, span));
+        let result = match result {
+            Ok(result) => result,
+            Err(reported) => {
+                self.b.close_region(Vec::new());
+                self.frames.pop();
+                return Err(reported);
+            }
+        };
+        let axes = self.ty(result).axes.clone();
+        let id = self.import(result, level);
+        let frame = self.frames.pop().unwrap_or_default();
+        let region = self.b.close_region(vec![id]);
+        Ok((region, params, frame.invariants, axes))
+    }
+}
+
+fn same_axes(left: &[AxisId], right: &[AxisId]) -> bool {
+    left.len() == right.len() && left.iter().all(|axis| right.contains(axis))
+}
+
+fn widest(all: &[Vec<AxisId>]) -> Vec<AxisId> {
+    let mut union = Vec::new();
+    for axis in all.iter().flatten() {
+        if !union.contains(axis) {
+            union.push(*axis);
+        }
+    }
+    union
+}

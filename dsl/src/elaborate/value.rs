@@ -1,0 +1,98 @@
+//! What an expression is while a model is elaborated.
+
+use std::rc::Rc;
+
+use girih_graph::{AxisId, Extent, ValueId};
+
+use crate::program::ItemRef;
+use crate::span::Span;
+
+/// An error was reported; whoever sees this only has to stop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported;
+
+/// A result whose error has been reported already.
+pub(crate) type Eval<T> = Result<T, Reported>;
+
+/// A value of the graph: which region (by nesting level) and which value of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Tensor {
+    pub(crate) level: usize,
+    pub(crate) id: ValueId,
+}
+
+/// An instance of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct InstanceId(pub(crate) usize);
+
+/// One axis, a group in row-major order, or a record of parts laid end to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Axes {
+    One(AxisId),
+    Group(Vec<Axes>),
+    Record(Vec<(String, Axes)>),
+    /// An extent without a name of its own: `Linear(d -> 4 * d)`.
+    Size(Extent),
+}
+
+/// A module with some of its static parameters given.
+#[derive(Clone, Debug)]
+pub(crate) struct ModuleValue {
+    pub(crate) decl: ItemRef,
+    /// Positional arguments come first, under their parameters' names.
+    pub(crate) args: Vec<(String, Value)>,
+    /// Where it was written.
+    pub(crate) span: Span,
+}
+
+/// Any value.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// Nothing: an input that was left out.
+    None,
+    Int(Extent),
+    Real(f64),
+    Bool(bool),
+    Text(String),
+    Axes(Axes),
+    Tensor(Tensor),
+    List(Vec<Value>),
+    Tuple(Vec<Value>),
+    Record(Vec<(String, Value)>),
+    Module(Rc<ModuleValue>),
+    Instance(InstanceId),
+    /// Instances that are applied one after another.
+    Stack(Rc<Vec<InstanceId>>),
+    /// An `experts` group: its axis and its branches.
+    Experts(AxisId, Rc<Vec<InstanceId>>),
+    Function(ItemRef),
+    /// A built-in function, by name.
+    Builtin(&'static str),
+    /// An error was reported where it was made.
+    Poison,
+}
+
+impl Value {
+    /// In the user's words.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Int(_) => "an integer",
+            Self::Real(_) => "a number",
+            Self::Bool(_) => "a truth value",
+            Self::Text(_) => "a text",
+            Self::Axes(Axes::One(_)) => "an axis",
+            Self::Axes(_) => "a group of axes",
+            Self::Tensor(_) => "a tensor",
+            Self::List(_) => "a list",
+            Self::Tuple(_) => "a tuple",
+            Self::Record(_) => "a record",
+            Self::Module(_) => "a module",
+            Self::Instance(_) => "an instance of a module",
+            Self::Stack(_) => "a stack of modules",
+            Self::Experts(..) => "a group of experts",
+            Self::Function(_) | Self::Builtin(_) => "a function",
+            Self::Poison => "an error",
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The files of one check and the names they declare.
+//!
+//! A file sees its own items, those of the files it `use`s (theirs too), and the
+//! standard library, in this order. Files are read through a [`Loader`]; nothing
+//! here touches a disk.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::ast::{self, ItemKind};
+use crate::diag::{Code, Diagnostic, Sink};
+use crate::parse::parse_file;
+use crate::source::SourceMap;
+use crate::span::{FileId, Span};
+
+/// Gives the text of a file that a `use` names.
+pub trait Loader {
+    /// The canonical name and the text of `path`, as written in the file called `from`.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be read, in words for the user.
+    fn load(&self, from: &str, path: &str) -> Result<(String, String), String>;
+}
+
+/// A loader that knows no file but those that are already given.
+pub struct NoFiles;
+
+impl Loader for NoFiles {
+    fn load(&self, _: &str, _: &str) -> Result<(String, String), String> {
+        Err("other files cannot be read here".to_owned())
+    }
+}
+
+/// Where an item stands: file and position in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ItemRef {
+    /// Index of the file.
+    pub file: usize,
+    /// Index of the item in the file.
+    pub item: usize,
+}
+
+/// One file with the names it sees.
+#[derive(Debug)]
+pub struct LoadedFile {
+    /// In the source map.
+    pub id: FileId,
+    /// Its syntax tree.
+    pub ast: Rc<ast::File>,
+    /// Names it sees, its own first.
+    scope: BTreeMap<String, ItemRef>,
+}
+
+/// Every file that a check needs. The first one is the entry.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// The texts.
+    pub sources: SourceMap,
+    /// The files; the standard library's first, the entry last.
+    pub files: Vec<LoadedFile>,
+}
+
+/// The standard library: name and text of each file.
+pub const STD: &[(&str, &str)] = &[
+    ("std/math.girih", include_str!("../std/math.girih")),
+    ("std/linear.girih", include_str!("../std/linear.girih")),
+    ("std/norm.girih", include_str!("../std/norm.girih")),
+    ("std/position.girih", include_str!("../std/position.girih")),
+    ("std/attention.girih", include_str!("../std/attention.girih")),
+    ("std/feedforward.girih", include_str!("../std/feedforward.girih")),
+    ("std/recurrent.girih", include_str!("../std/recurrent.girih")),
+    ("std/loss.girih", include_str!("../std/loss.girih")),
+];
+
+impl Program {
+    /// Reads the entry file and everything it uses; mistakes go to the sink.
+    pub fn load(name: &str, text: &str, loader: &dyn Loader, sink: &mut Sink) -> Self {
+        let mut program = Self::default();
+        for (name, text) in STD {
+            program.read(name, text, sink);
+        }
+        let std_count = program.files.len();
+        program.resolve_std(std_count, sink);
+        let mut pending = Vec::new();
+        let entry = program.read(name, text, sink);
+        pending.push(entry);
+        let mut uses: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        while let Some(file) = pending.pop() {
+            let ast = program.files[file].ast.clone();
+            for item in &ast.items {
+                let ItemKind::Use(used) = &item.kind else {
+                    continue;
+                };
+                let from = program.sources.name(program.files[file].id).to_owned();
+                match loader.load(&from, &used.path.text) {
+                    Ok((name, text)) => {
+                        let known = (std_count..program.files.len())
+                            .find(|index| program.sources.name(program.files[*index].id) == name);
+                        let index = known.unwrap_or_else(|| {
+                            let index = program.read(&name, &text, sink);
+                            pending.push(index);
+                            index
+                        });
+                        uses.entry(file).or_default().push(index);
+                    }
+                    Err(reason) => sink.report(
+                        Diagnostic::error(
+                            Code::new(210),
+                            format!("the file `{}` cannot be read", used.path.text),
+                        )
+                        .at(used.path.span, reason),
+                    ),
+                }
+            }
+        }
+        for file in std_count..program.files.len() {
+            program.resolve_file(file, std_count, &uses, sink);
+        }
+        // The entry is addressed as the last file.
+        let last = program.files.len() - 1;
+        if entry != last {
+            program.entry_to_end(entry);
+        }
+        program
+    }
+
+    fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
+        let id = self.sources.add(name, text);
+        let ast = parse_file(&self.sources, id, sink);
+        self.files.push(LoadedFile {
+            id,
+            ast: Rc::new(ast),
+            scope: BTreeMap::new(),
+        });
+        self.files.len() - 1
+    }
+
+    fn own_names(&self, file: usize, sink: &mut Sink) -> BTreeMap<String, ItemRef> {
+        let mut names: BTreeMap<String, ItemRef> = BTreeMap::new();
+        for (item, found) in self.files[file].ast.items.iter().enumerate() {
+            let Some(name) = declared_name(&found.kind) else {
+                continue;
+            };
+            let place = ItemRef { file, item };
+            if let Some(first) = names.get(&name.text) {
+                let diagnostic = Diagnostic::error(
+                    Code::new(201),
+                    format!("`{}` is declared twice", name.text),
+                )
+                .at(name.span, "declared again");
+                sink.report(match self.name_span(*first) {
+                    Some(span) => diagnostic.also(span, "first declared here"),
+                    None => diagnostic,
+                });
+            } else {
+                names.insert(name.text.clone(), place);
+            }
+        }
+        names
+    }
+
+    fn resolve_std(&mut self, std_count: usize, sink: &mut Sink) {
+        let mut all = BTreeMap::new();
+        for file in 0..std_count {
+            all.extend(self.own_names(file, sink));
+        }
+        for file in 0..std_count {
+            self.files[file].scope = all.clone();
+        }
+    }
+
+    fn resolve_file(
+        &mut self,
+        file: usize,
+        std_count: usize,
+        uses: &BTreeMap<usize, Vec<usize>>,
+        sink: &mut Sink,
+    ) {
+        let mut scope = if std_count == 0 {
+            BTreeMap::new()
+        } else {
+            self.files[0].scope.clone()
+        };
+        let mut seen = vec![file];
+        let mut order = vec![file];
+        while let Some(next) = order.pop() {
+            for used in uses.get(&next).into_iter().flatten() {
+                if !seen.contains(used) {
+                    seen.push(*used);
+                    order.push(*used);
+                }
+            }
+        }
+        for used in seen.iter().rev() {
+            let mut quiet = Sink::default();
+            let report = if *used == file { &mut *sink } else { &mut quiet };
+            scope.extend(self.own_names(*used, report));
+        }
+        self.files[file].scope = scope;
+    }
+
+    fn entry_to_end(&mut self, entry: usize) {
+        let last = self.files.len() - 1;
+        self.files.swap(entry, last);
+        let swap = |place: &mut ItemRef| {
+            if place.file == entry {
+                place.file = last;
+            } else if place.file == last {
+                place.file = entry;
+            }
+        };
+        for file in &mut self.files {
+            file.scope.values_mut().for_each(swap);
+        }
+    }
+
+    /// Index of the entry file.
+    pub fn entry(&self) -> usize {
+        self.files.len().saturating_sub(1)
+    }
+
+    /// What `name` means in `file`.
+    pub fn find(&self, file: usize, name: &str) -> Option<ItemRef> {
+        self.files.get(file)?.scope.get(name).copied()
+    }
+
+    /// Every name that `file` sees.
+    pub fn names(&self, file: usize) -> impl Iterator<Item = &str> {
+        let scope = self.files.get(file).map(|file| &file.scope);
+        scope.into_iter().flat_map(|scope| scope.keys().map(String::as_str))
+    }
+
+    /// An item.
+    pub fn item(&self, place: ItemRef) -> &ast::Item {
+        &self.files[place.file].ast.items[place.item]
+    }
+
+    /// The syntax tree of a file, to be kept while other things are borrowed.
+    pub fn ast(&self, file: usize) -> Rc<ast::File> {
+        self.files[file].ast.clone()
+    }
+
+    fn name_span(&self, place: ItemRef) -> Option<Span> {
+        declared_name(&self.item(place).kind).map(|name| name.span)
+    }
+
+    /// The modules, models and memories of the entry file, in order.
+    pub fn entry_modules(&self) -> Vec<ItemRef> {
+        let file = self.entry();
+        let Some(loaded) = self.files.get(file) else {
+            return Vec::new();
+        };
+        (loaded.ast.items.iter().enumerate())
+            .filter(|(_, item)| matches!(item.kind, ItemKind::Module(_)))
+            .map(|(item, _)| ItemRef { file, item })
+            .collect()
+    }
+}
+
+/// The name under which others can mention an item.
+pub fn declared_name(kind: &ItemKind) -> Option<&ast::Name> {
+    match kind {
+        ItemKind::Axis(axis) => Some(&axis.name),
+        ItemKind::Let(name, _) => Some(name),
+        ItemKind::Fn(function) => Some(&function.name),
+        ItemKind::Module(module) => Some(&module.name),
+        ItemKind::Procedure(procedure) => Some(&procedure.name),
+        ItemKind::Use(_)
+        | ItemKind::Weights(_)
+        | ItemKind::Golden(_)
+        | ItemKind::Test(_)
+        | ItemKind::Snapshot(_)
+        | ItemKind::Train(_)
+        | ItemKind::Probe(_) => None,
+    }
+}
