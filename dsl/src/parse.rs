@@ -58,15 +58,18 @@ pub fn parse_file(sources: &SourceMap, file: FileId, sink: &mut Sink) -> ast::Fi
         tokens,
         comments,
         clean,
-        found,
+        found: mut lexical,
     } = lex::lex(file, source);
+    lexical.sort_by_key(|found| found.span().map(Span::key));
     let outline = Outline::new(file, &clean, &tokens);
+    let has_t = (1..tokens.len()).any(|at| outline.text(at) == ":" && outline.text(at - 1) == "T");
     let mut reader = Reader {
         file,
         clean: &clean,
         tokens: &tokens,
         outline: &outline,
-        lexical: found,
+        has_t,
+        lexical,
     };
     let mut tree = ast::File {
         comments,
@@ -75,6 +78,7 @@ pub fn parse_file(sources: &SourceMap, file: FileId, sink: &mut Sink) -> ast::Fi
     let mut diagnostics: Vec<_> = reader.lexical.clone();
     diagnostics.extend(outline.found.iter().cloned());
     for (place, &part) in outline.parts.iter().enumerate() {
+        let before = tree.items.len();
         let found = if part.unbalanced {
             Vec::new()
         } else if part.is_item {
@@ -82,11 +86,12 @@ pub fn parse_file(sources: &SourceMap, file: FileId, sink: &mut Sink) -> ast::Fi
         } else {
             reader.between(part, place == 0, &mut tree)
         };
-        let broken = part.unbalanced || !found.is_empty() || reader.touches_lexical(part);
+        let broken = part.unbalanced
+            || !found.is_empty()
+            || tree.items.len() == before
+            || reader.touches_lexical(part);
         if broken && part.is_item {
-            if found.is_empty() && !part.unbalanced {
-                tree.items.pop();
-            }
+            tree.items.truncate(before);
             tree.broken.extend(reader.declared(part));
         }
         diagnostics.extend(found);
@@ -105,7 +110,9 @@ struct Reader<'a> {
     clean: &'a str,
     tokens: &'a [lex::Token],
     outline: &'a Outline<'a>,
-    /// Slips in characters.
+    /// Whether some record, parameter or module is named `T`.
+    has_t: bool,
+    /// Slips in characters, by place.
     lexical: Vec<Diagnostic>,
 }
 
@@ -120,11 +127,21 @@ impl Reader<'_> {
             let error = match Girih::parse(Rule::one_item, &text) {
                 Ok(mut pairs) => {
                     let pair = pairs.next().expect("the grammar says one item");
-                    let mut builder = Builder::new(self.file, start, &text, self.tokens);
+                    let mut builder =
+                        Builder::new(self.file, start, &text, self.tokens, self.has_t);
                     let span = builder.span(&pair);
                     let kind = builder.item(pair);
-                    found.append(&mut builder.found);
-                    if found.is_empty() {
+                    let slips = !builder.found.is_empty();
+                    let told = |slip: &Diagnostic| {
+                        slip.span().is_some_and(|span| self.is_lexical_line(span))
+                    };
+                    found.extend(
+                        builder
+                            .found
+                            .into_iter()
+                            .filter(|slip| self.lexical.is_empty() || !told(slip)),
+                    );
+                    if found.is_empty() && !slips {
                         tree.items.push(ast::Item {
                             doc: None,
                             kind,
@@ -201,10 +218,25 @@ impl Reader<'_> {
             .tokens
             .get(after)
             .map_or(self.clean.len(), |next| next.start);
+        let place = |found: &Diagnostic| found.span().map_or(0, |span| span.start as usize);
+        let next = self.lexical.partition_point(|found| place(found) < start);
         self.lexical
-            .iter()
-            .filter_map(Diagnostic::span)
-            .any(|span| (start..end).contains(&(span.start as usize)))
+            .get(next)
+            .is_some_and(|found| place(found) < end)
+    }
+
+    /// Whether a slip in a character stands on the line of a place.
+    fn is_lexical_line(&self, span: Span) -> bool {
+        let at = (span.start as usize).min(self.clean.len());
+        let start = self.clean[..at].rfind('\n').map_or(0, |end| end + 1);
+        let end = self.clean[at..]
+            .find('\n')
+            .map_or(self.clean.len(), |end| at + end);
+        let place = |found: &Diagnostic| found.span().map_or(0, |span| span.start as usize);
+        let next = self.lexical.partition_point(|found| place(found) < start);
+        self.lexical
+            .get(next)
+            .is_some_and(|found| place(found) < end)
     }
 }
 

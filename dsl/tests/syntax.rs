@@ -1,24 +1,90 @@
 //! The syntax as a whole: examples, wrong files, mutated files.
 
+use std::path::{Path, PathBuf};
+
+use girih_dsl::ast;
 use girih_dsl::diag::{Sink, render};
 use girih_dsl::parse::parse_file;
 use girih_dsl::source::SourceMap;
 
-#[test]
-fn examples_are_read() {
-    for entry in std::fs::read_dir("tests/syntax/examples").unwrap() {
-        let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let mut sources = SourceMap::new();
-        let file = sources.add(path.file_name().unwrap().to_string_lossy(), text);
-        let mut sink = Sink::new();
-        let tree = parse_file(&sources, file, &mut sink);
-        let found: Vec<_> = sink
-            .sorted()
+/// Set to rewrite the expectations of the wrong files; read the difference afterwards.
+const BLESS: &str = "GIRIH_BLESS";
+
+/// Begins the last comment block of a wrong file.
+const EXPECTED: &str = "# == errors\n";
+
+/// The tree of a text and what is said about it.
+fn read(name: &str, text: &str) -> (ast::File, Vec<String>) {
+    let mut sources = SourceMap::new();
+    let file = sources.add(name, text);
+    let mut sink = Sink::new();
+    let tree = parse_file(&sources, file, &mut sink);
+    (
+        tree,
+        sink.sorted()
             .iter()
             .map(|found| render(&sources, found))
-            .collect();
+            .collect(),
+    )
+}
+
+/// The `.girih` files of a folder, by name.
+fn files(folder: &str) -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "girih")
+        })
+        .collect();
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path, text)
+        })
+        .collect()
+}
+
+#[test]
+fn examples_are_read() {
+    for (path, text) in files("tests/syntax/examples") {
+        let (tree, found) = read(&path.file_name().unwrap().to_string_lossy(), &text);
         assert!(found.is_empty(), "{}", found.join("\n\n"));
         assert!(!tree.items.is_empty());
     }
+}
+
+#[test]
+fn wrong_files_are_explained() {
+    let mut wrong = Vec::new();
+    for (path, text) in files("../tests/suite/lang/syntax") {
+        let source = text
+            .find(EXPECTED)
+            .map_or(&*text, |at| text[..at].trim_end());
+        let name = path.file_name().unwrap().to_string_lossy();
+        let (_, found) = read(&name, &format!("{source}\n"));
+        let lines: String = found
+            .join("\n\n")
+            .lines()
+            .map(|line| format!("# {line}").trim_end().to_owned() + "\n")
+            .collect();
+        let whole = format!("{source}\n\n{EXPECTED}{lines}");
+        if std::env::var_os(BLESS).is_some() {
+            std::fs::write(&path, whole).unwrap();
+        } else if whole != text {
+            wrong.push(format!("{name}: expected\n{text}\nbut found\n{whole}"));
+        }
+        if found.is_empty() {
+            wrong.push(format!("{name}: nothing was found"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "set {BLESS} to accept:\n{}",
+        wrong.join("\n")
+    );
 }

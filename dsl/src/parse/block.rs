@@ -199,16 +199,35 @@ impl Builder<'_> {
 
     /// An expression as a statement: a call for its effect, otherwise a slip.
     fn effect(&mut self, pair: Pair<'_, Rule>, before: Option<&Stmt>) -> StmtKind {
-        let expr = self.chain(only(pair));
-        if let Some(before) = before
-            && !self.line_between(before.span, expr.span)
-        {
+        let chain = only(pair);
+        let defines = chain
+            .clone()
+            .into_inner()
+            .find(|part| part.as_rule() == Rule::infix && part.as_str() == "=");
+        if let Some(equals) = defines {
+            let (start, end) = (self.span(&chain), self.span(&equals));
+            self.report(slip::left_side(
+                Span {
+                    end: end.start,
+                    ..start
+                },
+                self.slice(start),
+            ));
+            return StmtKind::Do(self.nothing(&chain));
+        }
+        let expr = self.chain(chain);
+        let joined = before.filter(|before| !self.line_between(before.span, expr.span));
+        if let Some(before) = joined {
             let found = slip::two_on_a_line(self, before, &expr);
             self.report(found);
-        } else if !matches!(expr.kind, ExprKind::Call { .. })
-            && let Some(found) = slip::no_effect(self, &expr)
-        {
+            self.hush(expr.span);
+            if matches!(&expr.kind, ExprKind::Name(word) if word == "elif") {
+                self.hush_all(expr.span);
+            }
+        } else if !matches!(expr.kind, ExprKind::Call { .. }) {
+            let found = slip::no_effect(self, &expr);
             self.report(found);
+            self.hush(expr.span);
         }
         StmtKind::Do(expr)
     }

@@ -30,16 +30,21 @@ pub(super) struct Builder<'s> {
     pub(super) has_t: bool,
     /// Expressions around the one that is being built.
     pub(super) depth: usize,
+    /// The rest of a line that begins with a mistake: nothing more is told about it.
+    hushed: Option<(u32, u32)>,
     /// What was found.
     pub(super) found: Vec<Diagnostic>,
 }
 
 impl<'s> Builder<'s> {
     /// `base` is where `source` begins in the file of the `tokens`.
-    pub(super) fn new(file: FileId, base: usize, source: &'s str, tokens: &'s [Token]) -> Self {
-        let has_t = tokens
-            .windows(2)
-            .any(|pair| pair[0].text(source, base) == "T" && pair[1].text(source, base) == ":");
+    pub(super) fn new(
+        file: FileId,
+        base: usize,
+        source: &'s str,
+        tokens: &'s [Token],
+        has_t: bool,
+    ) -> Self {
         Self {
             file,
             base,
@@ -47,12 +52,37 @@ impl<'s> Builder<'s> {
             tokens,
             has_t,
             depth: 0,
+            hushed: None,
             found: Vec::new(),
         }
     }
 
     pub(super) fn report(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
+        let hushed = self
+            .hushed
+            .zip(diagnostic.span())
+            .is_some_and(|((start, end), span)| (start..end).contains(&span.start));
+        if !hushed {
+            self.found.push(diagnostic);
+        }
+    }
+
+    /// Tells nothing more about this item after this place.
+    pub(super) fn hush_all(&mut self, span: Span) {
+        self.hushed = Some((span.end, u32::MAX));
+    }
+
+    /// Tells nothing more about the line that goes on after this place.
+    pub(super) fn hush(&mut self, span: Span) {
+        if self.hushed.is_some_and(|(_, end)| end == u32::MAX) {
+            return;
+        }
+        let rest = self
+            .source
+            .get(span.end as usize - self.base..)
+            .unwrap_or("");
+        let length = rest.find('\n').unwrap_or(rest.len());
+        self.hushed = Some((span.end, span.end + length as u32));
     }
 
     /// The place of a pair, without white space and comments at its end.

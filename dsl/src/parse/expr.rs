@@ -3,8 +3,9 @@
 use pest::iterators::Pair;
 
 use super::build::{Builder, MAX_TREE, Parts, only};
+use super::code;
 use super::grammar::Rule;
-use super::{code, slip};
+use super::slip::{self, Strong};
 use crate::ast::{Arg, BinaryOp, Expr, ExprKind, Index, Name, Reducer, Setting, UnaryOp};
 use crate::diag::Diagnostic;
 use crate::span::Span;
@@ -141,13 +142,15 @@ impl Builder<'_> {
         let mut left = self.operand_of(chain, least);
         loop {
             let (op, binds) = match chain.pieces.peek() {
-                Some(Piece::Infix(infix)) => self.infix(&infix.clone(), &left),
+                Some(Piece::Infix(pair)) => infix(pair.as_str()),
                 _ => return left,
             };
             if binds < least {
                 return left;
             }
-            chain.pieces.next();
+            if let Some(Piece::Infix(pair)) = chain.pieces.next() {
+                self.check_infix(&pair, &left);
+            }
             if binds == binding::COMPARE {
                 left = self.comparison(chain, left, op);
                 continue;
@@ -171,13 +174,15 @@ impl Builder<'_> {
         let mut all = binary(op, left, middle.clone());
         loop {
             let next = match chain.pieces.peek() {
-                Some(Piece::Infix(infix)) => self.infix(&infix.clone(), &middle),
+                Some(Piece::Infix(pair)) => infix(pair.as_str()),
                 _ => return all,
             };
             if next.1 != binding::COMPARE {
                 return all;
             }
-            chain.pieces.next();
+            if let Some(Piece::Infix(pair)) = chain.pieces.next() {
+                self.check_infix(&pair, &middle);
+            }
             let right = self.climb(chain, binding::ADD);
             all = binary(BinaryOp::And, all, binary(next.0, middle, right.clone()));
             middle = right;
@@ -262,57 +267,18 @@ impl Builder<'_> {
         }
     }
 
-    /// The operator and how tightly it binds. Foreign spellings are reported.
-    fn infix(&mut self, pair: &Pair<'_, Rule>, left: &Expr) -> (BinaryOp, u8) {
-        use BinaryOp as B;
+    /// Reports the spelling of an operator, if it is a foreign one.
+    fn check_infix(&mut self, pair: &Pair<'_, Rule>, left: &Expr) {
         let span = self.span(pair);
-        let (op, binds) = match pair.as_str() {
-            "or" => (B::Or, binding::OR),
-            "and" => (B::And, binding::AND),
-            "==" => (B::Eq, binding::COMPARE),
-            "!=" => (B::Ne, binding::COMPARE),
-            "<" => (B::Lt, binding::COMPARE),
-            "<=" => (B::Le, binding::COMPARE),
-            ">" => (B::Gt, binding::COMPARE),
-            ">=" => (B::Ge, binding::COMPARE),
-            "in" => (B::In, binding::COMPARE),
-            "+" => (B::Add, binding::ADD),
-            "-" => (B::Sub, binding::ADD),
-            "*" => (B::Mul, binding::MUL),
-            "/" => (B::Div, binding::MUL),
-            "//" => (B::FloorDiv, binding::MUL),
-            "%" => (B::Rem, binding::MUL),
-            "^" => (B::Pow, binding::POW),
+        match pair.as_str() {
             "=" => {
-                self.once(slip::equals_in_condition(
-                    self.slice(left.span),
-                    left.span,
-                    span,
-                ));
-                return (B::Eq, binding::COMPARE);
+                let found = slip::equals_in_condition(self.slice(left.span), left.span, span);
+                self.report(found);
             }
-            foreign => {
-                self.once(slip::foreign_operator(span, foreign));
-                return match foreign {
-                    "**" => (B::Pow, binding::POW),
-                    "&&" | "&" => (B::And, binding::AND),
-                    "||" | "|" => (B::Or, binding::OR),
-                    _ => (B::Eq, binding::COMPARE),
-                };
+            foreign @ ("**" | "&&" | "&" | "||" | "|" | "is") => {
+                self.report(slip::foreign_operator(span, foreign));
             }
-        };
-        (op, binds)
-    }
-
-    /// Reports unless the same was reported just before: operators are looked at twice.
-    fn once(&mut self, found: Diagnostic) {
-        let key = |diagnostic: &Diagnostic| diagnostic.span().map(Span::key);
-        if !self
-            .found
-            .iter()
-            .any(|old| old.code == found.code && key(old) == key(&found))
-        {
-            self.report(found);
+            _ => {}
         }
     }
 
@@ -341,9 +307,20 @@ impl Builder<'_> {
                     }
                 }
                 Rule::index => {
+                    let before = self.found.len();
                     let items = self.index_items(postfix);
-                    if let Some(found) = slip::positional_index(self, &base, &items, span) {
-                        self.report(found);
+                    let positional = slip::positional_index(self, &base, &items, span);
+                    let inside = self.found.iter().skip(before);
+                    let is_slice = inside.clone().any(|found| found.code == code::POSITION);
+                    match positional {
+                        // One mistake, one diagnostic: `x[:, None]`.
+                        Some((found, Strong::Yes)) => {
+                            self.found.truncate(before);
+                            self.report(found);
+                        }
+                        Some((found, Strong::No)) if !is_slice => self.report(found),
+                        _ if is_slice => self.found.truncate(before + 1),
+                        _ => {}
                     }
                     ExprKind::Index {
                         base: Box::new(base),
@@ -539,11 +516,34 @@ impl Builder<'_> {
     }
 
     /// What stands for an expression that could not be built.
-    fn nothing(&self, pair: &Pair<'_, Rule>) -> Expr {
+    pub(super) fn nothing(&self, pair: &Pair<'_, Rule>) -> Expr {
         Expr {
             kind: ExprKind::Bool(false),
             span: self.span(pair),
         }
+    }
+}
+
+/// An operator and how tightly it binds; a foreign one as what was meant.
+fn infix(text: &str) -> (BinaryOp, u8) {
+    use BinaryOp as B;
+    match text {
+        "or" | "||" | "|" => (B::Or, binding::OR),
+        "and" | "&&" | "&" => (B::And, binding::AND),
+        "!=" => (B::Ne, binding::COMPARE),
+        "<" => (B::Lt, binding::COMPARE),
+        "<=" => (B::Le, binding::COMPARE),
+        ">" => (B::Gt, binding::COMPARE),
+        ">=" => (B::Ge, binding::COMPARE),
+        "in" => (B::In, binding::COMPARE),
+        "+" => (B::Add, binding::ADD),
+        "-" => (B::Sub, binding::ADD),
+        "*" => (B::Mul, binding::MUL),
+        "/" => (B::Div, binding::MUL),
+        "//" => (B::FloorDiv, binding::MUL),
+        "%" => (B::Rem, binding::MUL),
+        "^" | "**" => (B::Pow, binding::POW),
+        _ => (B::Eq, binding::COMPARE),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::build::{Builder, elementwise};
 use super::code;
-use crate::ast::{Arg, Expr, ExprKind, Index, Name, Reducer, Stmt, StmtKind};
+use crate::ast::{Arg, Expr, ExprKind, Index, Name, Reducer, Stmt};
 use crate::diag::Diagnostic;
 use crate::span::Span;
 
@@ -142,19 +142,41 @@ pub(super) fn comprehension(span: Span) -> Diagnostic {
 
 pub(super) fn slice(builder: &Builder<'_>, span: Span, name: Option<&Name>) -> Diagnostic {
     let text = builder.slice(span);
-    let message = match text {
-        ":" => "`:` chooses no elements: an axis that is not mentioned is kept whole".to_owned(),
-        "..." => "`...` is not needed: axes that are not mentioned are kept".to_owned(),
-        _ => "a range of elements is chosen by a condition, not by a slice".to_owned(),
+    if matches!(text, ":" | "...") {
+        let message = match text {
+            ":" => "`:` chooses no elements: an axis that is not mentioned is kept whole",
+            _ => "`...` is not needed: axes that are not mentioned are kept",
+        };
+        return Diagnostic::error(code::POSITION, message)
+            .at(span, "")
+            .help("remove it: `x[t = 3]` fixes `t` and keeps all other axes");
+    }
+    let range = text.rsplit('=').next().unwrap_or("");
+    let mut bounds = range
+        .split(':')
+        .map(|bound| bound.trim().parse::<u32>().ok());
+    let (shift, bound) = match (bounds.next().flatten(), bounds.next().flatten()) {
+        (Some(0), Some(end)) => (String::new(), end.to_string()),
+        (Some(start), Some(end)) if start < end => {
+            (format!(" + {start}"), (end - start).to_string())
+        }
+        _ => (" + start".to_owned(), "n".to_owned()),
     };
-    let help = match (text, name) {
-        (":" | "...", _) => "remove it: `x[t = 3]` fixes `t` and keeps all other axes".to_owned(),
-        (_, Some(name)) => format!("write `y[i] = x[{} = i + 1] where i < 3`", name.text),
-        _ => "name the axis: `x[t = -1 + size(t)]` for one element, `y[i] = x[t = i + 1] where i < 3` for a part".to_owned(),
-    };
-    Diagnostic::error(code::POSITION, message)
-        .at(span, "")
-        .help(help)
+    let axis = name.map_or("t", |name| name.text.as_str());
+    Diagnostic::error(
+        code::POSITION,
+        "a range of elements is chosen by a condition, not by a slice",
+    )
+    .at(span, "")
+    .help(format!(
+        "name the axis and bound the index: `y[i] = x[{axis} = i{shift}] where i < {bound}`"
+    ))
+}
+
+/// Whether a slip explains the others in the same brackets.
+pub(super) enum Strong {
+    Yes,
+    No,
 }
 
 pub(super) fn positional_index(
@@ -162,7 +184,7 @@ pub(super) fn positional_index(
     base: &Expr,
     items: &[Index],
     span: Span,
-) -> Option<Diagnostic> {
+) -> Option<(Diagnostic, Strong)> {
     let whole = builder.slice(base.span);
     let compared = items.iter().find_map(|item| match item {
         Index::At(Expr {
@@ -172,11 +194,10 @@ pub(super) fn positional_index(
         _ => None,
     });
     if let Some((axis, span)) = compared {
-        return Some(
-            Diagnostic::error(code::EQUALS, "an index is bound with `=`")
-                .at(span, "")
-                .help(format!("write `{axis} = …`")),
-        );
+        let found = Diagnostic::error(code::EQUALS, "an index is bound with `=`")
+            .at(span, "")
+            .help(format!("write `{axis} = …`"));
+        return Some((found, Strong::No));
     }
     let none = items.iter().find_map(|item| match item {
         Index::At(Expr {
@@ -186,16 +207,15 @@ pub(super) fn positional_index(
         _ => None,
     });
     if let Some(span) = none {
-        return Some(
-            Diagnostic::error(
-                code::POSITION,
-                "no axis is added by `None`: axes are matched by name",
-            )
-            .at(span, "")
-            .help(format!(
-                "remove the brackets: `{whole}` meets every axis it lacks"
-            )),
-        );
+        let found = Diagnostic::error(
+            code::POSITION,
+            "no axis is added by `None`: axes are matched by name",
+        )
+        .at(span, "")
+        .help(format!(
+            "remove the brackets: `{whole}` meets every axis it lacks"
+        ));
+        return Some((found, Strong::Yes));
     }
     let positional = items
         .iter()
@@ -223,33 +243,46 @@ pub(super) fn positional_index(
             shown.join(", ")
         ),
     };
-    Some(
-        Diagnostic::error(
-            code::POSITION,
-            "elements are chosen by the names of axes, not by position",
-        )
-        .at(span, "")
-        .help(help),
+    let found = Diagnostic::error(
+        code::POSITION,
+        "elements are chosen by the names of axes, not by position",
     )
+    .at(span, "")
+    .help(help);
+    Some((found, Strong::No))
 }
 
 pub(super) fn transposed(builder: &Builder<'_>, base: &Expr, name: &Name) -> Option<Diagnostic> {
-    let method = matches!(
-        name.text.as_str(),
-        "mT" | "transpose" | "permute" | "view" | "reshape" | "unsqueeze" | "squeeze" | "expand"
+    let text = name.text.as_str();
+    let reshapes = matches!(text, "view" | "reshape" | "flatten");
+    let permutes = matches!(
+        text,
+        "mT" | "transpose" | "permute" | "unsqueeze" | "squeeze" | "expand" | "contiguous"
     );
-    if name.text != "T" && !method || name.text == "T" && builder.has_t {
+    let transposes = text == "T" && !builder.has_t;
+    if reshapes {
+        return Some(
+            Diagnostic::error(code::SHAPES, format!("`.{text}` is written as an equation"))
+                .at(name.span, "")
+                .help("merge axes with `y[t, (h, e)] = x`; split one with `y[t, h, e] = x[d = h * size(e) + e]`"),
+        );
+    }
+    if !permutes && !transposes {
         return None;
     }
     let value = builder.slice(base.span);
+    let value = if value.contains('\n') || value.len() > 30 {
+        "x"
+    } else {
+        value
+    };
+    let message = format!("`.{text}` has no meaning: axes are named, their order does not matter");
     Some(
-        Diagnostic::error(code::SHAPES, format!("`.{}` has no meaning: axes are named, their order does not matter", name.text))
+        Diagnostic::error(code::SHAPES, message)
             .at(name.span, "")
-            .help(if value.contains('\n') || value.len() > 30 {
-                "use the value as it is; rename an axis with `x[i = j]`, merge axes with `y[t, (h, e)] = x`".to_owned()
-            } else {
-                format!("write `{value}`; rename an axis with `{value}[i = j]`, merge axes with `y[t, (h, e)] = {value}`")
-            }),
+            .help(format!(
+                "write `{value}`; rename an axis with `{value}[i = j]`"
+            )),
     )
 }
 
@@ -270,7 +303,7 @@ pub(super) fn shape_call(callee: &Expr, args: &[Arg], span: Span) -> Option<Diag
                 .to_owned()
         }
         "reshape" | "view" | "rearrange" => {
-            "merge axes with `y[t, (h, e)] = x`, split one with `y[t, h, e] = x[d = (h, e)]`"
+            "merge axes with `y[t, (h, e)] = x`, split one with `y[t, h, e] = x[d = h * size(e) + e]`"
                 .to_owned()
         }
         _ => return None,
@@ -493,20 +526,54 @@ pub(super) fn said_twice(word: &str, span: Span) -> Diagnostic {
         .help("remove one of them")
 }
 
-pub(super) fn left_side(span: Span) -> Diagnostic {
+pub(super) fn left_side(span: Span, text: &str) -> Diagnostic {
+    let base = text
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()
+        .unwrap_or("y");
+    let help = match text[base.len()..].trim_start().chars().next() {
+        Some('(') => format!("the axes of a left side stand in brackets: `{base}[t, d] = …`"),
+        Some('.') => {
+            "a field of a value cannot be defined; give the result a name of its own: `y = …`"
+                .to_owned()
+        }
+        _ => "write `y = …`, `y[t, d] = …`, or `a, b = …`".to_owned(),
+    };
     Diagnostic::error(
         code::PLACE,
         "the left side of an equation is a name with its axes",
     )
     .at(span, "")
-    .help("write `y = …`, `y[t, d] = …`, or `a, b = …`")
+    .help(help)
 }
 
 /// A statement that begins where another one ends.
 pub(super) fn two_on_a_line(builder: &Builder<'_>, before: &Stmt, expr: &Expr) -> Diagnostic {
     let text = builder.slice(expr.span);
-    let last = builder
-        .slice(before.span)
+    let left = builder.slice(before.span);
+    if let ExprKind::Name(word) = &expr.kind
+        && let Some(found) = foreign_declaration(word, expr.span)
+    {
+        return found;
+    }
+    let last_line = left.rsplit('\n').next().unwrap_or("");
+    if let Some(at) = last_line.find("//") {
+        let start = before.span.end - (last_line.len() - at) as u32;
+        return Diagnostic::error(
+            code::COMMENT,
+            "`//` does not begin a comment: it divides and rounds down",
+        )
+        .at(
+            Span {
+                start,
+                end: start + 2,
+                ..before.span
+            },
+            "",
+        )
+        .help("begin a comment with `#`");
+    }
+    let last = left
         .rsplit(|c: char| !c.is_alphanumeric() && c != '_')
         .next()
         .unwrap_or("");
@@ -515,12 +582,10 @@ pub(super) fn two_on_a_line(builder: &Builder<'_>, before: &Stmt, expr: &Expr) -
     } else {
         format!("write an operator between them, such as `{last} * {text}`")
     };
-    Diagnostic::error(
-        code::MISSING,
-        format!("nothing joins `{}` to what stands before it", shorten(text)),
-    )
-    .at(expr.span, "expected an operator before this")
-    .help(help)
+    let message = format!("nothing joins `{}` to what stands before it", shorten(text));
+    Diagnostic::error(code::MISSING, message)
+        .at(expr.span, "expected an operator before this")
+        .help(help)
 }
 
 fn shorten(text: &str) -> String {
@@ -533,27 +598,23 @@ fn shorten(text: &str) -> String {
 }
 
 /// A statement that is only a value.
-pub(super) fn no_effect(builder: &Builder<'_>, expr: &Expr) -> Option<Diagnostic> {
-    if let ExprKind::Name(word) = &expr.kind {
-        if let Some(found) = foreign_statement(word, expr.span) {
-            return Some(found);
-        }
+pub(super) fn no_effect(builder: &Builder<'_>, expr: &Expr) -> Diagnostic {
+    if let ExprKind::Name(word) = &expr.kind
+        && let Some(found) = foreign_statement(word, expr.span)
+    {
+        return found;
     }
     if let ExprKind::Text(_) = &expr.kind {
-        return Some(
-            Diagnostic::error(code::COMMENT, "a text alone does nothing")
-                .at(expr.span, "")
-                .help("write a comment as a line that begins with `#`"),
-        );
+        return Diagnostic::error(code::COMMENT, "a text alone does nothing")
+            .at(expr.span, "")
+            .help("write a comment as a line that begins with `#`");
     }
     let text = shorten(builder.slice(expr.span));
-    Some(
-        Diagnostic::error(code::NO_EFFECT, format!("`{text}` is computed and dropped"))
-            .at(expr.span, "")
-            .help(format!(
-                "give it a name, `y = {text}`, or return it: `return {text}`"
-            )),
-    )
+    Diagnostic::error(code::NO_EFFECT, format!("`{text}` is computed and dropped"))
+        .at(expr.span, "")
+        .help(format!(
+            "give it a name, `y = {text}`, or return it: `return {text}`"
+        ))
 }
 
 /// A word that begins a statement elsewhere.
@@ -573,7 +634,7 @@ pub(super) fn foreign_statement(word: &str, span: Span) -> Option<Diagnostic> {
         "param" | "sub" | "stack" | "experts" | "axis" => Some(
             Diagnostic::error(code::PLACE, format!("`{word}` is declared in the module, not in a method"))
                 .at(span, "")
-                .help(format!("move the line before the method, into the braces of the module; then use its name here")),
+                .help("move the line before the method, into the braces of the module; then use its name here"),
         ),
         _ => foreign_declaration(word, span),
     }
@@ -630,9 +691,4 @@ pub(super) fn foreign_declaration(word: &str, span: Span) -> Option<Diagnostic> 
             .at(span, "")
             .help(help),
     )
-}
-
-/// Whether a statement is one that was reported already.
-pub(super) fn is_reported(stmt: &Stmt) -> bool {
-    matches!(&stmt.kind, StmtKind::Do(expr) if !matches!(expr.kind, ExprKind::Call { .. }))
 }

@@ -20,6 +20,8 @@ pub(super) struct Outline<'a> {
     partner: Vec<Option<usize>>,
     /// How many brackets are open before each token.
     depth: Vec<usize>,
+    /// The line of each token, counting only lines that have tokens.
+    line: Vec<usize>,
     /// Items and what stands between them, in order.
     pub(super) parts: Vec<Part>,
     /// What is wrong with brackets.
@@ -51,17 +53,33 @@ const BODIED: [&str; 11] = [
     "intervene",
     "procedure",
 ];
-/// Words that begin other items.
-const SHORT: [&str; 4] = ["use", "axis", "let", "fn"];
 /// Words that go on with what stands before them.
 const CONTINUING: [&str; 21] = [
     "where", "else", "and", "or", "not", "in", "then", "as", "stored", "frozen", "when", "to",
     "from", "optional", "within", "over", "group", "for", "on", "call", "of",
 ];
 
-/// Whether a word begins an item.
-pub(super) fn is_item_word(word: &str) -> bool {
-    BODIED.contains(&word) || SHORT.contains(&word)
+/// Words that begin an item.
+pub(super) const ITEM_WORDS: [&str; 15] = [
+    "module",
+    "model",
+    "memory",
+    "weights",
+    "golden",
+    "test",
+    "snapshot",
+    "train",
+    "probe",
+    "intervene",
+    "procedure",
+    "use",
+    "axis",
+    "let",
+    "fn",
+];
+
+fn is_item_word(word: &str) -> bool {
+    ITEM_WORDS.contains(&word)
 }
 
 impl<'a> Outline<'a> {
@@ -73,6 +91,13 @@ impl<'a> Outline<'a> {
             tokens,
             partner: vec![None; tokens.len()],
             depth: vec![0; tokens.len()],
+            line: tokens
+                .iter()
+                .scan(0, |line, token| {
+                    *line += usize::from(token.first);
+                    Some(*line)
+                })
+                .collect(),
             parts: Vec::new(),
             found: Vec::new(),
         };
@@ -100,6 +125,11 @@ impl<'a> Outline<'a> {
             |found| (found.start, found.end),
         );
         Span::new(self.file, start as u32, end as u32)
+    }
+
+    /// How many brackets are open before a token.
+    pub(super) fn depth(&self, token: usize) -> usize {
+        self.depth.get(token).copied().unwrap_or(0)
     }
 
     /// The place right after a token.
@@ -222,15 +252,18 @@ impl<'a> Outline<'a> {
             current.end = token + 1;
             let text = self.text(token);
             if is_open(text) {
-                let nested = open.iter().map(|one| 1 + one.pending).sum::<usize>();
+                let nested = nesting(&open);
                 if nested + 1 > MAX_NESTING && !current.unbalanced {
                     current.unbalanced = true;
                     let found = too_nested(self.span(token));
                     self.found.push(found);
                 }
-                open.push(Open { token, pending: 0 });
+                if open.len() <= MAX_NESTING {
+                    open.push(Open { token, pending: 0 });
+                }
             } else if is_close(text) {
-                current.unbalanced |= !self.close(&mut open, token);
+                let told = current.unbalanced;
+                current.unbalanced |= !self.close(&mut open, token, told);
                 if let Some(level) = open.last_mut() {
                     level.pending = 0;
                 }
@@ -247,7 +280,7 @@ impl<'a> Outline<'a> {
                     "else" => level.pending = level.pending.saturating_sub(1),
                     _ => {}
                 }
-                let nested = open.iter().map(|one| 1 + one.pending).sum::<usize>();
+                let nested = nesting(&open);
                 if nested > MAX_NESTING && !current.unbalanced {
                     current.unbalanced = true;
                     let found = too_nested(self.span(token));
@@ -320,54 +353,50 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Closes the innermost bracket. False if it is reported as not fitting.
-    fn close(&mut self, open: &mut Vec<Open>, token: usize) -> bool {
+    /// Closes the innermost bracket. False if it does not fit, which is told only once
+    /// for a part.
+    fn close(&mut self, open: &mut Vec<Open>, token: usize, told: bool) -> bool {
         let text = self.text(token);
+        let opener = open.last().map(|last| last.token);
         let fits = |one: &Open, this: &Self| closing(this.text(one.token)) == text;
-        let Some(last) = open.last() else {
-            let found = Diagnostic::error(code::UNMATCHED, format!("`{text}` closes nothing"))
-                .at(self.span(token), "")
-                .help("remove it, or write the bracket that it should close");
-            self.found.push(found);
-            return false;
-        };
-        if fits(last, self) {
-            let one = open.pop().expect("there is a last one");
-            self.partner[one.token] = Some(token);
-            self.partner[token] = Some(one.token);
-            return true;
-        }
-        let opener = last.token;
         let reaches = open.iter().rposition(|one| fits(one, self));
-        let found = match reaches {
-            Some(_)
-                if self.token(opener).map(|one| self.line(one.start))
-                    != self.token(token).map(|one| self.line(one.start)) =>
-            {
+        let same_line = opener.is_some_and(|opener| self.line[opener] == self.line[token]);
+        let found = match (opener, reaches) {
+            (Some(_), Some(at)) if at + 1 == open.len() => {
+                self.pair(open, at, token);
+                return true;
+            }
+            // `f(x, [1, 2)]`: a bracket of the wrong kind.
+            (Some(opener), _) if same_line && self.text(opener) != "{" => {
+                open.pop();
+                Diagnostic::error(
+                    code::UNMATCHED,
+                    format!("`{}` is closed by `{text}`", self.text(opener)),
+                )
+                .at(self.span(token), "")
+                .also(self.span(opener), "opened here")
+                .help(format!("write `{}` here", closing(self.text(opener))))
+            }
+            (Some(opener), Some(at)) => {
+                self.pair(open, at, token);
                 self.never_closed(opener, token)
             }
-            _ => Diagnostic::error(
-                code::UNMATCHED,
-                format!("`{}` is closed by `{text}`", self.text(opener)),
-            )
-            .at(self.span(token), "")
-            .also(self.span(opener), "opened here")
-            .help(format!("write `{}` here", closing(self.text(opener)))),
+            _ => Diagnostic::error(code::UNMATCHED, format!("`{text}` closes nothing"))
+                .at(self.span(token), "")
+                .help("remove it, or write the bracket that it should close"),
         };
-        self.found.push(found);
-        if let Some(at) = reaches {
-            let one = open[at].token;
-            open.truncate(at);
-            self.partner[one] = Some(token);
-            self.partner[token] = Some(one);
-        } else {
-            open.pop();
+        if !told {
+            self.found.push(found);
         }
         false
     }
 
-    fn line(&self, offset: usize) -> usize {
-        self.source[..offset].rfind('\n').map_or(0, |at| at + 1)
+    /// Makes partners of the open bracket `at` and the closing one; what is inside stays open no longer.
+    fn pair(&mut self, open: &mut Vec<Open>, at: usize, token: usize) {
+        let one = open[at].token;
+        open.truncate(at);
+        self.partner[one] = Some(token);
+        self.partner[token] = Some(one);
     }
 
     fn never_closed(&self, opener: usize, at: usize) -> Diagnostic {
@@ -387,9 +416,13 @@ impl<'a> Outline<'a> {
         if open.is_empty() {
             return;
         }
-        let suspect = self.misindented(open).unwrap_or(open[open.len() - 1].token);
-        let found = self.never_closed(suspect, token);
-        self.found.push(found);
+        let told = part.is_some_and(|part| part.unbalanced);
+        if !told {
+            let last = open[open.len() - 1].token;
+            let suspect = self.misindented(open, token).unwrap_or(last);
+            let found = self.never_closed(suspect, token);
+            self.found.push(found);
+        }
         open.clear();
         if let Some(part) = part {
             part.unbalanced = true;
@@ -398,9 +431,9 @@ impl<'a> Outline<'a> {
 
     /// The brace inside the open ones whose closing brace stands further left than its
     /// line: it probably took the closing brace of the open one.
-    fn misindented(&self, open: &[Open]) -> Option<usize> {
+    fn misindented(&self, open: &[Open], end: usize) -> Option<usize> {
         let outer = open.first()?.token;
-        (outer..self.tokens.len()).find(|&token| {
+        (outer..end).find(|&token| {
             self.text(token) == "{"
                 && self.partner(token).is_some_and(|close| {
                     self.is_first(close) && self.indent(close) < self.indent(token)
@@ -410,7 +443,8 @@ impl<'a> Outline<'a> {
 
     /// How far the line of a token is indented.
     fn indent(&self, token: usize) -> usize {
-        let start = self.line(self.token(token).map_or(0, |found| found.start));
+        let offset = self.token(token).map_or(0, |found| found.start);
+        let start = self.source[..offset].rfind('\n').map_or(0, |at| at + 1);
         self.source[start..]
             .bytes()
             .take_while(|&byte| byte == b' ')
@@ -423,6 +457,10 @@ struct Open {
     token: usize,
     /// `if` and `route` inside it whose end has not come yet.
     pending: usize,
+}
+
+fn nesting(open: &[Open]) -> usize {
+    open.iter().map(|one| 1 + one.pending).sum()
 }
 
 fn too_nested(span: Span) -> Diagnostic {

@@ -1,5 +1,7 @@
 //! Characters that the language does not have, and what was meant by them.
 
+use std::collections::HashSet;
+
 use super::{Kind, Token};
 use crate::diag::Diagnostic;
 use crate::parse::code;
@@ -18,6 +20,8 @@ pub(super) fn clean(
         text: source.to_owned(),
         found,
         until: 0,
+        told: HashSet::new(),
+        tokens,
     };
     let mut place = 0;
     while let Some(&token) = tokens.get(place) {
@@ -55,8 +59,11 @@ fn is_letter(text: &str) -> bool {
 struct Cleaner<'a> {
     file: FileId,
     source: &'a str,
+    tokens: &'a [Token],
     text: String,
     found: &'a mut Vec<Diagnostic>,
+    /// Messages that are told once for a file.
+    told: HashSet<String>,
     /// Tokens before this place are done.
     until: usize,
 }
@@ -80,14 +87,13 @@ impl Cleaner<'_> {
 
     /// Reports a character once for the file and counts the others.
     fn report_first(&mut self, character: char, diagnostic: Diagnostic) {
-        if self
-            .found
-            .iter()
-            .any(|old| old.code == diagnostic.code && old.message == diagnostic.message)
-        {
+        if !self.told.insert(diagnostic.message.clone()) {
             return;
         }
-        let count = self.source.matches(character).count();
+        let mut text = [0; 4];
+        let text: &str = character.encode_utf8(&mut text);
+        let same = |token: &&Token| token.text(self.source, 0) == text;
+        let count = self.tokens.iter().filter(same).count();
         let diagnostic = if count > 1 {
             diagnostic.note(format!("the file has {count} of them"))
         } else {
@@ -97,23 +103,36 @@ impl Cleaner<'_> {
     }
 
     fn stray(&mut self, token: Token, end: usize) {
+        let (until, length) = (end, end - token.start);
         let text = &self.source[token.start..end];
         let Some(character) = text.chars().next() else {
             return;
         };
-        let span = self.span(token.start, end);
+        let (start, end) = if character.is_alphabetic() {
+            self.word_around(token.start, end)
+        } else {
+            (token.start, end)
+        };
+        let text = &self.source[start..end];
         let (with, message, help) = meaning(character, text, token.start);
         if let Some(message) = message {
             let diagnostic = Diagnostic::error(code::CHARACTER, message)
-                .at(span, "")
+                .at(self.span(start, end), "")
                 .help(help);
             self.report_first(character, diagnostic);
         }
-        self.replace(
-            token.start,
-            end,
-            with.get(..end - token.start).unwrap_or(with),
-        );
+        let length = length.min(with.len());
+        self.replace(token.start, until, with.get(..length).unwrap_or(with));
+    }
+
+    /// The letters, digits and `_` around a range.
+    fn word_around(&self, start: usize, end: usize) -> (usize, usize) {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let before = self.source[..start].trim_end_matches(is_part).len();
+        let after = self.source[end..]
+            .find(|c| !is_part(c))
+            .unwrap_or(self.source.len() - end);
+        (before, end + after)
     }
 
     fn open_text(&mut self, token: Token) {
@@ -309,45 +328,42 @@ fn begins_attribute(source: &str, token: Token, before: &[Token]) -> bool {
 
 /// What a foreign character stands for: its replacement, what is wrong, what to write.
 fn meaning(character: char, text: &str, start: usize) -> (&'static str, Option<String>, String) {
-    let replaced = |with: &'static str, name: &str, shown: &str| {
-        (
-            with,
-            Some(format!("{name} is not {shown}")),
-            format!("write {shown}"),
-        )
+    let replaced = |with: &'static str, write: &str| {
+        let message = format!("`{character}` is not a character of the language");
+        (with, Some(message), format!("write {write}"))
     };
     match character {
         '\u{feff}' if start == 0 => ("", None, String::new()),
-        '“' | '”' | '„' | '«' | '»' => {
-            replaced("\"", &format!("the quote `{character}`"), "`\"`")
-        }
-        '‘' | '’' | '′' => replaced("'", &format!("the mark `{character}`"), "`'`"),
-        '×' | '·' | '⋅' | '∗' | '⊙' => {
-            replaced("*", &format!("`{character}`"), "the product `*`")
-        }
-        '÷' => replaced("/", "`÷`", "the quotient `/`"),
-        '−' | '–' | '—' => replaced("-", &format!("the dash `{character}`"), "the minus `-`"),
-        '≤' => replaced("<=", "`≤`", "`<=`"),
-        '≥' => replaced(">=", "`≥`", "`>=`"),
-        '≠' => replaced("!=", "`≠`", "`!=`"),
-        '→' => replaced("->", "`→`", "`->`"),
-        '←' => replaced("=", "`←`", "`=`"),
-        '²' => replaced("^2", "`²`", "`^2`"),
-        '³' => replaced("^3", "`³`", "`^3`"),
-        '∧' => replaced("*", "`∧`", "`and`"),
-        '∨' => replaced("*", "`∨`", "`or`"),
-        '¬' => replaced("-", "`¬`", "`not`"),
-        '∈' => replaced("==", "`∈`", "`in`"),
-        '∑' => replaced("-", "`∑`", "the reducer `sum(axis)`"),
-        '∏' => replaced("-", "`∏`", "the reducer `prod(axis)`"),
-        '√' => replaced("-", "`√`", "the function `sqrt(x)`"),
+        '“' | '”' | '„' | '«' | '»' => (
+            "\"",
+            Some("the quotes of a text are straight".to_owned()),
+            "write `\"`".to_owned(),
+        ),
+        '‘' | '’' | '′' => replaced("'", "`'`"),
+        '×' | '·' | '⋅' | '∗' | '⊙' => replaced("*", "the product `*`"),
+        '÷' => replaced("/", "the quotient `/`"),
+        '−' | '–' | '—' => replaced("-", "the minus `-`"),
+        '≤' => replaced("<=", "`<=`"),
+        '≥' => replaced(">=", "`>=`"),
+        '≠' => replaced("!=", "`!=`"),
+        '→' => replaced("->", "`->`"),
+        '←' => replaced("=", "`=`"),
+        '²' => replaced("^2", "`^2`"),
+        '³' => replaced("^3", "`^3`"),
+        '∧' => replaced("*", "`and`"),
+        '∨' => replaced("*", "`or`"),
+        '¬' => replaced("-", "`not`"),
+        '∈' => replaced("==", "`in`"),
+        '∑' => replaced("-", "the reducer `sum(axis)`"),
+        '∏' => replaced("-", "the reducer `prod(axis)`"),
+        '√' => replaced("-", "the function `sqrt(x)`"),
         '∞' => (
             "0",
             Some("there is no infinity in the language".to_owned()),
             "leave elements out with `where`: a reducer skips what is outside its domain"
                 .to_owned(),
         ),
-        'µ' => replaced("uu", "the micro sign `µ`", "the Greek letter `μ`"),
+        'µ' => replaced("uu", "the Greek letter `μ`"),
         _ if character.is_whitespace() || is_invisible(character) => (
             "",
             Some(format!(
@@ -358,7 +374,7 @@ fn meaning(character: char, text: &str, start: usize) -> (&'static str, Option<S
         ),
         _ if character.is_alphabetic() => (
             "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-            Some(format!("`{text}` cannot stand in a name")),
+            Some(format!("`{text}` cannot be a name")),
             "names are made of ASCII and Greek letters, digits and `_`".to_owned(),
         ),
         _ => (
