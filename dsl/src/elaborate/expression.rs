@@ -190,6 +190,15 @@ impl Elaborator<'_> {
             let args = self.eval_args(env, args)?;
             return self.call_named(instance, &name.text, args, span);
         }
+        // `encode(x)`: another method of the same instance.
+        if let (ExprKind::Name(name), Some(instance)) = (&callee.kind, env.instance)
+            && !env.locals.contains_key(name)
+            && !self.instances[instance.0].members.contains_key(name)
+            && self.has_method(instance, name)
+        {
+            let args = self.eval_args(env, args)?;
+            return self.call_named(instance, name, args, span);
+        }
         let callee = self.eval(env, callee)?;
         let args = self.eval_args(env, args)?;
         self.call_value(env, callee, args, span)
@@ -209,15 +218,17 @@ impl Elaborator<'_> {
         if self.instances[instance.0].members.contains_key(method) {
             return Ok(None);
         }
+        Ok(self.has_method(instance, method).then_some(instance))
+    }
+
+    fn has_method(&self, instance: InstanceId, name: &str) -> bool {
         let decl = self.instances[instance.0].decl;
-        let ast = self.program.ast(decl.file);
-        let ast::ItemKind::Module(module) = &ast.items[decl.item].kind else {
-            return Ok(None);
+        let ast::ItemKind::Module(module) = &self.program.item(decl).kind else {
+            return false;
         };
-        let found = module.members.iter().any(|member| {
-            matches!(&member.kind, ast::MemberKind::Method(own) if own.name.text == method)
-        });
-        Ok(found.then_some(instance))
+        module.members.iter().any(|member| {
+            matches!(&member.kind, ast::MemberKind::Method(own) if own.name.text == name)
+        })
     }
 
     /// The value of a path if it exists; no diagnostic if it does not.

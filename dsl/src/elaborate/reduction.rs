@@ -103,7 +103,7 @@ impl Elaborator<'_> {
                 self.op(Op::Binary(Binary::Div), &[total, count], span)?
             }
             Reducer::Count => {
-                let x = self.body_tensor(env, body, DType::Bool, &words.axes, kept)?;
+                let x = self.truths(env, reducer, body, &words.axes, kept)?;
                 let x = self.masked(x, kept, 0.0, span)?;
                 let x = self.cast(x, DType::I64, span)?;
                 self.op(Op::Reduce(Combine::Sum, words.axes), &[x], span)?
@@ -302,9 +302,37 @@ impl Elaborator<'_> {
             Reducer::All => (Combine::All, 1.0, DType::Bool),
             _ => (Combine::Prod, 1.0, DType::F32),
         };
-        let x = self.body_tensor(env, body, dtype, axes, kept)?;
+        let x = if dtype == DType::Bool {
+            self.truths(env, reducer, body, axes, kept)?
+        } else {
+            self.body_tensor(env, body, dtype, axes, kept)?
+        };
         let x = self.masked(x, kept, identity, span)?;
         self.op(Op::Reduce(combine, axes.to_vec()), &[x], span)
+    }
+
+    /// The body of a reducer of truth values.
+    fn truths(
+        &mut self,
+        env: &mut Env,
+        reducer: Reducer,
+        body: &Expr,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+    ) -> Eval<Tensor> {
+        let x = self.body_tensor(env, body, DType::Bool, axes, kept)?;
+        let dtype = self.ty(x).dtype;
+        if dtype == DType::Bool {
+            return Ok(x);
+        }
+        let word = reducer.word();
+        self.error_help(
+            302,
+            body.span,
+            format!("`{word}` takes truth values, not `{dtype}`"),
+            format!("this is `{}`", self.b.axes.show(self.ty(x))),
+            format!("a reducer stops before a comparison: write `{word}(j) (x >= 0)`"),
+        )
     }
 
     fn log_sum_exp(&mut self, x: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {

@@ -203,7 +203,8 @@ impl ValueType {
 /// The axes of an elementwise result: those of the first operand that has all
 /// of them, else in order of first appearance, the operand with most axes first.
 pub fn align(operands: &[&[AxisId]]) -> Vec<AxisId> {
-    let widest = operands.iter().max_by_key(|axes| axes.len());
+    // The first of the longest: `max_by_key` gives the last.
+    let widest = operands.iter().rev().max_by_key(|axes| axes.len());
     let mut union: Vec<AxisId> = widest.map_or_else(Vec::new, |axes| axes.to_vec());
     for axis in operands.iter().copied().flatten() {
         if !union.contains(axis) {
