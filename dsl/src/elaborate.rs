@@ -21,6 +21,7 @@
 //! | `recurrence` | how does a loop body become a region?                          |
 //! | `routing`    | how do experts become a route?                                 |
 //! | `builtin`    | what do the built-in functions do?                             |
+//! | `test_block` | what does a `test` compute and claim?                          |
 
 mod arithmetic;
 mod builtin;
@@ -33,6 +34,7 @@ mod reduction;
 mod routing;
 mod scope;
 mod statement;
+mod test_block;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,7 @@ use crate::span::Span;
 use instance::Instance;
 use recurrence::Frame;
 use scope::Env;
+pub use test_block::elaborate_tests;
 use value::{Eval, InstanceId, Reported, Tensor, Value};
 
 /// The most instances, loop turns or list elements that one model may have.
@@ -112,6 +115,60 @@ pub fn check(program: &Program, sink: &mut Sink) {
             let _ = elaborator.entry(place);
         }
     }
+}
+
+/// The value of a static expression as it stands in a file, over `names` besides what the
+/// file declares. Mistakes go to the sink; `None` if there was one.
+pub fn evaluate_static(
+    program: &Program,
+    file: usize,
+    expr: &ast::Expr,
+    names: &BTreeMap<String, Static>,
+    sink: &mut Sink,
+) -> Option<Static> {
+    let request = Request::default();
+    let mut elaborator = Elaborator::new(program, &request, sink);
+    let mut env = Env::of_file(file);
+    let locals = names.iter().map(|(name, value)| (name.clone(), instance::from_static(value)));
+    env.locals.extend(locals);
+    let value = elaborator.eval(&mut env, expr).ok()?;
+    let result = to_static(&value);
+    if result.is_none() {
+        let told = elaborator.error::<()>(
+            303,
+            expr.span,
+            format!("a number, a text or a list is needed here, not {}", value.kind()),
+            format!("this is {}", value.kind()),
+        );
+        // It has been reported.
+        let _ = told;
+    }
+    result
+}
+
+/// Whether `name` means something everywhere.
+pub(crate) fn is_builtin(name: &str) -> bool {
+    matches!(name, "none" | "pi" | "inf") || builtin::NAMES.contains(&name)
+}
+
+/// A value that can leave the language.
+fn to_static(value: &Value) -> Option<Static> {
+    Some(match value {
+        Value::None => Static::None,
+        Value::Int(extent) => Static::Int(extent.as_constant()?),
+        Value::Real(number) => Static::Real(*number),
+        Value::Bool(truth) => Static::Bool(*truth),
+        Value::Text(text) => Static::Text(text.clone()),
+        Value::List(parts) | Value::Tuple(parts) => {
+            Static::List(parts.iter().map(to_static).collect::<Option<_>>()?)
+        }
+        Value::Record(fields) => Static::Map(
+            (fields.iter())
+                .map(|(name, value)| Some((name.clone(), to_static(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
 }
 
 fn pick_module(program: &Program, request: &Request, sink: &mut Sink) -> Option<ItemRef> {

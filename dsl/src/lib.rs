@@ -1,6 +1,7 @@
 //! The Girih language: text to syntax tree to typed model to graph.
 
 pub mod ast;
+pub mod blocks;
 pub mod diag;
 pub mod elaborate;
 pub mod model;
