@@ -47,6 +47,32 @@ pub struct Model {
     pub values: BTreeMap<String, String>,
 }
 
+/// A `test` block: what is computed, and what is claimed about it.
+#[derive(Clone, Debug)]
+pub struct TestModel {
+    /// As written.
+    pub name: String,
+    /// Without inputs; its parameters take their starting values.
+    pub graph: Graph,
+    /// The starting values.
+    pub init: Graph,
+    /// In order.
+    pub expectations: Vec<Expectation>,
+}
+
+/// `expect a == b within 1e-5`, or `expect c`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// The result that holds the left side, or the truth values that must all hold.
+    pub left: String,
+    /// The result that it must equal; axes in the order of the left one's, as a set.
+    pub right: Option<String>,
+    /// Largest absolute difference; exact when absent.
+    pub tolerance: Option<f64>,
+    /// The line.
+    pub span: Span,
+}
+
 /// An input of the entry method.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputInfo {

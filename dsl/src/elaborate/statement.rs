@@ -592,7 +592,8 @@ pub(crate) fn stmt_names(stmt: &Stmt, names: &mut BTreeSet<String>) {
     }
 }
 
-fn expr_names(expr: &Expr, names: &mut BTreeSet<String>) {
+/// Names that an expression mentions.
+pub(crate) fn expr_names(expr: &Expr, names: &mut BTreeSet<String>) {
     match &expr.kind {
         ExprKind::Name(name) => {
             names.insert(name.clone());
