@@ -4,6 +4,7 @@ pub mod ast;
 pub mod blocks;
 pub mod diag;
 pub mod elaborate;
+pub mod format;
 pub mod model;
 pub mod parse;
 pub mod program;

@@ -104,6 +104,17 @@ pub fn parse_file(sources: &SourceMap, file: FileId, sink: &mut Sink) -> ast::Fi
     tree
 }
 
+/// The brackets of a text that fit, by the opening one: byte places of both.
+pub(crate) fn brackets(file: FileId, source: &str) -> Vec<(usize, usize)> {
+    let lexed = lex::lex(file, source);
+    let outline = Outline::new(file, &lexed.clean, &lexed.tokens);
+    let pair = |token: usize| {
+        let close = outline.partner(token).filter(|&close| close > token)?;
+        Some((lexed.tokens[token].start, lexed.tokens[close].start))
+    };
+    (0..lexed.tokens.len()).filter_map(pair).collect()
+}
+
 /// Reads the parts of one file.
 struct Reader<'a> {
     file: FileId,
