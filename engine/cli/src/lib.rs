@@ -1,1 +1,12 @@
-//! The girih command.
+//! Girih: sequence models from one file, checked, compiled and run.
+//!
+//! This package sees every other one and joins them: [`source`] reads model files from
+//! disk, [`command`] is the `girih` command, one file for each sub-command.
+
+pub mod command;
+pub mod failure;
+pub mod json;
+pub mod loader;
+pub mod setting;
+pub mod source;
+pub mod svg;

@@ -1,0 +1,133 @@
+//! `girih test`: runs the `test` blocks of a model file.
+
+use std::path::PathBuf;
+
+use girih_dsl::elaborate::elaborate_tests;
+use girih_dsl::model::{Expectation, TestModel};
+use girih_runtime::backend::{Backend as _, Bindings, Outputs, silent};
+use girih_runtime::reference::Reference;
+use serde_json::json;
+
+use super::Streams;
+use crate::failure::{Failure, Outcome};
+use crate::source::{counted, load, mistakes};
+
+/// Run the `test` blocks of a model file: every `expect` must hold.
+///
+/// Parameters take their starting values, drawn from the seed. Status 1 if a claim does not hold.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  girih test model.girih
+  girih test model.girih --seed 7")]
+pub(super) struct Args {
+    /// The model file.
+    file: PathBuf,
+    /// Seed of random draws and starting values.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print the outcomes as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One claim and what came of it.
+struct Verdict {
+    line: usize,
+    holds: bool,
+    /// In words: by how much it fails, or why it could not be computed.
+    detail: String,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let (program, mut sink) = load(&args.file)?;
+    let tests = elaborate_tests(&program, &mut sink);
+    if sink.has_errors() {
+        return Err(mistakes(&program.sources, &sink, streams.colors));
+    }
+    let mut report = Vec::new();
+    let mut failed = 0;
+    let mut claims = 0;
+    for test in &tests {
+        let outputs = outputs_of(test, args.seed);
+        let mut lines = Vec::new();
+        for expectation in &test.expectations {
+            let line = program.sources.position(expectation.span).line;
+            let (holds, detail) = match &outputs {
+                Ok(outputs) => judge(expectation, outputs),
+                Err(problem) => (false, problem.clone()),
+            };
+            claims += 1;
+            failed += usize::from(!holds);
+            lines.push(Verdict { line, holds, detail });
+        }
+        if args.json {
+            let claims = lines.iter().map(|verdict| {
+                json!({ "line": verdict.line, "holds": verdict.holds, "detail": verdict.detail })
+            });
+            report.push(json!({ "test": test.name, "claims": claims.collect::<Vec<_>>() }));
+            continue;
+        }
+        let holds = lines.iter().all(|verdict| verdict.holds);
+        writeln!(streams.out, "{} {}", if holds { "ok  " } else { "FAIL" }, test.name)?;
+        for verdict in lines.iter().filter(|verdict| !verdict.holds) {
+            let file = args.file.display();
+            writeln!(streams.out, "     {file}:{}: {}", verdict.line, verdict.detail)?;
+        }
+    }
+    if args.json {
+        writeln!(streams.out, "{:#}", json!({ "tests": report, "failed": failed }))?;
+    } else {
+        let (tests, claims) = (counted(tests.len(), "test"), counted(claims, "claim"));
+        writeln!(streams.out, "{tests}, {claims}, {failed} failed")?;
+    }
+    Ok(if failed == 0 { Outcome::Holds } else { Outcome::DoesNotHold })
+}
+
+fn outputs_of(test: &TestModel, seed: u64) -> Result<Outputs, String> {
+    let mut bindings = Bindings::new();
+    bindings.seed = seed;
+    let start = Reference.compile(&test.init).map_err(|error| error.to_string())?;
+    let start = start.run(&bindings, &mut silent).map_err(|error| error.to_string())?;
+    for (path, output) in start.results {
+        bindings = bindings.param(&path, output.data);
+    }
+    let graph = Reference.compile(&test.graph).map_err(|error| error.to_string())?;
+    graph.run(&bindings, &mut silent).map_err(|error| error.to_string())
+}
+
+fn judge(expectation: &Expectation, outputs: &Outputs) -> (bool, String) {
+    let found = compare(expectation, outputs);
+    found.unwrap_or_else(|problem| (false, problem))
+}
+
+fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String), String> {
+    let values = |name: &str| {
+        let tensor = outputs.tensor(name).map_err(|error| error.to_string())?;
+        Ok::<_, String>(tensor.to_f64_vec())
+    };
+    let left = values(&expectation.left)?;
+    let Some(right_name) = &expectation.right else {
+        let failing = left.iter().filter(|truth| **truth == 0.0).count();
+        return Ok((failing == 0, format!("the claim fails at {failing} of {} positions", left.len())));
+    };
+    let axes = |name: &str| outputs.results.get(name).map(|output| output.axes.clone()).unwrap_or_default();
+    let order: Option<Vec<usize>> = (axes(&expectation.left).iter())
+        .map(|axis| axes(right_name).iter().position(|own| own == axis))
+        .collect();
+    let right = outputs.tensor(right_name).map_err(|error| error.to_string())?;
+    let right = match order {
+        Some(order) => right.permute(&order).map_err(|error| error.to_string())?,
+        None => return Err("the two sides have unlike axes".to_owned()),
+    };
+    let right = right.to_f64_vec();
+    let mut worst = 0.0_f64;
+    for (x, y) in left.iter().zip(&right) {
+        let both_nan = x.is_nan() && y.is_nan();
+        let difference = if x == y || both_nan { 0.0 } else { (x - y).abs() };
+        worst = if difference.is_nan() { f64::INFINITY } else { worst.max(difference) };
+    }
+    let tolerance = expectation.tolerance.unwrap_or(0.0);
+    let detail = format!("the sides differ by up to {worst:.3e}, allowed is {tolerance:e}");
+    Ok((left.len() == right.len() && worst <= tolerance, detail))
+}

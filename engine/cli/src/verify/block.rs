@@ -1,0 +1,436 @@
+//! What one golden block computes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use girih_dsl::ast::GoldenBlock;
+use girih_dsl::blocks::{Arrangement, Golden, Lines, Named, Source, WeightPlan, read_golden};
+use girih_dsl::diag::Sink;
+use girih_dsl::elaborate::elaborate;
+use girih_dsl::model::Model;
+use girih_graph::{AxisId, DType, Graph, ValueId};
+use girih_runtime::backend::{Bindings, BoxError, Executable, Outputs, Params, silent};
+use girih_runtime::tensor::Tensor;
+use girih_transform::{Objective, grad};
+
+use super::compare::{Row, compare};
+use super::leaf::{Shape, about, arrangement_of, spread, tensor_of, tensor_of_value};
+use super::{Case, refused};
+use crate::checkpoint::{fit, to_declared, to_stored};
+use crate::failure::Failure;
+use crate::source::mistakes;
+
+/// A golden block, elaborated and compiled.
+pub(super) struct Block {
+    pub(super) golden: Golden,
+    pub(super) lines: Lines,
+    pub(super) model: Model,
+    /// With gradients, in the reference's precision.
+    pub(super) graph: Graph,
+    pub(super) plan: Option<WeightPlan>,
+    pub(super) executable: Box<dyn Executable>,
+    pub(super) params: Params,
+}
+
+/// Makes a block ready to run. `None` after mistakes in the model file, which are in the
+/// sink; the inner error says why the block does not apply.
+pub(super) fn prepare(
+    case: &Case<'_>,
+    block: &GoldenBlock,
+    sink: &mut Sink,
+) -> Result<Option<Result<Block, String>>, Failure> {
+    let Some(golden) = read_golden(case.program, block, &case.config, &case.stored, sink) else {
+        return Ok(None);
+    };
+    if let Some(reason) = golden.elsewhere {
+        return Ok(Some(Err(reason)));
+    }
+    let (model, plan) = match case.checkpoint {
+        Some(checkpoint) => match fit(case.program, checkpoint, &golden.request, &[], sink) {
+            Some(fitted) => (fitted.model, Some(fitted.plan)),
+            None => return Ok(None),
+        },
+        None => match elaborate(case.program, &golden.request, sink) {
+            Some(model) => (model, None),
+            None => return Ok(None),
+        },
+    };
+    let Some(lines) = golden.lines(&model, &case.stored, sink) else {
+        return Ok(None);
+    };
+    let graph = model.graph.with_real(precision(case, &lines));
+    let objective = Objective {
+        scalars: lines.objectives.clone(),
+        paired: lines.cotangents.iter().map(|named| named.path.clone()).collect(),
+    };
+    let wanted = gradients(case, &graph, &lines, &objective);
+    let graph = if wanted.is_empty() {
+        graph
+    } else {
+        grad(&graph, &objective, &wanted).map_err(|error| refused(format!("golden block `{}`: {error}", golden.name)))?
+    };
+    let executable = case.backend.compile(&graph).map_err(refused)?;
+    let mut block = Block {
+        golden,
+        lines,
+        model,
+        graph,
+        plan,
+        executable,
+        params: Params::default(),
+    };
+    block.params = case.load_params(&block)?;
+    Ok(Some(Ok(block)))
+}
+
+/// `f64` where any of the reference's tensors is.
+fn precision(case: &Case<'_>, lines: &Lines) -> DType {
+    let compared = lines.inputs.iter().chain(&lines.params).chain(&lines.values).chain(&lines.grads);
+    let mut names = compared.flat_map(|named| named.source.names());
+    let is_wide = |name: &String| {
+        case.tensors.source.entry(name).is_ok_and(|entry| entry.dtype() == DType::F64)
+    };
+    if names.any(is_wide) { DType::F64 } else { DType::F32 }
+}
+
+/// What the objective is differentiated by: what is compared, and for the norms of a kit
+/// every parameter.
+fn gradients(case: &Case<'_>, graph: &Graph, lines: &Lines, objective: &Objective) -> Vec<String> {
+    let mut wanted: Vec<String> = lines.grads.iter().map(|named| named.path.clone()).collect();
+    let has_objective = !objective.scalars.is_empty() || !objective.paired.is_empty();
+    if case.checkpoint.is_some() && has_objective {
+        let real = graph.params().into_iter().filter(|(_, value)| graph.root.ty(*value).dtype.is_real());
+        wanted.extend(real.map(|(path, _)| path.to_owned()));
+    }
+    let mut seen = BTreeSet::new();
+    wanted.retain(|path| seen.insert(path.clone()));
+    wanted
+}
+
+impl Block {
+    /// Tensors of the file that the block speaks of.
+    pub(super) fn claimed(&self) -> BTreeSet<String> {
+        let lines = &self.lines;
+        let groups = [&lines.inputs, &lines.params, &lines.states, &lines.values, &lines.cotangents, &lines.grads];
+        let named = groups.into_iter().flatten().flat_map(|named| named.source.names());
+        named.chain(&lines.ignored).cloned().collect()
+    }
+
+    /// The axes of a leaf or a result: lifted ones, then the others in groups.
+    fn axes(&self, path: &str, value: ValueId) -> (Vec<AxisId>, Vec<Vec<AxisId>>) {
+        let axes = &self.graph.root.ty(value).axes;
+        if let Some(param) = self.model.params.iter().find(|param| param.path == path) {
+            return (Vec::new(), param.stored.clone());
+        }
+        let singles = |axes: &[AxisId]| axes.iter().map(|axis| vec![*axis]).collect();
+        if let Some(input) = self.model.inputs.iter().find(|input| input.name == path) {
+            let lifted = self.golden.request.lifted.get(path).map_or(0, Vec::len);
+            let (lifted, own) = input.axes.split_at(lifted.min(input.axes.len()));
+            let lens = self.golden.groups.get(path);
+            let lens = lens.filter(|lens| lens.iter().sum::<usize>() == own.len());
+            let groups = match lens {
+                Some(lens) => {
+                    let mut rest = own;
+                    let mut groups = Vec::new();
+                    for &len in lens {
+                        let (group, after) = rest.split_at(len);
+                        groups.push(group.to_vec());
+                        rest = after;
+                    }
+                    groups
+                }
+                None => singles(own),
+            };
+            return (lifted.to_vec(), groups);
+        }
+        // Lifted axes come first in files, wherever they stand in the graph.
+        let names: BTreeSet<&str> =
+            self.golden.request.lifted.values().flatten().map(String::as_str).collect();
+        let is_lifted = |axis: &&AxisId| names.contains(self.graph.axes.name(**axis));
+        let lifted: Vec<AxisId> = axes.iter().filter(is_lifted).copied().collect();
+        let own: Vec<AxisId> = axes.iter().filter(|axis| !is_lifted(axis)).copied().collect();
+        (lifted, singles(&own))
+    }
+
+    /// How the file has a leaf or a result.
+    fn arrange(
+        &self,
+        named: &Named,
+        value: ValueId,
+        found: &[usize],
+    ) -> Result<(Arrangement, Vec<AxisId>), Failure> {
+        let (lifted, groups) = self.axes(&named.path, value);
+        let shape = Shape {
+            table: &self.graph.axes,
+            lifted: &lifted,
+            groups: &groups,
+            sizes: &self.golden.sizes,
+        };
+        let arrangement = arrangement_of(named, &shape, found).map_err(|error| about(named, &error))?;
+        let order = lifted.into_iter().chain(groups.into_iter().flatten()).collect();
+        Ok((arrangement, order))
+    }
+
+    /// Where the axes of the graph's value stand in `order`.
+    fn positions(&self, value: ValueId, order: &[AxisId]) -> Vec<usize> {
+        let axes = &self.graph.root.ty(value).axes;
+        let place = |axis: &AxisId| axes.iter().position(|own| own == axis).unwrap_or(0);
+        order.iter().map(place).collect()
+    }
+
+    /// A file's tensor as the graph's leaf wants it.
+    fn leaf(&self, named: &Named, value: ValueId, tensor: &Tensor) -> Result<Tensor, Failure> {
+        let (arrangement, order) = self.arrange(named, value, tensor.shape())?;
+        let tensor = to_declared(tensor, &arrangement).map_err(|error| about(named, &error))?;
+        let positions = self.positions(value, &order);
+        let mut back = vec![0; positions.len()];
+        for (declared, &at) in positions.iter().enumerate() {
+            back[at] = declared;
+        }
+        let tensor = tensor.permute(&back).map_err(|error| about(named, &error))?;
+        Ok(tensor.to_dtype(self.graph.root.ty(value).dtype))
+    }
+
+    /// What a run gave, as the file has it; `found` is the file's shape, of which axis 1 may differ.
+    pub(super) fn as_stored(&self, named: &Named, outputs: &Outputs, result: &str) -> Result<Tensor, Failure> {
+        let value = self.graph.result(result).ok_or_else(|| refused(format!("there is no result `{result}`")))?;
+        let tensor = outputs.tensor(result).map_err(refused)?;
+        let (lifted, groups) = self.axes(&named.path, value);
+        let order: Vec<AxisId> = lifted.iter().copied().chain(groups.iter().flatten().copied()).collect();
+        let ordered = tensor.permute(&self.positions(value, &order)).map_err(refused)?;
+        // Every size is known now; a file's shape follows from the layout alone if nothing is grouped.
+        let shape = Shape {
+            table: &self.graph.axes,
+            lifted: &lifted,
+            groups: &groups,
+            sizes: &self.golden.sizes,
+        };
+        let places: Vec<usize> = (0..order.len()).collect();
+        let stand_in: Vec<usize> = places.iter().map(|place| ordered.shape()[*place]).collect();
+        let arrangement = arrangement_of(named, &shape, &stand_in);
+        match arrangement {
+            Ok(arrangement) if named.layout.is_none() => to_stored(&ordered, &arrangement).map_err(refused),
+            _ => Ok(ordered),
+        }
+    }
+}
+
+impl Case<'_> {
+    /// Parameters from the golden file, else from the checkpoint.
+    fn load_params(&self, block: &Block) -> Result<Params, Failure> {
+        let wanted = block.graph.params();
+        let lines: BTreeMap<&str, &Named> =
+            block.lines.params.iter().map(|named| (named.path.as_str(), named)).collect();
+        let missing: Vec<&str> = (wanted.keys().copied())
+            .filter(|path| !lines.contains_key(path) && block.plan.is_none())
+            .collect();
+        if !missing.is_empty() {
+            return Err(refused(format!(
+                "golden block `{}` gives no tensor for the parameters `{}`; write `param path = \"tensor\"`",
+                block.golden.name,
+                missing.join("`, `")
+            )));
+        }
+        let mut source = |path: &str| -> Result<Tensor, BoxError> {
+            if let (Some(named), Some(value)) = (lines.get(path), wanted.get(path)) {
+                let tensor = tensor_of(named, &self.tensors)?;
+                let tensor = tensor.ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
+                return Ok(block.leaf(named, *value, &tensor)?);
+            }
+            let loads = block.plan.iter().flat_map(|plan| &plan.loads);
+            let step = loads.into_iter().find(|step| step.param == path);
+            match (self.checkpoint, step) {
+                (Some(checkpoint), Some(step)) => Ok(checkpoint.parameter(step)?),
+                _ => Err(format!("the parameter `{path}` has no tensor").into()),
+            }
+        };
+        block.executable.load(&mut source, &mut silent).map_err(refused)
+    }
+
+    /// Inputs, states and cotangents of one run.
+    pub(super) fn bindings(&self, block: &Block) -> Result<Bindings, Failure> {
+        let mut bindings = Bindings::new();
+        bindings.params = block.params.clone();
+        for (name, size) in &block.golden.sizes {
+            bindings = bindings.symbol(name, *size);
+        }
+        let mut sizes = block.golden.sizes.clone();
+        let mut later: Vec<(&Named, ValueId)> = Vec::new();
+        let inputs = block.graph.inputs();
+        for named in &block.lines.inputs {
+            let Some(value) = inputs.get(named.path.as_str()) else {
+                // Nothing that is compared depends on it.
+                continue;
+            };
+            match tensor_of(named, &self.tensors)? {
+                Some(tensor) => {
+                    let tensor = block.leaf(named, *value, &tensor)?;
+                    for (axis, &extent) in block.graph.root.ty(*value).axes.iter().zip(tensor.shape()) {
+                        if let (Some(symbol), Ok(extent)) =
+                            (block.graph.axes.extent(*axis).as_symbol(), i64::try_from(extent))
+                        {
+                            sizes.entry(symbol.to_owned()).or_insert(extent);
+                        }
+                    }
+                    bindings = bindings.input(&named.path, tensor);
+                }
+                None => later.push((named, *value)),
+            }
+        }
+        for (named, value) in later {
+            let tensor = self.written(block, named, value, &sizes)?;
+            bindings = bindings.input(&named.path, tensor);
+        }
+        let states = block.graph.states();
+        for named in &block.lines.states {
+            if let (Some(value), Some(tensor)) =
+                (states.get(named.path.as_str()), tensor_of(named, &self.tensors)?)
+            {
+                bindings = bindings.state(&named.path, block.leaf(named, *value, &tensor)?);
+            }
+        }
+        for named in &block.lines.cotangents {
+            let name = format!("cotangent.{}", named.path);
+            let Some(value) = block.graph.result(&named.path).filter(|_| inputs.contains_key(name.as_str())) else {
+                continue;
+            };
+            if let Some(tensor) = tensor_of(named, &self.tensors)? {
+                bindings = bindings.input(&name, block.leaf(named, value, &tensor)?);
+            }
+        }
+        Ok(bindings)
+    }
+
+    /// A value of the model file as an input.
+    fn written(
+        &self,
+        block: &Block,
+        named: &Named,
+        value: ValueId,
+        sizes: &BTreeMap<String, i64>,
+    ) -> Result<Tensor, Failure> {
+        let Source::Value(written) = &named.source else {
+            return Err(about(named, &"it has no tensor"));
+        };
+        let ty = block.graph.root.ty(value);
+        let tensor = tensor_of_value(written, ty.dtype).map_err(|error| about(named, &error))?;
+        if tensor.rank() > 0 || ty.axes.is_empty() {
+            return Ok(tensor);
+        }
+        let extents = ty.axes.iter().map(|axis| {
+            let extent = block.graph.axes.extent(*axis);
+            let value = extent.evaluate(&|name| sizes.get(name).copied());
+            value.map_err(|error| about(named, &error)).map(|value| usize::try_from(value).unwrap_or(0))
+        });
+        spread(&tensor, &extents.collect::<Result<Vec<_>, _>>()?).map_err(|error| about(named, &error))
+    }
+
+    /// Runs a block with the file's tensors.
+    pub(super) fn outputs(&self, block: &Block) -> Result<Outputs, Failure> {
+        let bindings = self.bindings(block)?;
+        let failed = |error| refused(format!("golden block `{}`: {error}", block.golden.name));
+        block.executable.run(&bindings, &mut silent).map_err(failed)
+    }
+
+    /// Runs a block and compares all it names.
+    pub(super) fn run_block(&self, block: &Block) -> Result<Vec<Row>, Failure> {
+        let outputs = self.outputs(block)?;
+        let mask = self.mask_of(block)?;
+        let mut rows = Vec::new();
+        for named in &block.lines.values {
+            rows.push(self.compare_line(block, &outputs, named, &named.path, "value", mask.as_ref())?);
+        }
+        for named in &block.lines.grads {
+            let result = format!("grad.{}", named.path);
+            rows.push(self.compare_line(block, &outputs, named, &result, "grad", None)?);
+        }
+        Ok(rows)
+    }
+
+    fn compare_line(
+        &self,
+        block: &Block,
+        outputs: &Outputs,
+        named: &Named,
+        result: &str,
+        kind: &'static str,
+        mask: Option<&Mask>,
+    ) -> Result<Row, Failure> {
+        let label = named.source.names().join(", ");
+        let name = &block.golden.name;
+        let Some(reference) = tensor_of(named, &self.tensors)? else {
+            return Err(about(named, &"a value is compared with a tensor"));
+        };
+        let Some(value) = block.graph.result(result) else {
+            return Ok(Row::miss(name, &label, kind, reference.shape(), "the model has no such result"));
+        };
+        let (arrangement, order) = match block.arrange(named, value, reference.shape()) {
+            Ok(found) => found,
+            Err(failure) => return Ok(Row::miss(name, &label, kind, reference.shape(), failure.to_string())),
+        };
+        let theirs = to_declared(&reference, &arrangement).map_err(|error| about(named, &error))?;
+        let ours = outputs.tensor(result).map_err(refused)?;
+        let ours = ours.permute(&block.positions(value, &order)).map_err(|error| about(named, &error))?;
+        let bound = self.tolerance.of(&label, kind == "grad");
+        let kept = mask.and_then(|mask| mask.kept(block, &order, ours.shape()));
+        let mut row = compare((name, &label, kind), &ours, &theirs, bound, kept.as_deref());
+        row.shape = reference.shape().to_vec();
+        Ok(row)
+    }
+
+    fn mask_of(&self, block: &Block) -> Result<Option<Mask>, Failure> {
+        let Some(name) = self.mask else {
+            return Ok(None);
+        };
+        let is_mask = |named: &&Named| named.source.names().iter().any(|own| own == name);
+        let Some(named) = block.lines.inputs.iter().find(is_mask) else {
+            return Ok(None);
+        };
+        let (Some(value), Some(tensor)) =
+            (block.graph.inputs().get(named.path.as_str()).copied(), tensor_of(named, &self.tensors)?)
+        else {
+            return Ok(None);
+        };
+        let tensor = block.leaf(named, value, &tensor)?;
+        Ok(Some(Mask {
+            axes: block.graph.root.ty(value).axes.clone(),
+            kept: tensor.to_f64_vec().into_iter().map(|value| value != 0.0).collect(),
+            shape: tensor.shape().to_vec(),
+        }))
+    }
+}
+
+/// Which positions of some axes count.
+struct Mask {
+    axes: Vec<AxisId>,
+    shape: Vec<usize>,
+    kept: Vec<bool>,
+}
+
+impl Mask {
+    /// For each element of a tensor over `order`, whether it counts; `None` where the tensor
+    /// does not run over the mask's axes.
+    fn kept(&self, block: &Block, order: &[AxisId], shape: &[usize]) -> Option<Vec<bool>> {
+        let table = &block.graph.axes;
+        let places: Vec<usize> = (self.axes.iter())
+            .map(|axis| order.iter().position(|own| table.root(*own) == table.root(*axis)))
+            .collect::<Option<_>>()?;
+        if places.iter().zip(&self.shape).any(|(place, extent)| shape[*place] != *extent) {
+            return None;
+        }
+        let count: usize = shape.iter().product();
+        let mut index = vec![0usize; shape.len()];
+        let mut kept = Vec::with_capacity(count);
+        for _ in 0..count {
+            let at = places.iter().zip(&self.shape).fold(0, |at, (place, extent)| at * extent + index[*place]);
+            kept.push(self.kept.get(at).copied().unwrap_or(true));
+            for axis in (0..shape.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < shape[axis] {
+                    break;
+                }
+                index[axis] = 0;
+            }
+        }
+        Some(kept)
+    }
+}
