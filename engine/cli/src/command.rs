@@ -8,6 +8,7 @@ mod check;
 mod explain;
 mod pull;
 mod test;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
@@ -45,6 +46,7 @@ enum Command {
     Explain(explain::Args),
     Pull(pull::Args),
     Test(test::Args),
+    Verify(verify::Args),
 }
 
 /// Where a command writes, and what it may write there.
@@ -111,5 +113,6 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Explain(args) => explain::run(args, streams),
         Command::Pull(args) => pull::run(args, streams),
         Command::Test(args) => test::run(args, streams),
+        Command::Verify(args) => verify::run(args, streams),
     }
 }
