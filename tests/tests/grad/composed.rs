@@ -15,7 +15,7 @@ fn causal_attention() {
   %4 = contract %3, %1 {over: e} : f64[i=3, t=3]
   %5 = index {axis: i} : i64[i=3]
   %6 = index {axis: t} : i64[t=3]
-  %7 = le %6, %5 : bool[i=3, t=3]
+  %7 = ge %5, %6 : bool[i=3, t=3]
   %8 = softmax %4, %7 {over: t} : f64[i=3, t=3]
   %9 = contract %8, %2 {over: t} : f64[i=3, e=2]
   return %9";

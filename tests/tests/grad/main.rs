@@ -4,6 +4,7 @@ mod check;
 mod composed;
 mod interface;
 mod primitives;
+mod random;
 mod recurrence;
 mod route;
 mod subgradients;

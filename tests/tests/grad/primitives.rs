@@ -26,7 +26,7 @@ fn functions_of_two_values_repeat_and_sum() {
         check_op(
             "x: f64[j=3], y: f64[i=2]",
             &format!("{op} x, y"),
-            "f64[i=2, j=3]",
+            "f64[j=3, i=2]",
         );
         check_op("x: f64", &format!("{op} x, x"), "f64");
     }

@@ -82,3 +82,20 @@ fn items_that_are_not_kept_reach_no_gradient() {
     assert!((found["x"][0] - 12.0 / std::f64::consts::E).abs() < 1e-12);
     assert_eq!(found["x"][1..], [0.0, 0.0]);
 }
+
+#[test]
+fn a_value_may_come_in_twice() {
+    let body = "
+  %0 = table {data: [1, 0, 1]} : bool[t=3]
+  %1 = merge %0 {axis: e, from: []} : bool[t=3, e=1]
+  %2 = merge x {axis: e, from: []} : f64[t=3, e=1]
+  %3 = route %2, %1, x, x {branch: e, items: t} : f64[t=3] {
+    branch(%4: f64[t=3], %5: f64[t=3]) {
+      %6 = sin %4 : f64[t=3]
+      %7 = mul %6, %5 : f64[t=3]
+      return %7
+    }
+  }
+  return %3";
+    check("x: f64[t=3]", body, &["f64[t=3]"]);
+}

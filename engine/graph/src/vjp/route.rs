@@ -23,7 +23,9 @@ pub(super) fn route(
         return Ok(vec![None; at.node.operands.len()]);
     };
     let mut cotangents = vec![None; at.node.operands.len()];
-    let asked = (0..inputs.len()).filter(|slot| at.wanted[slot + 2]);
+    // A value that comes in twice has one cotangent.
+    let asked = |slot: &usize| at.wanted[slot + 2] && !inputs[..*slot].contains(&inputs[*slot]);
+    let asked = (0..inputs.len()).filter(asked);
     let asked: Vec<usize> = asked.collect();
     let wanted: Vec<ValueId> = asked.iter().map(|slot| inputs[*slot]).collect();
     let mut of_weights = Vec::new();
@@ -31,7 +33,10 @@ pub(super) fn route(
         let weight = slice(b, *weights, route.branch, position)?;
         let kept = slice(b, *kept, route.branch, position)?;
         let first = b.region().node_count();
-        let value = run_masked(b, branch, inputs, kept)?;
+        // A branch may mix positions of axes that are not routed: all or none of them count.
+        let mixed = b.ty(kept).without(&route.items);
+        let items = b.reduce(Combine::Any, kept, &mixed)?;
+        let value = run_masked(b, branch, inputs, items)?;
         b.set_origin(at.origin.clone());
         let zero = b.number(b.ty(g).dtype, 0.0);
         if at.wanted[0] {
