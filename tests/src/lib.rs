@@ -1,1 +1,3 @@
-//! Tests that cross a package border.
+//! Tests that cross a package border, and what several of them share.
+
+pub mod random_graph;

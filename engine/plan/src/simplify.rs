@@ -44,7 +44,6 @@ table! {
         concat_of_nothing
         gather_at_index
         reduce_over_nothing
-        contract_over_nothing
     }
     identity {
         cast_to_itself

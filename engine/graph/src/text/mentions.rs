@@ -25,7 +25,10 @@ pub(super) fn mentions(graph: &Graph) -> Mentions {
     for (_, node) in inputs {
         walk.results(&graph.root, &node.results);
     }
-    walk.results(&graph.root, graph.root.results());
+    let named = graph.root.results().iter().take(graph.results.len());
+    for value in named {
+        walk.ty(graph.root.ty(*value));
+    }
     walk.region(&graph.root);
     for axis in &walk.order {
         let own = &graph.axes[*axis];

@@ -1,7 +1,7 @@
-//! Rules about primitives that move elements, and about combining over no axis.
+//! Rules about primitives that move elements.
 
 use girih_graph::op::Op;
-use girih_graph::{AxisId, Binary, Extent, Term, ValueId};
+use girih_graph::{AxisId, Combine, Extent, Term, ValueId};
 
 use super::site::{Site, node};
 
@@ -208,20 +208,11 @@ pub(super) fn gather_at_index(site: &Site<'_>) -> Option<Term> {
     whole.then(|| renamed(x, vec![(*axis, *index)]))
 }
 
-// reduce(x, []) == x
+// reduce(x, []) == x, but a real sum of -0 alone is 0
 pub(super) fn reduce_over_nothing(site: &Site<'_>) -> Option<Term> {
-    match (&site.node.op, site.operands()?) {
-        (Op::Reduce(_, over), [x]) if over.is_empty() => Some(Term::Value(x)),
-        _ => None,
-    }
-}
-
-// contract(x, y, []) == x · y
-pub(super) fn contract_over_nothing(site: &Site<'_>) -> Option<Term> {
-    match (&site.node.op, site.operands()?) {
-        (Op::Contract(over), [x, y]) if over.is_empty() => {
-            Some(node(Op::Binary(Binary::Mul), &[x, y]))
-        }
-        _ => None,
-    }
+    let (Op::Reduce(combine, over), [x]) = (&site.node.op, site.operands()?) else {
+        return None;
+    };
+    let sums_reals = *combine == Combine::Sum && site.dtype(x).is_real();
+    (over.is_empty() && !sums_reals).then_some(Term::Value(x))
 }

@@ -195,14 +195,9 @@ rule_tests! {
         stays("f32[i=2]", "%0 = index {axis: i} : i64[i=2] %1 = gather x, %0 {axis: t} : f32[i=2] return %1");
     }
     reduce_over_nothing {
-        check("f32[t]", "%0 = reduce x {combine: sum, over: []} : f32[t] return %0", "return x");
-    }
-    contract_over_nothing {
-        check(
-            "f32[t]",
-            "%0 = contract x, z {over: []} : f32[t] return %0",
-            "%0 = mul x, z : f32[t] return %0"
-        );
+        check("f32[t]", "%0 = reduce x {combine: max, over: []} : f32[t] return %0", "return x");
+        check("i64[t]", "%0 = reduce n {combine: sum, over: []} : i64[t] return %0", "return n");
+        stays("f32[t]", "%0 = reduce x {combine: sum, over: []} : f32[t] return %0");
     }
     cast_to_itself {
         check("f32[t]", "%0 = cast x : f32[t] return %0", "return x");

@@ -1,0 +1,168 @@
+//! Random recurrences and routes.
+
+use girih_graph::op::{Op, Recurrence, Route};
+use girih_graph::{AxisId, DType, Extent, Region, ValueId, ValueType};
+
+use super::grow::{Grow, Known};
+
+/// Steps inside a region.
+const INNER_STEPS: usize = 5;
+
+/// Regions in regions in …
+const MAX_DEPTH: usize = 2;
+
+impl Grow<'_> {
+    /// Grows a region with these parameters; `results` says what it returns.
+    fn region(
+        &mut self,
+        params: &[ValueType],
+        bound: f64,
+        results: impl FnOnce(&mut Self) -> Vec<ValueId>,
+    ) -> Region {
+        let outside = std::mem::take(&mut self.known);
+        self.b.open_region();
+        for ty in params {
+            let value = self.b.add_parameter(ty.clone());
+            self.known.push(Known { value, bound });
+        }
+        self.steps(INNER_STEPS);
+        let results = results(self);
+        self.known = outside;
+        self.b.close_region(results)
+    }
+
+    pub(super) fn recurrence(&mut self) -> Option<Known> {
+        if self.b.depth() >= MAX_DEPTH {
+            return None;
+        }
+        let open: Vec<AxisId> = self
+            .axes
+            .iter()
+            .filter(|a| !self.frozen.contains(a))
+            .copied()
+            .collect();
+        let axis = self.pick(&open);
+        let mut operands = Vec::new();
+        for _ in 0..self.choose(3) {
+            operands.extend(self.value(|own, x| !own.axes_of(x).contains(&axis)));
+        }
+        let carried = operands.len();
+        for _ in 0..self.choose(3) {
+            operands.extend(self.value(|own, x| own.axes_of(x).contains(&axis)));
+        }
+        let sequences = operands.len() - carried;
+        for _ in 0..self.choose(2) {
+            operands.extend(self.value(|_, _| true));
+        }
+        let values: Vec<ValueId> = operands.iter().map(|known| known.value).collect();
+        let types = values.iter().map(|value| self.b.ty(*value).clone());
+        let mut params: Vec<ValueType> = types.collect();
+        for sliced in &mut params[carried..carried + sequences] {
+            sliced.axes.retain(|own| *own != axis);
+        }
+        let bound = operands.iter().map(|known| known.bound).fold(4.0, f64::max);
+        let outputs = 1 + self.choose(2);
+        let carried_types = params[..carried].to_vec();
+        let body = self.region(&params, bound, |own| {
+            let mut results = Vec::new();
+            for ty in &carried_types {
+                let any = own.any();
+                results.push(own.fit(any, ty));
+            }
+            for _ in 0..outputs {
+                let any = own.any();
+                let mut ty = own.b.ty(any.value).clone();
+                let stays = !ty.axes.contains(&axis);
+                ty.axes.retain(|own| *own != axis);
+                results.push(if stays { any.value } else { own.fit(any, &ty) });
+            }
+            results
+        });
+        let reverse = self.flip();
+        let recurrence = Recurrence {
+            axis,
+            reverse,
+            carried,
+            sequences,
+            body,
+        };
+        let op = Op::Recurrence(Box::new(recurrence));
+        let types: Vec<&ValueType> = values.iter().map(|value| self.b.ty(*value)).collect();
+        let large = op
+            .infer(&self.b.axes, &types)
+            .ok()?
+            .iter()
+            .any(|ty| self.count(&ty.axes) > 256);
+        if large {
+            return None;
+        }
+        let results = self.b.node(op, &values).expect("it was just inferred");
+        let mut last = None;
+        for value in results {
+            last = Some(self.remember(Known { value, bound }));
+        }
+        last
+    }
+
+    /// A known value, or a constant.
+    fn any(&mut self) -> Known {
+        self.value(|_, _| true).unwrap_or_else(|| {
+            let value = self.b.number(DType::F32, 0.5);
+            Known { value, bound: 1.0 }
+        })
+    }
+
+    pub(super) fn route(&mut self) -> Option<Known> {
+        if self.b.depth() >= MAX_DEPTH || !self.frozen.is_empty() {
+            return None;
+        }
+        let item = self.real()?;
+        let axes = self.axes_of(item.value);
+        let mut items = self.some(&axes);
+        items.truncate(2);
+        let count = 1 + self.choose(3);
+        let branch = self.fresh_axis(Extent::from(count as i64));
+        let of_branch = |own: &mut Self, dtype: DType| {
+            let ty = ValueType::new(dtype, [&[branch], items.as_slice()].concat());
+            let any = own.any();
+            own.fit(any, &ty)
+        };
+        let weights = of_branch(self, DType::F32);
+        let kept = of_branch(self, DType::Bool);
+        let mut inputs = vec![item.value];
+        if self.flip() {
+            inputs.extend(self.value(|_, _| true).map(|known| known.value));
+        }
+        let types = inputs.iter().map(|value| self.b.ty(*value).clone());
+        let types: Vec<ValueType> = types.collect();
+        let outside = std::mem::replace(&mut self.frozen, items.clone());
+        let branches = (0..count).map(|_| {
+            self.region(&types, 4.0, |own| {
+                let any = own.any();
+                vec![own.fit_apart(any, &types[0])]
+            })
+        });
+        let branches = branches.collect();
+        self.frozen = outside;
+        let route = Route {
+            branch,
+            items,
+            branches,
+        };
+        let operands = [&[weights, kept], inputs.as_slice()].concat();
+        self.add(Op::Route(Box::new(route)), &operands, count as f64)
+    }
+
+    /// Fits without summing over the axes of items, which a branch must treat apart.
+    fn fit_apart(&mut self, known: Known, ty: &ValueType) -> ValueId {
+        let axes = self.axes_of(known.value);
+        let foreign = |axis: &AxisId| self.frozen.contains(axis) && !ty.axes.contains(axis);
+        let known = if axes.iter().any(foreign) {
+            let value = self.b.number(ty.dtype, 0.5);
+            Known { value, bound: 1.0 }
+        } else {
+            known
+        };
+        self.fit(known, ty)
+    }
+}
