@@ -19,6 +19,7 @@
 //! | `index`      | which elements does `x[t = …]` read?                           |
 //! | `reduction`  | what do prefix operators make of their axes and domain?        |
 //! | `recurrence` | how does a loop body become a region?                          |
+//! | `memory`     | how is a memory stepped along an axis?                         |
 //! | `routing`    | how do experts become a route?                                 |
 //! | `builtin`    | what do the built-in functions do?                             |
 //! | `test_block` | what does a `test` compute and claim?                          |
@@ -29,6 +30,7 @@ mod call;
 mod expression;
 mod index;
 mod instance;
+mod memory;
 mod recurrence;
 mod reduction;
 mod routing;

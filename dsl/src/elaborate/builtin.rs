@@ -12,7 +12,7 @@ use crate::span::Span;
 
 /// Every built-in function.
 pub(crate) const NAMES: &[&str] = &[
-    "abs", "append", "bit_and", "bit_or", "bit_xor", "bool", "ceil", "concat", "cos", "erf", "exp", "floor",
+    "abs", "append", "bit_and", "bit_or", "bit_xor", "blocks", "bool", "ceil", "concat", "cos", "erf", "exp", "floor",
     "full", "index", "int", "length", "log", "log1p", "log_uniform", "maximum", "minimum", "normal",
     "ones", "popcount", "random_normal", "random_uniform", "range", "real", "reverse", "round",
     "rsqrt", "scatter", "shift_left", "shift_right", "sigmoid", "sign", "sin", "size", "sqrt",
@@ -116,6 +116,26 @@ impl Elaborator<'_> {
             "index" => {
                 let axis = self.take_axis(&mut args, "axis")?;
                 Value::Tensor(self.op(Op::Index(axis), &[], span)?)
+            }
+            "blocks" => {
+                let (value, place) = self.take(&mut args, "axis")?;
+                let (size, size_span) = self.take(&mut args, "size")?;
+                let Some(axes) = super::instance::axes_of(&value) else {
+                    return self.not_an_axis(&value, place);
+                };
+                match size {
+                    Value::Int(size) if size.as_constant() != Some(0) => {
+                        Value::Int(self.axes_extent(&axes).ceil_div(&size))
+                    }
+                    other => {
+                        return self.error(
+                            303,
+                            size_span,
+                            "the size of a block is a positive integer",
+                            format!("this is {}", other.kind()),
+                        );
+                    }
+                }
             }
             "length" => match self.take(&mut args, "list")? {
                 (Value::List(parts) | Value::Tuple(parts), _) => {

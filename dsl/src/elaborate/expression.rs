@@ -190,6 +190,15 @@ impl Elaborator<'_> {
             let args = self.eval_args(env, args)?;
             return self.call_named(instance, &name.text, args, span);
         }
+        // `mem.step(x, over = t)`.
+        if let ExprKind::Field { base, name } = &callee.kind
+            && name.text == "step"
+            && let Some(Value::Instance(instance)) = self.try_static(env, base)?
+            && !self.instances[instance.0].states.is_empty()
+        {
+            let args = self.eval_args(env, args)?;
+            return self.step_memory(env, instance, args, span).map(Value::Tensor);
+        }
         // `encode(x)`: another method of the same instance.
         if let (ExprKind::Name(name), Some(instance)) = (&callee.kind, env.instance)
             && !env.locals.contains_key(name)

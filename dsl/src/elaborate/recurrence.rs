@@ -23,12 +23,20 @@ pub(crate) struct Frame {
     pub(crate) axis: Option<AxisId>,
     imported: BTreeMap<ValueId, ValueId>,
     /// Outer and inner value of each slice.
-    sequences: Vec<(ValueId, ValueId)>,
+    pub(crate) sequences: Vec<(ValueId, ValueId)>,
     /// Outer and inner value of what stays the same.
     pub(crate) invariants: Vec<(ValueId, ValueId)>,
 }
 
 impl Frame {
+    /// A loop along an axis.
+    pub(crate) fn of_loop(axis: AxisId) -> Self {
+        Self {
+            axis: Some(axis),
+            ..Self::default()
+        }
+    }
+
     /// A branch whose parameters stand for these values outside.
     pub(crate) fn of_branch(items: &[(ValueId, ValueId)]) -> Self {
         Self {
@@ -111,10 +119,7 @@ impl Elaborator<'_> {
             }
             let level = self.frames.len() + 1;
             self.b.open_region();
-            self.frames.push(Frame {
-                axis: Some(axis),
-                ..Frame::default()
-            });
+            self.frames.push(Frame::of_loop(axis));
             let walk = self.walk(env, body, &states, &starts, level, used);
             let grows = walk.as_ref().is_ok_and(|walk| walk.extra.iter().any(|axes| !axes.is_empty()));
             match walk {

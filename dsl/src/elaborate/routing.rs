@@ -22,7 +22,11 @@ impl Elaborator<'_> {
         settings: &[ast::Setting],
         span: Span,
     ) -> Eval<Value> {
-        let Some(Value::Experts(axis, instances)) = self.lookup(env, &experts.text, experts.span)? else {
+        let found = self.lookup(env, &experts.text, experts.span)?;
+        if matches!(found, Some(Value::Poison)) {
+            return Err(Reported);
+        }
+        let Some(Value::Experts(axis, instances)) = found else {
             return self.error_help(
                 202,
                 experts.span,

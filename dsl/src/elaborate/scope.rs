@@ -196,11 +196,12 @@ impl Elaborator<'_> {
             Some(Value::Poison) => return Err(super::value::Reported),
             _ => {}
         }
-        if let Some(instance) = env.instance
-            && let Some(Value::Axes(Axes::One(axis)) | Value::Experts(axis, _)) =
-                self.member(instance, name, span)?
-        {
-            return Ok(Some(axis));
+        if let Some(instance) = env.instance {
+            match self.member(instance, name, span)? {
+                Some(Value::Axes(Axes::One(axis)) | Value::Experts(axis, _)) => return Ok(Some(axis)),
+                Some(Value::Poison) => return Err(super::value::Reported),
+                _ => {}
+            }
         }
         if let Some(place) = self.program.find(env.file, name)
             && let ItemKind::Axis(_) = &self.program.item(place).kind

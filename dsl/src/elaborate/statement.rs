@@ -246,7 +246,7 @@ impl Elaborator<'_> {
     fn is_position(&mut self, env: &mut Env, expr: &Expr) -> Eval<bool> {
         Ok(match &expr.kind {
             ExprKind::Int(_) => true,
-            ExprKind::Name(name) => matches!(env.locals.get(name), Some(Value::Int(_))),
+            ExprKind::Name(name) => matches!(self.lookup(env, name, expr.span)?, Some(Value::Int(_))),
             ExprKind::Binary(..) => true,
             _ => false,
         })

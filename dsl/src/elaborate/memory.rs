@@ -1,0 +1,176 @@
+//! How a memory is stepped along an axis: `mem.step(x, over = t)` calls its methods at every
+//! position, in the order that its `order` setting gives (`read, write` without one), with the
+//! states that the position before left.
+
+use girih_graph::{AxisId, DType, Op, Recurrence, ValueId};
+
+use super::Elaborator;
+use super::call::Given;
+use super::recurrence::Frame;
+use super::scope::Env;
+use super::value::{Axes, Eval, InstanceId, Reported, Tensor, Value};
+use crate::ast::{ExprKind, ItemKind, MemberKind};
+use crate::span::Span;
+
+impl Elaborator<'_> {
+    /// Steps a memory; gives what its first method that returns something returned, at every position.
+    pub(crate) fn step_memory(
+        &mut self,
+        env: &Env,
+        instance: InstanceId,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let mut over = None;
+        let mut inputs = Vec::new();
+        for (name, value, place) in args {
+            match (name.as_deref(), value) {
+                (Some("over"), Value::Axes(Axes::One(axis))) => over = Some(axis),
+                (_, value) => {
+                    let tensor = self.to_tensor(value, DType::F32, place)?;
+                    inputs.push((name, tensor, place));
+                }
+            }
+        }
+        let Some(axis) = over else {
+            return self.error_help(
+                205,
+                span,
+                "`step` needs the axis that it walks",
+                "not given",
+                "write `mem.step(x, over = t)`",
+            );
+        };
+        let order = self.method_order(instance)?;
+        let names: Vec<String> = self.instances[instance.0].states.keys().cloned().collect();
+        let mut lifted: Vec<AxisId> = Vec::new();
+        for (_, tensor, _) in &inputs {
+            for own in &self.ty(*tensor).axes {
+                if *own != axis && env.lifted.contains(own) && !lifted.contains(own) {
+                    lifted.push(*own);
+                }
+            }
+        }
+        let mut starts = Vec::new();
+        for name in &names {
+            starts.push(self.state_value(instance, name, &lifted, span)?);
+        }
+        let level = self.frames.len() + 1;
+        self.b.open_region();
+        self.frames.push(Frame::of_loop(axis));
+        let walked = self.walk_memory(instance, &order, &names, &starts, &inputs, level, span);
+        let (carried, results) = match walked {
+            Ok(walked) => walked,
+            Err(reported) => {
+                self.b.close_region(Vec::new());
+                self.frames.pop();
+                return Err(reported);
+            }
+        };
+        let frame = self.frames.pop().unwrap_or_default();
+        let mut params = carried;
+        params.extend(frame.sequences.iter().map(|(_, inner)| *inner));
+        params.extend(frame.invariants.iter().map(|(_, inner)| *inner));
+        self.b.order_parameters(&params);
+        let body = self.b.close_region(results);
+        let outer = level - 1;
+        let mut operands: Vec<ValueId> = Vec::new();
+        for start in &starts {
+            operands.push(self.import(*start, outer));
+        }
+        operands.extend(frame.sequences.iter().map(|(outer, _)| *outer));
+        operands.extend(frame.invariants.iter().map(|(outer, _)| *outer));
+        self.b.set_level(outer);
+        let recurrence = Recurrence {
+            axis,
+            reverse: false,
+            carried: starts.len(),
+            sequences: frame.sequences.len(),
+            body,
+        };
+        let made = match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
+            Ok(made) => made,
+            Err(error) => return self.op_error(&error, span),
+        };
+        let path = self.instances[instance.0].path.clone();
+        for (name, id) in names.iter().zip(&made) {
+            let state = Tensor { level: outer, id: *id };
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            self.states.insert(path.clone(), state);
+            self.updates.insert(path, state);
+        }
+        let id = *made.get(names.len()).ok_or(Reported)?;
+        Ok(Tensor { level: outer, id })
+    }
+
+    /// The methods in the order of the `order` setting.
+    fn method_order(&mut self, instance: InstanceId) -> Eval<Vec<String>> {
+        let decl = self.instances[instance.0].decl;
+        let ast = self.program.ast(decl.file);
+        let ItemKind::Module(module) = &ast.items[decl.item].kind else {
+            return Err(Reported);
+        };
+        for member in &module.members {
+            let MemberKind::Setting(setting) = &member.kind else {
+                continue;
+            };
+            if setting.name.text != "order" {
+                continue;
+            }
+            let mut order = Vec::new();
+            for value in &setting.values {
+                let ExprKind::Name(name) = &value.kind else {
+                    return self.error(303, value.span, "`order` lists methods", "not a method");
+                };
+                order.push(name.clone());
+            }
+            return Ok(order);
+        }
+        Ok(vec!["read".to_owned(), "write".to_owned()])
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one position of a memory: its methods, states and inputs")]
+    fn walk_memory(
+        &mut self,
+        instance: InstanceId,
+        order: &[String],
+        names: &[String],
+        starts: &[Tensor],
+        inputs: &[(Option<String>, Tensor, Span)],
+        level: usize,
+        span: Span,
+    ) -> Eval<(Vec<ValueId>, Vec<ValueId>)> {
+        let path = self.instances[instance.0].path.clone();
+        let full = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let mut carried = Vec::new();
+        for (name, start) in names.iter().zip(starts) {
+            let ty = self.ty(*start).clone();
+            self.b.set_level(level);
+            let id = self.b.add_parameter(ty);
+            self.states.insert(full(name), Tensor { level, id });
+            carried.push(id);
+        }
+        let mut slices = Vec::new();
+        for (name, tensor, place) in inputs {
+            let id = self.import(*tensor, level);
+            slices.push((name.clone(), Value::Tensor(Tensor { level, id }), *place));
+        }
+        let mut output = None;
+        for method in order {
+            let value = self.call_named(instance, method, slices.clone(), span)?;
+            if let (Value::Tensor(tensor), None) = (value, output) {
+                output = Some(tensor);
+            }
+        }
+        let Some(output) = output else {
+            return self.error(404, span, "no method of the memory returns a value", "nothing to give");
+        };
+        let mut results = Vec::new();
+        for name in names {
+            let next = self.states.get(&full(name)).copied().ok_or(Reported)?;
+            results.push(self.import(next, level));
+        }
+        results.push(self.import(output, level));
+        Ok((carried, results))
+    }
+}
