@@ -65,13 +65,16 @@ fn carried_with_cotangent(at: &Use, forward: &Recurrence) -> Vec<bool> {
     let Recurrence { carried, body, .. } = forward;
     let mut varies = at.wanted.to_vec();
     let mut counts: Vec<bool> = at.cotangents.iter().map(Option::is_some).collect();
-    // Each round adds a carried value or is the last that changes anything.
-    for _ in 0..=*carried {
+    loop {
         let active = active_values(body, 0, &chosen(body.params(), &varies));
         let reaching = reaching_values(body, &chosen(body.results(), &counts));
+        let before = (varies.clone(), counts.clone());
         for slot in 0..*carried {
             varies[slot] |= active[body.results()[slot].index()];
             counts[slot] |= reaching[body.params()[slot].index()];
+        }
+        if before == (varies.clone(), counts.clone()) {
+            break;
         }
     }
     let real = |slot: usize| body.ty(body.params()[slot]).dtype.is_real();
