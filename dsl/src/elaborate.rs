@@ -52,6 +52,9 @@ use crate::span::Span;
 use instance::Instance;
 use recurrence::Frame;
 use scope::Env;
+pub(crate) use builtin::NAMES as BUILTINS;
+pub(crate) use index::children;
+pub(crate) use scope::nearest;
 pub use test_block::elaborate_tests;
 use value::{Eval, InstanceId, Reported, Tensor, Value};
 
@@ -117,6 +120,7 @@ pub fn check(program: &Program, sink: &mut Sink) {
             let _ = elaborator.entry(place);
         }
     }
+    crate::around::check_blocks(program, sink);
 }
 
 /// The value of a static expression as it stands in a file, over `names` besides what the

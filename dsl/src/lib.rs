@@ -1,5 +1,6 @@
 //! The Girih language: text to syntax tree to typed model to graph.
 
+pub mod around;
 pub mod ast;
 pub mod blocks;
 pub mod diag;
