@@ -33,6 +33,8 @@ pub struct Golden {
     pub request: Request,
     /// Free sizes that the configuration gives.
     pub sizes: BTreeMap<String, i64>,
+    /// For each input, how many axes of the graph each declared axis holds.
+    pub groups: BTreeMap<String, Vec<usize>>,
     /// Why the block has nothing to do with the file, if it has not.
     pub elsewhere: Option<String>,
     lines: Lines,
@@ -140,25 +142,31 @@ impl Golden {
             .filter(|input| input.given)
             .map(|input| input.name.clone());
         let inputs: Vec<String> = inputs.collect();
-        let params: Vec<String> = model
+        // A parameter has two names: its path, and what checkpoints call it.
+        let params: Vec<(&str, &str)> = model
             .params
             .iter()
-            .map(|param| param.path.clone())
+            .map(|param| (param.path.as_str(), param.path.as_str()))
+            .chain(
+                model
+                    .params
+                    .iter()
+                    .map(|param| (param.stored_name.as_str(), param.path.as_str())),
+            )
             .collect();
-        let states: Vec<String> = model
-            .graph
-            .states()
-            .keys()
-            .map(|&path| path.to_owned())
+        let states = model.graph.states();
+        let states: Vec<(&str, &str)> = states.keys().map(|&path| (path, path)).collect();
+        let inputs: Vec<(&str, &str)> = inputs
+            .iter()
+            .map(|name| (name.as_str(), name.as_str()))
             .collect();
         let mut complete = true;
         for entry in &self.open {
-            let known: Vec<&String> = match entry.role {
-                GoldenRole::Param => params.iter().collect(),
-                GoldenRole::State => states.iter().collect(),
-                _ => inputs.iter().chain(&params).chain(&states).collect(),
+            let known: Vec<(&str, &str)> = match entry.role {
+                GoldenRole::Param => params.clone(),
+                GoldenRole::State => states.clone(),
+                _ => [inputs.as_slice(), &params, &states].concat(),
             };
-            let known: Vec<&str> = known.into_iter().map(String::as_str).collect();
             match names.for_model(entry, &known) {
                 Ok(found) => match entry.role {
                     GoldenRole::Param => lines.params.extend(found),
@@ -176,6 +184,13 @@ impl Golden {
             let mut seen = BTreeSet::new();
             group.retain(|named| seen.insert(named.path.clone()));
         }
+        let mut seen: Vec<(String, Source)> = Vec::new();
+        lines.values.retain(|named| {
+            let pair = (named.path.clone(), named.source.clone());
+            let is_new = !seen.contains(&pair);
+            seen.push(pair);
+            is_new
+        });
         complete.then_some(lines)
     }
 }
@@ -205,6 +220,7 @@ impl Reader<'_> {
                 ..Request::default()
             },
             sizes: BTreeMap::new(),
+            groups: BTreeMap::new(),
             elsewhere: None,
             lines: Lines::default(),
             open: Vec::new(),
@@ -468,6 +484,12 @@ impl Reader<'_> {
                 }
                 continue;
             };
+            if let Some(TypeKind::Tensor { axes, .. }) = parameter.ty.as_ref().map(|ty| &ty.kind) {
+                let groups = axes
+                    .iter()
+                    .map(|axis| declared_names(std::slice::from_ref(axis)).len());
+                golden.groups.insert(name.clone(), groups.collect());
+            }
             let lifted = lifted_axes(named, parameter.ty.as_ref(), &self.names);
             if !lifted.is_empty() {
                 golden.request.lifted.insert(name.clone(), lifted);

@@ -19,7 +19,7 @@ impl Builder<'_> {
         let (mut sets, mut entries) = (Vec::new(), Vec::new());
         for part in parts {
             if part.as_rule() == Rule::set_entry {
-                sets.push(self.setting(only(part)));
+                sets.extend(Parts::of(part).map(|pair| self.setting(pair)));
             } else {
                 entries.push(self.weight_entry(part));
             }
@@ -75,7 +75,7 @@ impl Builder<'_> {
         let (mut sets, mut entries) = (Vec::new(), Vec::new());
         for part in parts {
             if part.as_rule() == Rule::set_entry {
-                sets.push(self.setting(only(part)));
+                sets.extend(Parts::of(part).map(|pair| self.setting(pair)));
             } else {
                 entries.push(self.golden_entry(part));
             }

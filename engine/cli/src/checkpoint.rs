@@ -69,7 +69,8 @@ impl Checkpoint {
         let source = weights::open(path)?;
         let config = match config_beside(source.file()) {
             Some(file) => {
-                let config = ConfigValue::read(&file).map_err(|error| Failure::Refused(error.to_string()))?;
+                let config = ConfigValue::read(&file)
+                    .map_err(|error| Failure::Refused(error.to_string()))?;
                 map_of(&config)
             }
             None => nested(map_of(source.metadata())),
@@ -147,7 +148,9 @@ pub fn to_declared(tensor: &Tensor, arrangement: &Arrangement) -> Result<Tensor,
 /// A tensor of another size than the arrangement's.
 pub fn to_stored(tensor: &Tensor, arrangement: &Arrangement) -> Result<Tensor, TensorError> {
     let apart = tensor.reshape(arrangement.declared())?;
-    apart.permute(&arrangement.inverse())?.reshape(arrangement.stored.as_slice())
+    apart
+        .permute(&arrangement.inverse())?
+        .reshape(arrangement.stored.as_slice())
 }
 
 /// One stored tensor of the parameters it is made of, which `param` gives by path.
@@ -192,17 +195,26 @@ pub fn fit(
 ) -> Option<Fitted> {
     let blocks = weights_blocks(program);
     let wanted = |block: &&WeightsBlock| {
-        request.module.as_ref().is_none_or(|module| *module == block.model.text)
+        request
+            .module
+            .as_ref()
+            .is_none_or(|module| *module == block.model.text)
     };
     let mut best: Option<Sink> = None;
     let mut tried = false;
     for block in blocks.iter().filter(wanted) {
         tried = true;
         let mut told = Sink::new();
-        if let Some(fitted) = fit_block(program, checkpoint, request, given, Some(block), &mut told) {
+        if let Some(fitted) = fit_block(program, checkpoint, request, given, Some(block), &mut told)
+        {
             return Some(fitted);
         }
-        let notes = |sink: &Sink| sink.diagnostics().iter().map(|found| 1 + found.notes.len()).sum::<usize>();
+        let notes = |sink: &Sink| {
+            sink.diagnostics()
+                .iter()
+                .map(|found| 1 + found.notes.len())
+                .sum::<usize>()
+        };
         if best.as_ref().is_none_or(|best| notes(&told) < notes(best)) {
             best = Some(told);
         }
@@ -242,13 +254,27 @@ fn fit_block(
         statics.push((name.clone(), value.clone()));
     }
     let request = Request {
-        module: request.module.clone().or_else(|| Some(block?.model.text.clone())),
+        module: request
+            .module
+            .clone()
+            .or_else(|| Some(block?.model.text.clone())),
         statics: statics.clone(),
         ..request.clone()
     };
     let model = elaborate(program, &request, sink)?;
-    let plan = plan_weights(block, &model.graph.axes, &model.params, &statics, &checkpoint.stored(), sink)?;
-    Some(Fitted { model, plan, statics })
+    let plan = plan_weights(
+        block,
+        &model.graph.axes,
+        &model.params,
+        &statics,
+        &checkpoint.stored(),
+        sink,
+    )?;
+    Some(Fitted {
+        model,
+        plan,
+        statics,
+    })
 }
 
 /// `config.json` in the folder of the weights.
@@ -260,7 +286,9 @@ fn config_beside(weights: &Path) -> Option<PathBuf> {
 /// The entries of a map of settings; nothing else has any.
 pub fn map_of(config: &ConfigValue) -> BTreeMap<String, Static> {
     let entries = config.as_map().into_iter().flatten();
-    entries.map(|(name, value)| (name.clone(), static_of(value))).collect()
+    entries
+        .map(|(name, value)| (name.clone(), static_of(value)))
+        .collect()
 }
 
 /// A setting as a static value.
@@ -272,8 +300,11 @@ pub fn static_of(value: &ConfigValue) -> Static {
         ConfigValue::Float(number) => Static::Real(*number),
         ConfigValue::Str(text) => Static::Text(text.clone()),
         ConfigValue::List(parts) => Static::List(parts.iter().map(static_of).collect()),
-        ConfigValue::Map(fields) => {
-            Static::Map(fields.iter().map(|(name, value)| (name.clone(), static_of(value))).collect())
-        }
+        ConfigValue::Map(fields) => Static::Map(
+            fields
+                .iter()
+                .map(|(name, value)| (name.clone(), static_of(value)))
+                .collect(),
+        ),
     }
 }

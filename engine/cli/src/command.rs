@@ -5,8 +5,13 @@
 //! what was checked does not hold, or the world did not cooperate; 2: misuse.
 
 mod check;
+mod cost;
 mod explain;
+mod fmt;
+mod graph;
 mod pull;
+mod select;
+mod show;
 mod test;
 mod verify;
 
@@ -43,6 +48,10 @@ struct Line {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Fmt(fmt::Args),
+    Show(show::Args),
+    Graph(graph::Args),
+    Cost(cost::Args),
     Explain(explain::Args),
     Pull(pull::Args),
     Test(test::Args),
@@ -110,6 +119,10 @@ pub fn run(line: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) 
 fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     match command {
         Command::Check(args) => check::run(args, streams),
+        Command::Fmt(args) => fmt::run(args, streams),
+        Command::Show(args) => show::run(args, streams),
+        Command::Graph(args) => graph::run(args, streams),
+        Command::Cost(args) => cost::run(args, streams),
         Command::Explain(args) => explain::run(args, streams),
         Command::Pull(args) => pull::run(args, streams),
         Command::Test(args) => test::run(args, streams),

@@ -3,10 +3,15 @@
 //! This package sees every other one and joins them: [`source`] reads model files from
 //! disk, [`command`] is the `girih` command, one file for each sub-command.
 
+pub mod backend;
+pub mod checkpoint;
 pub mod command;
 pub mod failure;
 pub mod json;
+pub mod legend;
 pub mod loader;
 pub mod setting;
 pub mod source;
 pub mod svg;
+pub mod tolerance;
+pub mod verify;

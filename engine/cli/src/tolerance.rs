@@ -64,8 +64,14 @@ impl fmt::Display for Bound {
 impl Tolerance {
     /// For files that say nothing.
     pub const DEFAULT: Self = Self {
-        values: Bound::Mixed { abs: 1e-5, rel: 1e-4 },
-        grads: Bound::Mixed { abs: 1e-4, rel: 1e-3 },
+        values: Bound::Mixed {
+            abs: 1e-5,
+            rel: 1e-4,
+        },
+        grads: Bound::Mixed {
+            abs: 1e-4,
+            rel: 1e-3,
+        },
         exact: Vec::new(),
     };
 
@@ -114,7 +120,9 @@ impl Tolerance {
         let mut words = name.split(|c: char| !c.is_alphanumeric());
         let is_exact = words.any(|word| {
             let word = word.to_lowercase();
-            self.exact.iter().any(|own| *own == word || own.strip_suffix('s') == Some(word.as_str()))
+            self.exact
+                .iter()
+                .any(|own| *own == word || own.strip_suffix('s') == Some(word.as_str()))
         });
         match (is_exact && !is_grad, is_grad) {
             (true, _) => Bound::Exact,
@@ -149,7 +157,12 @@ fn groups(clause: &str) -> Vec<Group> {
             let mut names: Vec<String> = before.iter().map(|word| (*word).to_owned()).collect();
             at += 1;
             if words.get(at).is_some_and(|word| word == "for") {
-                names.extend(words[at + 1..].iter().flat_map(|word| word.split('/')).map(str::to_owned));
+                names.extend(
+                    words[at + 1..]
+                        .iter()
+                        .flat_map(|word| word.split('/'))
+                        .map(str::to_owned),
+                );
                 at = words.len();
             }
             before.clear();
@@ -170,7 +183,10 @@ fn groups(clause: &str) -> Vec<Group> {
         while after < words.len() && pair(&words, after).is_none() && words[after] != "exact" {
             after += 1;
         }
-        let about = before.iter().copied().chain(words[at..after].iter().map(String::as_str));
+        let about = before
+            .iter()
+            .copied()
+            .chain(words[at..after].iter().map(String::as_str));
         let grad = about.into_iter().any(|word| word.starts_with("grad"));
         before.clear();
         if words.get(after).is_some_and(|word| word == "exact") {
@@ -214,34 +230,75 @@ mod tests {
 
     fn check(text: &str, values: &str, grads: &str) {
         let found = Tolerance::parse(text).unwrap();
-        assert_eq!((found.values.to_string(), found.grads.to_string()), (values.into(), grads.into()), "{text}");
+        assert_eq!(
+            (found.values.to_string(), found.grads.to_string()),
+            (values.into(), grads.into()),
+            "{text}"
+        );
     }
 
     #[test]
     fn the_forms_of_golden_files_are_understood() {
-        check("atol 1e-5 rtol 1e-4; grad.* atol 1e-4 rtol 1e-3", "abs 1e-5 + rel 1e-4", "abs 1e-4 + rel 1e-3");
+        check(
+            "atol 1e-5 rtol 1e-4; grad.* atol 1e-4 rtol 1e-3",
+            "abs 1e-5 + rel 1e-4",
+            "abs 1e-4 + rel 1e-3",
+        );
         check(
             "atol 1e-5 rtol 1e-4 for values; grad.* atol 1e-4 rtol 1e-3; integer tensors exact. A sign taken of a value within 1e-6 of zero may flip",
             "abs 1e-5 + rel 1e-4",
             "abs 1e-4 + rel 1e-3",
         );
-        check("abs 2e-5 outputs, rel 2e-4 gradients (of the SUM, abs 1)", "abs 2e-5", "2e-4 of largest");
-        check("abs 2e-5 on f32 outputs, rel 1e-4 on gradients; integer tensors exact", "abs 2e-5", "1e-4 of largest");
-        check("rtol 1e-4, atol 1e-5 (f32)", "abs 1e-5 + rel 1e-4", "abs 1e-5 + rel 1e-4");
-        check("abs 1e-4 + rel 1e-3 against float32 reference", "abs 1e-4 + rel 1e-3", "abs 1e-4 + rel 1e-3");
+        check(
+            "abs 2e-5 outputs, rel 2e-4 gradients (of the SUM, abs 1)",
+            "abs 2e-5",
+            "2e-4 of largest",
+        );
+        check(
+            "abs 2e-5 on f32 outputs, rel 1e-4 on gradients; integer tensors exact",
+            "abs 2e-5",
+            "1e-4 of largest",
+        );
+        check(
+            "rtol 1e-4, atol 1e-5 (f32)",
+            "abs 1e-5 + rel 1e-4",
+            "abs 1e-5 + rel 1e-4",
+        );
+        check(
+            "abs 1e-4 + rel 1e-3 against float32 reference",
+            "abs 1e-4 + rel 1e-3",
+            "abs 1e-4 + rel 1e-3",
+        );
         check("exact", "exact", "exact");
         check("abs 5e-5; indices exact", "abs 5e-5", "abs 5e-5");
-        check("spikes exact (never near), abs 5e-5 outputs, rel 1e-3 gradients", "abs 5e-5", "1e-3 of largest");
+        check(
+            "spikes exact (never near), abs 5e-5 outputs, rel 1e-3 gradients",
+            "abs 5e-5",
+            "1e-3 of largest",
+        );
     }
 
     #[test]
     fn names_that_must_be_exact_are_known() {
-        let found = Tolerance::parse("exact for attended/score; abs 1e-5 + rel 1e-4 for logits").unwrap();
+        let found =
+            Tolerance::parse("exact for attended/score; abs 1e-5 + rel 1e-4 for logits").unwrap();
         assert_eq!(found.of("head.score", false), Bound::Exact);
-        assert_eq!(found.of("logits", false), Bound::Mixed { abs: 1e-5, rel: 1e-4 });
+        assert_eq!(
+            found.of("logits", false),
+            Bound::Mixed {
+                abs: 1e-5,
+                rel: 1e-4
+            }
+        );
         let found = Tolerance::parse("spikes exact, abs 5e-5 outputs").unwrap();
         assert_eq!(found.of("layer.spike", false), Bound::Exact);
-        assert_eq!(found.of("out", false), Bound::Mixed { abs: 5e-5, rel: 0.0 });
+        assert_eq!(
+            found.of("out", false),
+            Bound::Mixed {
+                abs: 5e-5,
+                rel: 0.0
+            }
+        );
     }
 
     #[test]

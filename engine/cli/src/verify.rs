@@ -102,7 +102,12 @@ pub fn verify(
     let source = weights::open(path)?;
     let config = match source.metadata().lookup_json("config") {
         Some(config) => {
-            let broken = |error| Failure::Refused(format!("the `config` of `{}` is not JSON: {error}", path.display()));
+            let broken = |error| {
+                Failure::Refused(format!(
+                    "the `config` of `{}` is not JSON: {error}",
+                    path.display()
+                ))
+            };
             map_of(&config.map_err(broken)?)
         }
         None => BTreeMap::new(),
@@ -132,7 +137,10 @@ pub fn verify(
 }
 
 fn tolerance_of(source: &dyn WeightSource, report: &mut Report) -> Tolerance {
-    let text = source.metadata().lookup("tolerance").and_then(|text| text.as_str());
+    let text = source
+        .metadata()
+        .lookup("tolerance")
+        .and_then(|text| text.as_str());
     text.and_then(Tolerance::parse).unwrap_or_else(|| {
         report.notes.push("the file names no tolerance".to_owned());
         Tolerance::DEFAULT
@@ -145,7 +153,8 @@ impl Case<'_> {
         let declared = golden_blocks(self.program);
         if declared.is_empty() {
             return Err(Failure::Refused(
-                "the model file has no `golden` block, which says what the file's tensors are".to_owned(),
+                "the model file has no `golden` block, which says what the file's tensors are"
+                    .to_owned(),
             ));
         }
         let mut blocks = Vec::new();
@@ -153,7 +162,10 @@ impl Case<'_> {
         for golden in &declared {
             match prepare(self, golden, &mut sink)? {
                 Some(Ok(block)) => blocks.push(block),
-                Some(Err(reason)) => report.notes.push(format!("golden block `{}` does not apply: {reason}", golden.name.text)),
+                Some(Err(reason)) => report.notes.push(format!(
+                    "golden block `{}` does not apply: {reason}",
+                    golden.name.text
+                )),
                 None => {}
             }
         }
@@ -167,7 +179,9 @@ impl Case<'_> {
     fn add_unclaimed(&self, claimed: &BTreeSet<String>, report: &mut Report) {
         for stored in &self.stored {
             if !claimed.contains(&stored.name) {
-                report.rows.push(Row::unclaimed(&stored.name, &stored.shape));
+                report
+                    .rows
+                    .push(Row::unclaimed(&stored.name, &stored.shape));
             }
         }
     }

@@ -105,8 +105,9 @@ impl<'a> Names<'a> {
         Ok(found)
     }
 
-    /// What a line means whose wildcards stand for names of the model.
-    pub(super) fn for_model(&self, entry: &GoldenEntry, known: &[&str]) -> Found {
+    /// What a line means whose wildcards stand for names of the model. `known` holds each name and
+    /// the path that it stands for.
+    pub(super) fn for_model(&self, entry: &GoldenEntry, known: &[(&str, &str)]) -> Found {
         let path = Pattern::of_path(&entry.path);
         let Ok(sources) = sources(entry) else {
             return Err(Box::new(
@@ -119,12 +120,11 @@ impl<'a> Names<'a> {
             ));
         };
         if !path.is_open() {
-            let Some(path) = path
-                .fill(&Binding::new())
-                .filter(|path| known.contains(&path.as_str()))
-            else {
-                return Err(unknown(entry, &path.to_string(), known));
+            let name = path.fill(&Binding::new()).unwrap_or_default();
+            let Some((_, path)) = known.iter().find(|(own, _)| *own == name) else {
+                return Err(unknown(entry, &name, known));
             };
+            let path = (*path).to_owned();
             let source = match self.counted(&Pattern::of_path(&entry.path), &sources) {
                 Some(names) => Source::Stack(names),
                 None => source_of(&sources, &Binding::new()).ok_or_else(|| one_sided(entry))?,
@@ -138,13 +138,13 @@ impl<'a> Names<'a> {
             };
         }
         let mut found = Vec::new();
-        for own in known {
+        for (own, path_of) in known {
             for binding in path.fits(own, &Binding::new()) {
                 let Some(source) = source_of(&sources, &binding) else {
                     return Err(one_sided(entry));
                 };
                 if source.names().iter().all(|name| self.has(name)) {
-                    found.push(named(entry, (*own).to_owned(), source));
+                    found.push(named(entry, (*path_of).to_owned(), source));
                     break;
                 }
             }
@@ -264,15 +264,17 @@ fn one_sided(entry: &GoldenEntry) -> Box<Diagnostic> {
     )
 }
 
-fn unknown(entry: &GoldenEntry, path: &str, known: &[&str]) -> Box<Diagnostic> {
+fn unknown(entry: &GoldenEntry, path: &str, known: &[(&str, &str)]) -> Box<Diagnostic> {
     let diagnostic = Diagnostic::error(Code::new(609), format!("the model has no `{path}`")).at(
         entry.span,
         "neither a parameter nor what else may stand here",
     );
-    Box::new(match nearest_name(path, known.iter().copied()) {
-        Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
-        None => diagnostic,
-    })
+    Box::new(
+        match nearest_name(path, known.iter().map(|(name, _)| *name)) {
+            Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
+            None => diagnostic,
+        },
+    )
 }
 
 fn depth(value: &Static) -> usize {

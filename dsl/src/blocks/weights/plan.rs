@@ -58,7 +58,10 @@ impl<'a> Planner<'a> {
             params,
             stored,
             by_path: (params.iter().enumerate())
-                .map(|(index, param)| (param.path.as_str(), index))
+                .map(|(index, param)| (param.stored_name.as_str(), index))
+                .chain(
+                    (params.iter().enumerate()).map(|(index, param)| (param.path.as_str(), index)),
+                )
                 .collect(),
             by_name: (stored.iter().enumerate())
                 .map(|(index, stored)| (stored.name.as_str(), index))
@@ -141,7 +144,7 @@ impl<'a> Planner<'a> {
             );
             return;
         }
-        let instances = self.instances(&stored, first, &only_here);
+        let instances = self.instances(&stored, first, &only_here, !entry.optional);
         if instances.is_empty() {
             self.no_parameter(entry, &stored, first);
             return;
@@ -180,16 +183,28 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    /// What the wildcards may stand for, with the parameters of each case in order.
+    /// What the wildcards may stand for, with the parameters of each case in order. A line
+    /// may use a parameter's path or the name that `as` gives it. With `fresh`, a wildcard
+    /// leaves out what an earlier line speaks of.
     fn instances(
         &self,
         stored: &[Pattern],
         path: &Pattern,
         apart: &[&str],
+        fresh: bool,
     ) -> Vec<(Binding, Vec<usize>)> {
         let mut found: Vec<(Binding, Vec<(String, usize)>)> = Vec::new();
         for (index, param) in self.params.iter().enumerate() {
-            let fits = path.fits(&param.path, &Binding::new());
+            let known = self.loads[index].is_some()
+                || self.silent.contains(&index)
+                || self.missing.contains_key(&index);
+            if fresh && path.is_open() && known {
+                continue;
+            }
+            let mut fits = path.fits(&param.stored_name, &Binding::new());
+            if param.path != param.stored_name {
+                fits.extend(path.fits(&param.path, &Binding::new()));
+            }
             let exists = |known: &&Binding| {
                 let name = stored.first().and_then(|pattern| pattern.fill(known));
                 name.is_some_and(|name| self.by_name.contains_key(name.as_str()))

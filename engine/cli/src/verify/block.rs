@@ -15,9 +15,8 @@ use girih_transform::{Objective, grad};
 use super::compare::{Row, compare};
 use super::leaf::{Shape, about, arrangement_of, spread, tensor_of, tensor_of_value};
 use super::{Case, refused};
-use crate::checkpoint::{fit, to_declared, to_stored};
+use crate::checkpoint::{fit, to_declared};
 use crate::failure::Failure;
-use crate::source::mistakes;
 
 /// A golden block, elaborated and compiled.
 pub(super) struct Block {
@@ -60,13 +59,18 @@ pub(super) fn prepare(
     let graph = model.graph.with_real(precision(case, &lines));
     let objective = Objective {
         scalars: lines.objectives.clone(),
-        paired: lines.cotangents.iter().map(|named| named.path.clone()).collect(),
+        paired: lines
+            .cotangents
+            .iter()
+            .map(|named| named.path.clone())
+            .collect(),
     };
     let wanted = gradients(case, &graph, &lines, &objective);
     let graph = if wanted.is_empty() {
         graph
     } else {
-        grad(&graph, &objective, &wanted).map_err(|error| refused(format!("golden block `{}`: {error}", golden.name)))?
+        grad(&graph, &objective, &wanted)
+            .map_err(|error| refused(format!("golden block `{}`: {error}", golden.name)))?
     };
     let executable = case.backend.compile(&graph).map_err(refused)?;
     let mut block = Block {
@@ -84,12 +88,24 @@ pub(super) fn prepare(
 
 /// `f64` where any of the reference's tensors is.
 fn precision(case: &Case<'_>, lines: &Lines) -> DType {
-    let compared = lines.inputs.iter().chain(&lines.params).chain(&lines.values).chain(&lines.grads);
+    let compared = lines
+        .inputs
+        .iter()
+        .chain(&lines.params)
+        .chain(&lines.values)
+        .chain(&lines.grads);
     let mut names = compared.flat_map(|named| named.source.names());
     let is_wide = |name: &String| {
-        case.tensors.source.entry(name).is_ok_and(|entry| entry.dtype() == DType::F64)
+        case.tensors
+            .source
+            .entry(name)
+            .is_ok_and(|entry| entry.dtype() == DType::F64)
     };
-    if names.any(is_wide) { DType::F64 } else { DType::F32 }
+    if names.any(is_wide) {
+        DType::F64
+    } else {
+        DType::F32
+    }
 }
 
 /// What the objective is differentiated by: what is compared, and for the norms of a kit
@@ -98,7 +114,10 @@ fn gradients(case: &Case<'_>, graph: &Graph, lines: &Lines, objective: &Objectiv
     let mut wanted: Vec<String> = lines.grads.iter().map(|named| named.path.clone()).collect();
     let has_objective = !objective.scalars.is_empty() || !objective.paired.is_empty();
     if case.checkpoint.is_some() && has_objective {
-        let real = graph.params().into_iter().filter(|(_, value)| graph.root.ty(*value).dtype.is_real());
+        let real = graph
+            .params()
+            .into_iter()
+            .filter(|(_, value)| graph.root.ty(*value).dtype.is_real());
         wanted.extend(real.map(|(path, _)| path.to_owned()));
     }
     let mut seen = BTreeSet::new();
@@ -110,8 +129,18 @@ impl Block {
     /// Tensors of the file that the block speaks of.
     pub(super) fn claimed(&self) -> BTreeSet<String> {
         let lines = &self.lines;
-        let groups = [&lines.inputs, &lines.params, &lines.states, &lines.values, &lines.cotangents, &lines.grads];
-        let named = groups.into_iter().flatten().flat_map(|named| named.source.names());
+        let groups = [
+            &lines.inputs,
+            &lines.params,
+            &lines.states,
+            &lines.values,
+            &lines.cotangents,
+            &lines.grads,
+        ];
+        let named = groups
+            .into_iter()
+            .flatten()
+            .flat_map(|named| named.source.names());
         named.chain(&lines.ignored).cloned().collect()
     }
 
@@ -143,11 +172,21 @@ impl Block {
             return (lifted.to_vec(), groups);
         }
         // Lifted axes come first in files, wherever they stand in the graph.
-        let names: BTreeSet<&str> =
-            self.golden.request.lifted.values().flatten().map(String::as_str).collect();
+        let names: BTreeSet<&str> = self
+            .golden
+            .request
+            .lifted
+            .values()
+            .flatten()
+            .map(String::as_str)
+            .collect();
         let is_lifted = |axis: &&AxisId| names.contains(self.graph.axes.name(**axis));
         let lifted: Vec<AxisId> = axes.iter().filter(is_lifted).copied().collect();
-        let own: Vec<AxisId> = axes.iter().filter(|axis| !is_lifted(axis)).copied().collect();
+        let own: Vec<AxisId> = axes
+            .iter()
+            .filter(|axis| !is_lifted(axis))
+            .copied()
+            .collect();
         (lifted, singles(&own))
     }
 
@@ -165,8 +204,12 @@ impl Block {
             groups: &groups,
             sizes: &self.golden.sizes,
         };
-        let arrangement = arrangement_of(named, &shape, found).map_err(|error| about(named, &error))?;
-        let order = lifted.into_iter().chain(groups.into_iter().flatten()).collect();
+        let arrangement =
+            arrangement_of(named, &shape, found).map_err(|error| about(named, &error))?;
+        let order = lifted
+            .into_iter()
+            .chain(groups.into_iter().flatten())
+            .collect();
         Ok((arrangement, order))
     }
 
@@ -186,31 +229,34 @@ impl Block {
         for (declared, &at) in positions.iter().enumerate() {
             back[at] = declared;
         }
-        let tensor = tensor.permute(&back).map_err(|error| about(named, &error))?;
+        let tensor = tensor
+            .permute(&back)
+            .map_err(|error| about(named, &error))?;
         Ok(tensor.to_dtype(self.graph.root.ty(value).dtype))
     }
 
-    /// What a run gave, as the file has it; `found` is the file's shape, of which axis 1 may differ.
-    pub(super) fn as_stored(&self, named: &Named, outputs: &Outputs, result: &str) -> Result<Tensor, Failure> {
-        let value = self.graph.result(result).ok_or_else(|| refused(format!("there is no result `{result}`")))?;
-        let tensor = outputs.tensor(result).map_err(refused)?;
-        let (lifted, groups) = self.axes(&named.path, value);
-        let order: Vec<AxisId> = lifted.iter().copied().chain(groups.iter().flatten().copied()).collect();
-        let ordered = tensor.permute(&self.positions(value, &order)).map_err(refused)?;
-        // Every size is known now; a file's shape follows from the layout alone if nothing is grouped.
-        let shape = Shape {
-            table: &self.graph.axes,
-            lifted: &lifted,
-            groups: &groups,
-            sizes: &self.golden.sizes,
-        };
-        let places: Vec<usize> = (0..order.len()).collect();
-        let stand_in: Vec<usize> = places.iter().map(|place| ordered.shape()[*place]).collect();
-        let arrangement = arrangement_of(named, &shape, &stand_in);
-        match arrangement {
-            Ok(arrangement) if named.layout.is_none() => to_stored(&ordered, &arrangement).map_err(refused),
-            _ => Ok(ordered),
+    /// What a run gave, with its axes as the file has them; `found` is the shape of the file's
+    /// tensor, whose sizes may be others.
+    pub(super) fn as_stored(
+        &self,
+        named: &Named,
+        outputs: &Outputs,
+        found: &[usize],
+    ) -> Result<Tensor, Failure> {
+        let no_result = || refused(format!("there is no result `{}`", named.path));
+        let value = self.graph.result(&named.path).ok_or_else(no_result)?;
+        let (arrangement, order) = self.arrange(named, value, found)?;
+        if arrangement.stored.len() != arrangement.file.len() {
+            return Err(about(
+                named,
+                &"a continuation needs a layout without groups",
+            ));
         }
+        let tensor = outputs.tensor(&named.path).map_err(refused)?;
+        let ordered = tensor
+            .permute(&self.positions(value, &order))
+            .map_err(refused)?;
+        ordered.permute(&arrangement.inverse()).map_err(refused)
     }
 }
 
@@ -218,8 +264,12 @@ impl Case<'_> {
     /// Parameters from the golden file, else from the checkpoint.
     fn load_params(&self, block: &Block) -> Result<Params, Failure> {
         let wanted = block.graph.params();
-        let lines: BTreeMap<&str, &Named> =
-            block.lines.params.iter().map(|named| (named.path.as_str(), named)).collect();
+        let lines: BTreeMap<&str, &Named> = block
+            .lines
+            .params
+            .iter()
+            .map(|named| (named.path.as_str(), named))
+            .collect();
         let missing: Vec<&str> = (wanted.keys().copied())
             .filter(|path| !lines.contains_key(path) && block.plan.is_none())
             .collect();
@@ -233,7 +283,8 @@ impl Case<'_> {
         let mut source = |path: &str| -> Result<Tensor, BoxError> {
             if let (Some(named), Some(value)) = (lines.get(path), wanted.get(path)) {
                 let tensor = tensor_of(named, &self.tensors)?;
-                let tensor = tensor.ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
+                let tensor =
+                    tensor.ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
                 return Ok(block.leaf(named, *value, &tensor)?);
             }
             let loads = block.plan.iter().flat_map(|plan| &plan.loads);
@@ -243,7 +294,10 @@ impl Case<'_> {
                 _ => Err(format!("the parameter `{path}` has no tensor").into()),
             }
         };
-        block.executable.load(&mut source, &mut silent).map_err(refused)
+        block
+            .executable
+            .load(&mut source, &mut silent)
+            .map_err(refused)
     }
 
     /// Inputs, states and cotangents of one run.
@@ -264,10 +318,13 @@ impl Case<'_> {
             match tensor_of(named, &self.tensors)? {
                 Some(tensor) => {
                     let tensor = block.leaf(named, *value, &tensor)?;
-                    for (axis, &extent) in block.graph.root.ty(*value).axes.iter().zip(tensor.shape()) {
-                        if let (Some(symbol), Ok(extent)) =
-                            (block.graph.axes.extent(*axis).as_symbol(), i64::try_from(extent))
-                        {
+                    for (axis, &extent) in
+                        block.graph.root.ty(*value).axes.iter().zip(tensor.shape())
+                    {
+                        if let (Some(symbol), Ok(extent)) = (
+                            block.graph.axes.extent(*axis).as_symbol(),
+                            i64::try_from(extent),
+                        ) {
                             sizes.entry(symbol.to_owned()).or_insert(extent);
                         }
                     }
@@ -282,15 +339,20 @@ impl Case<'_> {
         }
         let states = block.graph.states();
         for named in &block.lines.states {
-            if let (Some(value), Some(tensor)) =
-                (states.get(named.path.as_str()), tensor_of(named, &self.tensors)?)
-            {
+            if let (Some(value), Some(tensor)) = (
+                states.get(named.path.as_str()),
+                tensor_of(named, &self.tensors)?,
+            ) {
                 bindings = bindings.state(&named.path, block.leaf(named, *value, &tensor)?);
             }
         }
         for named in &block.lines.cotangents {
             let name = format!("cotangent.{}", named.path);
-            let Some(value) = block.graph.result(&named.path).filter(|_| inputs.contains_key(name.as_str())) else {
+            let Some(value) = block
+                .graph
+                .result(&named.path)
+                .filter(|_| inputs.contains_key(name.as_str()))
+            else {
                 continue;
             };
             if let Some(tensor) = tensor_of(named, &self.tensors)? {
@@ -319,9 +381,12 @@ impl Case<'_> {
         let extents = ty.axes.iter().map(|axis| {
             let extent = block.graph.axes.extent(*axis);
             let value = extent.evaluate(&|name| sizes.get(name).copied());
-            value.map_err(|error| about(named, &error)).map(|value| usize::try_from(value).unwrap_or(0))
+            value
+                .map_err(|error| about(named, &error))
+                .map(|value| usize::try_from(value).unwrap_or(0))
         });
-        spread(&tensor, &extents.collect::<Result<Vec<_>, _>>()?).map_err(|error| about(named, &error))
+        spread(&tensor, &extents.collect::<Result<Vec<_>, _>>()?)
+            .map_err(|error| about(named, &error))
     }
 
     /// Runs a block with the file's tensors.
@@ -337,7 +402,14 @@ impl Case<'_> {
         let mask = self.mask_of(block)?;
         let mut rows = Vec::new();
         for named in &block.lines.values {
-            rows.push(self.compare_line(block, &outputs, named, &named.path, "value", mask.as_ref())?);
+            rows.push(self.compare_line(
+                block,
+                &outputs,
+                named,
+                &named.path,
+                "value",
+                mask.as_ref(),
+            )?);
         }
         for named in &block.lines.grads {
             let result = format!("grad.{}", named.path);
@@ -361,15 +433,31 @@ impl Case<'_> {
             return Err(about(named, &"a value is compared with a tensor"));
         };
         let Some(value) = block.graph.result(result) else {
-            return Ok(Row::miss(name, &label, kind, reference.shape(), "the model has no such result"));
+            return Ok(Row::miss(
+                name,
+                &label,
+                kind,
+                reference.shape(),
+                "the model has no such result",
+            ));
         };
         let (arrangement, order) = match block.arrange(named, value, reference.shape()) {
             Ok(found) => found,
-            Err(failure) => return Ok(Row::miss(name, &label, kind, reference.shape(), failure.to_string())),
+            Err(failure) => {
+                return Ok(Row::miss(
+                    name,
+                    &label,
+                    kind,
+                    reference.shape(),
+                    failure.to_string(),
+                ));
+            }
         };
         let theirs = to_declared(&reference, &arrangement).map_err(|error| about(named, &error))?;
         let ours = outputs.tensor(result).map_err(refused)?;
-        let ours = ours.permute(&block.positions(value, &order)).map_err(|error| about(named, &error))?;
+        let ours = ours
+            .permute(&block.positions(value, &order))
+            .map_err(|error| about(named, &error))?;
         let bound = self.tolerance.of(&label, kind == "grad");
         let kept = mask.and_then(|mask| mask.kept(block, &order, ours.shape()));
         let mut row = compare((name, &label, kind), &ours, &theirs, bound, kept.as_deref());
@@ -385,15 +473,20 @@ impl Case<'_> {
         let Some(named) = block.lines.inputs.iter().find(is_mask) else {
             return Ok(None);
         };
-        let (Some(value), Some(tensor)) =
-            (block.graph.inputs().get(named.path.as_str()).copied(), tensor_of(named, &self.tensors)?)
-        else {
+        let (Some(value), Some(tensor)) = (
+            block.graph.inputs().get(named.path.as_str()).copied(),
+            tensor_of(named, &self.tensors)?,
+        ) else {
             return Ok(None);
         };
         let tensor = block.leaf(named, value, &tensor)?;
         Ok(Some(Mask {
             axes: block.graph.root.ty(value).axes.clone(),
-            kept: tensor.to_f64_vec().into_iter().map(|value| value != 0.0).collect(),
+            kept: tensor
+                .to_f64_vec()
+                .into_iter()
+                .map(|value| value != 0.0)
+                .collect(),
             shape: tensor.shape().to_vec(),
         }))
     }
@@ -412,16 +505,27 @@ impl Mask {
     fn kept(&self, block: &Block, order: &[AxisId], shape: &[usize]) -> Option<Vec<bool>> {
         let table = &block.graph.axes;
         let places: Vec<usize> = (self.axes.iter())
-            .map(|axis| order.iter().position(|own| table.root(*own) == table.root(*axis)))
+            .map(|axis| {
+                order
+                    .iter()
+                    .position(|own| table.root(*own) == table.root(*axis))
+            })
             .collect::<Option<_>>()?;
-        if places.iter().zip(&self.shape).any(|(place, extent)| shape[*place] != *extent) {
+        if places
+            .iter()
+            .zip(&self.shape)
+            .any(|(place, extent)| shape[*place] != *extent)
+        {
             return None;
         }
         let count: usize = shape.iter().product();
         let mut index = vec![0usize; shape.len()];
         let mut kept = Vec::with_capacity(count);
         for _ in 0..count {
-            let at = places.iter().zip(&self.shape).fold(0, |at, (place, extent)| at * extent + index[*place]);
+            let at = places
+                .iter()
+                .zip(&self.shape)
+                .fold(0, |at, (place, extent)| at * extent + index[*place]);
             kept.push(self.kept.get(at).copied().unwrap_or(true));
             for axis in (0..shape.len()).rev() {
                 index[axis] += 1;

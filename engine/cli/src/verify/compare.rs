@@ -30,11 +30,23 @@ pub struct Row {
 impl Row {
     /// A tensor that no block speaks of.
     pub(super) fn unclaimed(tensor: &str, shape: &[usize]) -> Self {
-        Self::miss("", tensor, "unclaimed", shape, "no golden block speaks of it")
+        Self::miss(
+            "",
+            tensor,
+            "unclaimed",
+            shape,
+            "no golden block speaks of it",
+        )
     }
 
     /// A tensor that could not be compared.
-    pub(super) fn miss(block: &str, tensor: &str, kind: &'static str, shape: &[usize], note: impl Into<String>) -> Self {
+    pub(super) fn miss(
+        block: &str,
+        tensor: &str,
+        kind: &'static str,
+        shape: &[usize],
+        note: impl Into<String>,
+    ) -> Self {
         Self {
             block: block.to_owned(),
             tensor: tensor.to_owned(),
@@ -65,10 +77,17 @@ pub(super) fn compare(
         let note = format!("the model's has shape {:?}", ours.shape());
         return Row::miss(block, tensor, kind, shape, note);
     }
-    let bound = if reference.dtype().is_real() { bound } else { Bound::Exact };
+    let bound = if reference.dtype().is_real() {
+        bound
+    } else {
+        Bound::Exact
+    };
     let (ours, theirs) = (ours.to_f64_vec(), reference.to_f64_vec());
     let counts = |at: usize| kept.is_none_or(|kept| kept.get(at).copied().unwrap_or(true));
-    let finite = theirs.iter().enumerate().filter(|(at, value)| counts(*at) && value.is_finite());
+    let finite = theirs
+        .iter()
+        .enumerate()
+        .filter(|(at, value)| counts(*at) && value.is_finite());
     let largest = finite.map(|(_, value)| value.abs()).fold(0.0, f64::max);
     let (mut max_abs, mut max_rel, mut ok) = (0.0f64, 0.0f64, true);
     for (at, (&a, &b)) in ours.iter().zip(&theirs).enumerate() {
@@ -105,8 +124,17 @@ mod tests {
 
     fn check(ours: &[f64], reference: &[f64], kept: Option<&[bool]>, ok: bool) {
         let tensor = |values: &[f64]| Tensor::new([values.len()], values.to_vec()).unwrap();
-        let bound = Bound::Mixed { abs: 1e-3, rel: 1e-2 };
-        let row = compare(("b", "x", "value"), &tensor(ours), &tensor(reference), bound, kept);
+        let bound = Bound::Mixed {
+            abs: 1e-3,
+            rel: 1e-2,
+        };
+        let row = compare(
+            ("b", "x", "value"),
+            &tensor(ours),
+            &tensor(reference),
+            bound,
+            kept,
+        );
         assert_eq!(row.ok, ok, "{ours:?} {reference:?}: {row:?}");
     }
 

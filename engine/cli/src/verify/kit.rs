@@ -26,7 +26,10 @@ use crate::failure::Failure;
 use crate::tolerance::Bound;
 
 /// What norms of gradients may differ by.
-const NORM: Bound = Bound::Mixed { abs: 1e-5, rel: 1e-3 };
+const NORM: Bound = Bound::Mixed {
+    abs: 1e-5,
+    rel: 1e-3,
+};
 
 /// Tokens that a model goes on from.
 const TOKENS: [&str; 2] = ["decoder_input_ids", "input_ids"];
@@ -70,7 +73,13 @@ pub(super) fn verify_kit(
         }
     }
     if norms.is_some() && !has_norms {
-        let row = Row::miss("", "grad_norms", "norm", &[], "no golden block declares an objective");
+        let row = Row::miss(
+            "",
+            "grad_norms",
+            "norm",
+            &[],
+            "no golden block declares an objective",
+        );
         report.rows.push(row);
     }
     case.add_unclaimed(&claimed, &mut report);
@@ -80,16 +89,26 @@ pub(super) fn verify_kit(
 /// The lines for the tokens and the logits of a block that has both.
 fn continued(block: &Block) -> Option<(&Named, &Named)> {
     let from = |lines: &'_ [Named], name: &str| -> Option<usize> {
-        lines.iter().position(|named| named.source.names() == [name])
+        lines
+            .iter()
+            .position(|named| named.source.names() == [name])
     };
     let logits = from(&block.lines.values, "logits")?;
-    let tokens = TOKENS.iter().find_map(|name| from(&block.lines.inputs, name))?;
+    let tokens = TOKENS
+        .iter()
+        .find_map(|name| from(&block.lines.inputs, name))?;
     Some((&block.lines.inputs[tokens], &block.lines.values[logits]))
 }
 
 impl Case<'_> {
     /// The logits of a block for other tokens, `[batch, positions, vocabulary]`.
-    fn logits_for(&self, block: &Block, tokens: &Named, logits: &Named, ids: &Tensor) -> Result<Tensor, Failure> {
+    fn logits_for(
+        &self,
+        block: &Block,
+        tokens: &Named,
+        logits: &Named,
+        ids: &Tensor,
+    ) -> Result<Tensor, Failure> {
         let name = tokens.source.names().first().cloned().unwrap_or_default();
         let case = Case {
             tensors: Tensors {
@@ -102,7 +121,10 @@ impl Case<'_> {
             ..*self
         };
         let outputs: Outputs = case.outputs(block)?;
-        block.as_stored(logits, &outputs, &logits.path)
+        let reference = self
+            .tensors
+            .get(logits.source.names().first().map_or("", String::as_str))?;
+        block.as_stored(logits, &outputs, reference.shape())
     }
 
     fn continuation(
@@ -127,7 +149,13 @@ impl Case<'_> {
                 if has(name) {
                     let theirs = self.tensors.get(name)?;
                     let bound = self.tolerance.of(name, false);
-                    report.rows.push(compare((label, name, "continuation"), &ours, &theirs, bound, None));
+                    report.rows.push(compare(
+                        (label, name, "continuation"),
+                        &ours,
+                        &theirs,
+                        bound,
+                        None,
+                    ));
                     claimed.insert(name.to_owned());
                 }
             }
@@ -142,25 +170,44 @@ impl Case<'_> {
             }
             let start = prompt.shape().get(1).copied().unwrap_or(0);
             let ours = ids.slice(1, start..ids.shape()[1]).map_err(refused)?;
-            report.rows.push(compare((label, "greedy_ids", "greedy"), &ours, &theirs, Bound::Exact, None));
+            report.rows.push(compare(
+                (label, "greedy_ids", "greedy"),
+                &ours,
+                &theirs,
+                Bound::Exact,
+                None,
+            ));
             claimed.insert("greedy_ids".to_owned());
         }
         Ok(())
     }
 
     /// 2-norms of the gradients of all stored tensors.
-    fn norms(&self, block: &Block, norms: &ConfigValue, report: &mut Report) -> Result<(), Failure> {
+    fn norms(
+        &self,
+        block: &Block,
+        norms: &ConfigValue,
+        report: &mut Report,
+    ) -> Result<(), Failure> {
         let Some(plan) = &block.plan else {
             return Ok(());
         };
         let outputs = self.outputs(block)?;
         let steps = plan_export(plan);
         for (name, norm) in norms.as_map().into_iter().flatten() {
-            let Some(norm) = norm.as_float() else { continue };
+            let Some(norm) = norm.as_float() else {
+                continue;
+            };
             let label = format!("|grad {name}|");
             let block_name = &block.golden.name;
             let Some(step) = steps.iter().find(|step| step.stored == *name) else {
-                report.rows.push(Row::miss(block_name, &label, "norm", &[], "no parameter is stored in it"));
+                report.rows.push(Row::miss(
+                    block_name,
+                    &label,
+                    "norm",
+                    &[],
+                    "no parameter is stored in it",
+                ));
                 continue;
             };
             let mut gradient = |path: &str| -> Result<Tensor, Failure> {
@@ -171,10 +218,20 @@ impl Case<'_> {
                 }
             };
             let gradient = store(step, &mut gradient)?;
-            let square: f64 = gradient.to_f64_vec().iter().map(|value| value * value).sum();
+            let square: f64 = gradient
+                .to_f64_vec()
+                .iter()
+                .map(|value| value * value)
+                .sum();
             let scalar = |value: f64| Tensor::scalar(value);
             let names = (block_name.as_str(), label.as_str(), "norm");
-            report.rows.push(compare(names, &scalar(square.sqrt()), &scalar(norm), NORM, None));
+            report.rows.push(compare(
+                names,
+                &scalar(square.sqrt()),
+                &scalar(norm),
+                NORM,
+                None,
+            ));
         }
         Ok(())
     }
@@ -193,20 +250,31 @@ impl Case<'_> {
 /// The last positions of `[batch, positions, …]`.
 fn last(tensor: &Tensor, count: usize) -> Result<Tensor, Failure> {
     let Some(&extent) = tensor.shape().get(1) else {
-        return Err(refused(format!("logits of shape {:?} have no positions", tensor.shape())));
+        return Err(refused(format!(
+            "logits of shape {:?} have no positions",
+            tensor.shape()
+        )));
     };
-    tensor.slice(1, extent.saturating_sub(count)..extent).map_err(refused)
+    tensor
+        .slice(1, extent.saturating_sub(count)..extent)
+        .map_err(refused)
 }
 
 /// Position of the largest along the last axis, which is left out; ties to the lower.
 fn largest(logits: &Tensor) -> Result<Tensor, TensorError> {
     let shape = logits.shape();
-    let (outer, width) = (&shape[..shape.len().saturating_sub(1)], shape.last().copied().unwrap_or(1));
+    let (outer, width) = (
+        &shape[..shape.len().saturating_sub(1)],
+        shape.last().copied().unwrap_or(1),
+    );
     let values = logits.to_f64_vec();
     let rows = values.chunks(width.max(1)).map(|row| {
-        let best = row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (at, &value)| {
-            if value > best.1 { (at, value) } else { best }
-        });
+        let best = row
+            .iter()
+            .enumerate()
+            .fold((0, f64::NEG_INFINITY), |best, (at, &value)| {
+                if value > best.1 { (at, value) } else { best }
+            });
         best.0 as i64
     });
     Tensor::new(outer, rows.collect())

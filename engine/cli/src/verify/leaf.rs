@@ -33,7 +33,11 @@ pub(super) fn tensor_of(named: &Named, tensors: &Tensors<'_>) -> Result<Option<T
                 let tensor = tensors.get(name)?;
                 let mut shape = vec![1];
                 shape.extend_from_slice(tensor.shape());
-                parts.push(tensor.reshape(shape).map_err(|error| about(named, &error))?);
+                parts.push(
+                    tensor
+                        .reshape(shape)
+                        .map_err(|error| about(named, &error))?,
+                );
             }
             let parts: Vec<&Tensor> = parts.iter().collect();
             Some(Tensor::concat(&parts, 0).map_err(|error| about(named, &error))?)
@@ -46,7 +50,11 @@ pub(super) fn about(named: &Named, error: &impl std::fmt::Display) -> Failure {
     let names = named.source.names();
     match names {
         [] => refused(format!("`{}`: {error}", named.path)),
-        names => refused(format!("`{}`, which is `{}`: {error}", names.join("`, `"), named.path)),
+        names => refused(format!(
+            "`{}`, which is `{}`: {error}",
+            names.join("`, `"),
+            named.path
+        )),
     }
 }
 
@@ -57,13 +65,19 @@ pub(super) fn arrangement_of(
     found: &[usize],
 ) -> Result<Arrangement, LayoutProblem> {
     let size = |extent: &Extent| {
-        let value = extent.evaluate(&|name| shape.sizes.get(name).copied()).ok()?;
+        let value = extent
+            .evaluate(&|name| shape.sizes.get(name).copied())
+            .ok()?;
         usize::try_from(value).ok()
     };
     let lifted: Vec<Vec<AxisId>> = shape.lifted.iter().map(|axis| vec![*axis]).collect();
     let mut declared = factors(shape.table, &lifted, None, &size)?;
     let own = factors(shape.table, shape.groups, Some(&named.written), &size)?;
-    let counts: Vec<(usize, usize)> = own.iter().map(Vec::len).zip(shape.groups.iter().map(Vec::len)).collect();
+    let counts: Vec<(usize, usize)> = own
+        .iter()
+        .map(Vec::len)
+        .zip(shape.groups.iter().map(Vec::len))
+        .collect();
     declared.extend(own);
     let mut arrangement = arrange(&declared, named.layout.as_deref(), found, None)?;
     // Names after the path may split an axis of the graph; it is whole again in the end.
@@ -101,9 +115,9 @@ pub(super) fn tensor_of_value(value: &Static, dtype: DType) -> Result<Tensor, St
 
 fn collect(value: &Static, shape: &[usize], numbers: &mut Vec<f64>) -> Result<(), String> {
     match (value, shape) {
-        (Static::List(parts), [count, rest @ ..]) if parts.len() == *count => {
-            parts.iter().try_for_each(|part| collect(part, rest, numbers))
-        }
+        (Static::List(parts), [count, rest @ ..]) if parts.len() == *count => parts
+            .iter()
+            .try_for_each(|part| collect(part, rest, numbers)),
         (Static::List(_), _) => Err("lists of unequal lengths are no tensor".to_owned()),
         (_, [_, ..]) => Err("lists and numbers do not mix".to_owned()),
         (Static::Int(number), []) => {
@@ -124,13 +138,17 @@ fn collect(value: &Static, shape: &[usize], numbers: &mut Vec<f64>) -> Result<()
 
 /// One number at every position.
 pub(super) fn spread(tensor: &Tensor, shape: &[usize]) -> Result<Tensor, TensorError> {
-    let count = shape.iter().try_fold(1usize, |all, &extent| all.checked_mul(extent));
+    let count = shape
+        .iter()
+        .try_fold(1usize, |all, &extent| all.checked_mul(extent));
     let too_large = || TensorError::TooLarge {
         dtype: tensor.dtype(),
         shape: shape.to_vec(),
     };
     // More than a golden file can sensibly have.
-    let count = count.filter(|count| *count <= 1 << 28).ok_or_else(too_large)?;
+    let count = count
+        .filter(|count| *count <= 1 << 28)
+        .ok_or_else(too_large)?;
     let bytes = tensor.bytes().repeat(count);
     Tensor::from_bytes(tensor.dtype(), shape, &bytes)
 }
@@ -141,10 +159,14 @@ mod tests {
 
     #[test]
     fn values_of_the_model_file_become_tensors() {
-        let list = |parts: &[i64]| Static::List(parts.iter().map(|part| Static::Int(*part)).collect());
+        let list =
+            |parts: &[i64]| Static::List(parts.iter().map(|part| Static::Int(*part)).collect());
         let matrix = Static::List(vec![list(&[1, 2]), list(&[3, 4])]);
         let tensor = tensor_of_value(&matrix, DType::I64).unwrap();
-        assert_eq!((tensor.shape(), tensor.to_i64_vec()), ([2, 2].as_slice(), vec![1, 2, 3, 4]));
+        assert_eq!(
+            (tensor.shape(), tensor.to_i64_vec()),
+            ([2, 2].as_slice(), vec![1, 2, 3, 4])
+        );
         let number = tensor_of_value(&Static::Real(0.5), DType::F32).unwrap();
         assert_eq!(spread(&number, &[2, 1]).unwrap().to_f64_vec(), [0.5, 0.5]);
         for broken in [

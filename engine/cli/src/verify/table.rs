@@ -8,7 +8,10 @@ use super::{Report, Row};
 
 /// The table, then the totals and what does not apply.
 pub fn to_text(report: &Report) -> String {
-    let head = ["tensor", "kind", "shape", "max abs", "max rel", "allowed", ""].map(str::to_owned);
+    let head = [
+        "tensor", "kind", "shape", "max abs", "max rel", "allowed", "",
+    ]
+    .map(str::to_owned);
     let mut lines = vec![head];
     for row in &report.rows {
         lines.push([
@@ -33,11 +36,15 @@ pub fn to_text(report: &Report) -> String {
     }
     let mut text = String::new();
     for line in &lines {
-        let cells = line.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-            3 | 4 => format!("{cell:>width$}"),
-            6 => cell.clone(),
-            _ => format!("{cell:<width$}"),
-        });
+        let cells =
+            line.iter()
+                .zip(widths)
+                .enumerate()
+                .map(|(column, (cell, width))| match column {
+                    3 | 4 => format!("{cell:>width$}"),
+                    6 => cell.clone(),
+                    _ => format!("{cell:<width$}"),
+                });
         let joined = cells.collect::<Vec<_>>().join("  ");
         text.push_str(joined.trim_end());
         text.push('\n');

@@ -1,0 +1,46 @@
+//! `girih verify`: a model file against an independent implementation's numbers.
+
+use std::path::PathBuf;
+
+use super::Streams;
+use crate::failure::{Failure, Outcome};
+use crate::{backend, source, verify};
+
+/// Compare a model with the numbers of an independent implementation.
+///
+/// The model file's `golden` blocks say which tensor of the file is which input, parameter,
+/// value or gradient; the file says how far they may be apart. A folder with `config.json`,
+/// `model.safetensors` and `io.safetensors` also proves the `weights` block: every stored
+/// tensor is used, every parameter found. Ends with status 1 if anything does not agree.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The model file.
+    file: PathBuf,
+    /// A golden file, or a folder with a checkpoint and its answers.
+    golden: PathBuf,
+    /// What computes.
+    #[arg(long, default_value = "reference")]
+    backend: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let backend = backend::by_name(&args.backend)?;
+    let (program, sink) = source::load(&args.file)?;
+    if sink.has_errors() {
+        return Err(source::mistakes(&program.sources, &sink, streams.colors));
+    }
+    let report = verify::verify(&program, &args.golden, backend.as_ref(), streams.colors)?;
+    if args.json {
+        writeln!(streams.out, "{:#}", verify::to_json(&report))?;
+    } else {
+        write!(streams.out, "{}", verify::to_text(&report))?;
+    }
+    Ok(if report.misses() == 0 && !report.rows.is_empty() {
+        Outcome::Holds
+    } else {
+        Outcome::DoesNotHold
+    })
+}
