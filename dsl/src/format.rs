@@ -62,6 +62,8 @@ struct Printer<'a> {
     done: usize,
     /// Whether something was written in the current braces.
     begun: bool,
+    /// Comments before the braces whose head is being built.
+    held: Vec<comments::Found<'a>>,
 }
 
 impl<'a> Printer<'a> {
@@ -74,6 +76,7 @@ impl<'a> Printer<'a> {
             lines: Lines::default(),
             done: 0,
             begun: false,
+            held: Vec::new(),
         }
     }
 
@@ -151,10 +154,15 @@ impl<'a> Printer<'a> {
         let close = open.map_or(span.end as usize, |open| self.closing(open));
         let open = open.unwrap_or(start);
         let inner = self.comments.take_before(open);
+        let held = std::mem::take(&mut self.held);
+        if !join {
+            self.gap(held.first().map_or(start, |first| first.start));
+        }
+        self.hoist(&inner);
+        self.write_comments(&held);
         if !join {
             self.gap(start);
         }
-        self.hoist(&inner);
         let head = Doc::concat([head, Doc::text(" {")]);
         if join {
             self.lines.write_joined(&head);
@@ -175,6 +183,11 @@ impl<'a> Printer<'a> {
         }
         self.begun = true;
         self.done = self.done.max(close + 1);
+    }
+
+    /// Keeps the comments before a place until the head that follows them is written.
+    fn hold(&mut self, span: Span) {
+        self.held = self.comments.take_before(span.start as usize);
     }
 
     /// Comments that stand before a place, each on a line.

@@ -1,5 +1,10 @@
 //! The syntax as a whole: examples, wrong files, mutated files.
 
+#[path = "syntax/deep.rs"]
+mod deep;
+#[path = "syntax/mutate.rs"]
+mod mutate;
+
 use std::path::{Path, PathBuf};
 
 use girih_dsl::ast;
@@ -48,6 +53,11 @@ fn files(folder: &str) -> Vec<(PathBuf, String)> {
             (path, text)
         })
         .collect()
+}
+
+/// A wrong file without its expectations.
+fn source_of(text: &str) -> &str {
+    text.find(EXPECTED).map_or(text, |at| text[..at].trim_end())
 }
 
 #[test]

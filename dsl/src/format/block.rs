@@ -34,35 +34,34 @@ impl Printer<'_> {
                 .map_or(span, |last| span.to(last.value.span));
             self.element(span, None, |printer| printer.attribute(attribute));
         }
-        let start = stmt.span.start as usize;
         match &stmt.kind {
             StmtKind::Recurrence {
                 over,
                 reverse,
                 body,
             } => {
-                self.leading(start);
+                self.hold(stmt.span);
                 let reverse = if *reverse { " reverse" } else { "" };
                 let head = Doc::text(format!("recurrence over {}{reverse}", over.text));
                 self.block(stmt.span, head, body);
                 self.trailing(stmt.span.end as usize);
             }
             StmtKind::For { var, over, body } => {
-                self.leading(start);
+                self.hold(stmt.span);
                 let over = self.expr(over);
                 let head = Doc::concat([Doc::text(format!("for {} in ", var.text)), over]);
                 self.block(stmt.span, head, body);
                 self.trailing(stmt.span.end as usize);
             }
             StmtKind::While { cond, limit, body } => {
-                self.leading(start);
+                self.hold(stmt.span);
                 let (cond, limit) = (self.expr(cond), self.expr(limit));
                 let head = Doc::concat([Doc::text("while "), cond, Doc::text(" limit "), limit]);
                 self.block(stmt.span, head, body);
                 self.trailing(stmt.span.end as usize);
             }
             StmtKind::If { .. } => {
-                self.leading(start);
+                self.hold(stmt.span);
                 self.if_stmt(stmt);
                 self.trailing(stmt.span.end as usize);
             }
@@ -75,7 +74,7 @@ impl Printer<'_> {
         if attribute.args.is_empty() {
             return name;
         }
-        Doc::concat([name, self.args(&attribute.args, attribute.name.span)])
+        Doc::concat([name, self.args(&attribute.args)])
     }
 
     fn if_stmt(&mut self, stmt: &Stmt) {
@@ -125,7 +124,7 @@ impl Printer<'_> {
         let prime = if place.next { "'" } else { "" };
         let name = Doc::text(format!("{}{prime}", place.name.text));
         match &place.indices {
-            Some(indices) => Doc::concat([name, self.index(indices, place.name.span)]),
+            Some(indices) => Doc::concat([name, self.index(indices)]),
             None => name,
         }
     }

@@ -129,11 +129,11 @@ impl Printer<'_> {
             ExprKind::Binary(op, ..) => self.binary(expr, *op, place),
             ExprKind::Reduce {
                 reducer,
-                word,
                 args,
                 body,
+                ..
             } => {
-                let head = Doc::concat([Doc::text(reducer.word()), self.args(args, *word)]);
+                let head = Doc::concat([Doc::text(reducer.word()), self.args(args)]);
                 let around = match place.around {
                     Where::Outside => Where::Outside,
                     Where::Governed | Where::Inside => Where::Inside,
@@ -165,12 +165,12 @@ impl Printer<'_> {
                 Doc::concat([value, Doc::Concat(parts).indent()]).group()
             }
             ExprKind::If { cond, then, other } => {
-                let cond = self.placed(cond, Place::at(Level::Or));
+                let cond = self.placed(cond, Place::at(Level::Flat));
                 let then = self.placed(
                     then,
                     Place {
                         around: place.around,
-                        ..Place::at(Level::Or)
+                        ..Place::at(Level::Flat)
                     },
                 );
                 let other = self.placed(
@@ -197,11 +197,11 @@ impl Printer<'_> {
             }
             ExprKind::Call { callee, args } => {
                 let callee = self.base(callee);
-                Doc::concat([callee, self.args(args, expr.span)])
+                Doc::concat([callee, self.args(args)])
             }
             ExprKind::Index { base, items } => {
                 let base = self.base(base);
-                Doc::concat([base, self.index(items, expr.span)])
+                Doc::concat([base, self.index(items)])
             }
             ExprKind::Field { base, name } => {
                 let base = self.base(base);
@@ -212,7 +212,6 @@ impl Printer<'_> {
                 "}",
                 true,
                 fields,
-                expr.span,
                 |(name, value)| Entry {
                     span: name.span.to(value.span),
                     separator: ",",
@@ -221,8 +220,8 @@ impl Printer<'_> {
                     Doc::concat([Doc::text(format!("{}: ", name.text)), printer.expr(value)])
                 },
             ),
-            ExprKind::Tuple(items) => self.exprs("(", ")", items, expr.span),
-            ExprKind::List(items) => self.exprs("[", "]", items, expr.span),
+            ExprKind::Tuple(items) => self.exprs("(", ")", items),
+            ExprKind::List(items) => self.exprs("[", "]", items),
             ExprKind::Arrow(from, to) => {
                 let from = self.expr(from);
                 Doc::concat([from, Doc::text(" -> "), self.expr(to)])
@@ -306,13 +305,8 @@ impl Printer<'_> {
         } else {
             mine
         };
-        // Alternatives read better with their conjunctions in parentheses.
-        let clear = |operand: &Expr, level| match &operand.kind {
-            ExprKind::Binary(BinaryOp::And, ..) if mine == Level::Or => Level::Not,
-            _ => level,
-        };
         let left_place = Place {
-            level: clear(first, left_level),
+            level: left_level,
             followed: product,
             ..place
         };
@@ -325,7 +319,7 @@ impl Printer<'_> {
                 product
             };
             let place = Place {
-                level: clear(right, tighter(mine)),
+                level: tighter(mine),
                 followed,
                 ..place
             };
@@ -349,13 +343,12 @@ impl Printer<'_> {
     }
 
     /// `(a, n = 3, d -> e)`.
-    pub(super) fn args(&mut self, args: &[Arg], around: Span) -> Doc {
+    pub(super) fn args(&mut self, args: &[Arg]) -> Doc {
         self.list(
             "(",
             ")",
             false,
             args,
-            around,
             |arg| {
                 let span = arg
                     .name
@@ -377,13 +370,12 @@ impl Printer<'_> {
     }
 
     /// `[t = i, d]`.
-    pub(super) fn index(&mut self, items: &[Index], around: Span) -> Doc {
+    pub(super) fn index(&mut self, items: &[Index]) -> Doc {
         self.list(
             "[",
             "]",
             false,
             items,
-            around,
             |item| {
                 let span = match item {
                     Index::Bind(name, value) => name.span.to(value.span),
@@ -405,34 +397,23 @@ impl Printer<'_> {
         )
     }
 
-    fn exprs(
-        &mut self,
-        open: &'static str,
-        close: &'static str,
-        items: &[Expr],
-        around: Span,
-    ) -> Doc {
+    fn exprs(&mut self, open: &'static str, close: &'static str, items: &[Expr]) -> Doc {
         let entry = |item: &Expr| Entry {
             span: item.span,
             separator: ",",
         };
-        self.list(open, close, false, items, around, entry, |printer, item| {
+        self.list(open, close, false, items, entry, |printer, item| {
             printer.expr(item)
         })
     }
 
     /// A list between brackets: on one line, or one entry a line. Comments stay at their entries.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "brackets, entries, and how each is placed and written"
-    )]
     pub(super) fn list<T>(
         &mut self,
         open: &'static str,
         close: &'static str,
         spaced: bool,
         items: &[T],
-        around: Span,
         entry: impl Fn(&T) -> Entry,
         write: impl Fn(&mut Self, &T) -> Doc,
     ) -> Doc {
@@ -461,7 +442,7 @@ impl Printer<'_> {
             }
         }
         let last = items.last().map_or(0, |item| entry(item).span.end);
-        if let Some(end) = self.closed_after(last, around) {
+        if let Some(end) = self.closed_after(last) {
             for comment in self.comments.take_before(end) {
                 parts.extend([Doc::Hard, Doc::Comment(comment.text.to_owned())]);
             }
@@ -476,12 +457,11 @@ impl Printer<'_> {
     }
 
     /// Where the brackets after the last entry close, if a comment stands before that.
-    fn closed_after(&self, last: u32, around: Span) -> Option<usize> {
-        let (last, around) = (last as usize, around.end as usize);
-        if !self.comments.any_before(around) {
-            return None;
-        }
-        self.close_after(last)
+    fn closed_after(&self, last: u32) -> Option<usize> {
+        self.comments
+            .any_before(usize::MAX)
+            .then(|| self.close_after(last as usize))
+            .flatten()
     }
 
     fn route_settings(&mut self, settings: &[Setting], around: Span) -> Doc {

@@ -64,22 +64,22 @@ impl Printer<'_> {
         };
         if let Some(value) = short {
             self.element(span, None, |printer| {
-                let params = printer.params(&function.params, function.name.span);
+                let params = printer.params(&function.params);
                 let value = printer.expr(value);
                 Doc::concat([name, params, Doc::text(" = "), value])
             });
             return;
         }
-        self.leading(span.start as usize);
-        let params = self.params(&function.params, function.name.span);
+        self.hold(span);
+        let params = self.params(&function.params);
         self.block(span, Doc::concat([name, params]), &function.body);
         self.trailing(span.end as usize);
     }
 
     fn procedure(&mut self, procedure: &Procedure, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let name = Doc::text(format!("procedure {}", procedure.name.text));
-        let params = self.params(&procedure.params, procedure.name.span);
+        let params = self.params(&procedure.params);
         let result = self.result(procedure.result.as_ref());
         self.block(span, Doc::concat([name, params, result]), &procedure.body);
         self.trailing(span.end as usize);
@@ -91,9 +91,9 @@ impl Printer<'_> {
             ModuleKind::Model => "model",
             ModuleKind::Memory => "memory",
         };
-        self.leading(span.start as usize);
+        self.hold(span);
         let name = Doc::text(format!("{word} {}", module.name.text));
-        let head = Doc::concat([name, self.params(&module.params, module.name.span)]);
+        let head = Doc::concat([name, self.params(&module.params)]);
         let open = self.brace_of(span.end as usize);
         self.braces(span, Some(open), head, |printer| {
             for member in &module.members {
@@ -179,7 +179,7 @@ impl Printer<'_> {
     }
 
     fn experts(&mut self, experts: &ExpertsDecl, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let open = self.brace_of(span.end as usize);
         self.braces(
             span,
@@ -209,8 +209,8 @@ impl Printer<'_> {
     }
 
     fn method(&mut self, method: &Method, span: Span) {
-        self.leading(span.start as usize);
-        let params = self.params(&method.params, method.name.span);
+        self.hold(span);
+        let params = self.params(&method.params);
         let result = self.result(method.result.as_ref());
         let mut parts = vec![Doc::text(&method.name.text), params, result];
         if let Some(when) = &method.when {
@@ -235,7 +235,7 @@ impl Printer<'_> {
         }
     }
 
-    fn params(&mut self, params: &[Parameter], around: Span) -> Doc {
+    fn params(&mut self, params: &[Parameter]) -> Doc {
         let entry = |param: &Parameter| {
             let mut span = param.name.span;
             if let Some(ty) = &param.ty {
@@ -249,11 +249,7 @@ impl Printer<'_> {
                 separator: if param.after_arrow { " ->" } else { "," },
             }
         };
-        let end = params
-            .last()
-            .map_or(around.end, |last| entry(last).span.end + 1);
-        let around = Span { end, ..around };
-        self.list("(", ")", false, params, around, entry, |printer, param| {
+        self.list("(", ")", false, params, entry, |printer, param| {
             let mut parts = vec![Doc::text(&param.name.text)];
             if let Some(ty) = &param.ty {
                 parts.extend([Doc::text(": "), printer.ty(ty)]);
@@ -270,14 +266,13 @@ impl Printer<'_> {
         match &ty.kind {
             TypeKind::Tensor { name, axes } if axes.is_empty() => Doc::text(&name.text),
             TypeKind::Tensor { name, axes } => {
-                Doc::concat([Doc::text(&name.text), self.index(axes, ty.span)])
+                Doc::concat([Doc::text(&name.text), self.index(axes)])
             }
             TypeKind::Record(fields) => self.list(
                 "{",
                 "}",
                 true,
                 fields,
-                ty.span,
                 |(name, ty)| Entry {
                     span: name.span.to(ty.span),
                     separator: ",",
@@ -291,7 +286,6 @@ impl Printer<'_> {
                 ")",
                 false,
                 items,
-                ty.span,
                 |item| Entry {
                     span: item.span,
                     separator: ",",
@@ -317,7 +311,7 @@ impl Printer<'_> {
                     Doc::text("[*]")
                 }
                 Segment::Star(_) => Doc::text(format!("{dot}*")),
-                Segment::Index(items) => self.index(items, path.span),
+                Segment::Index(items) => self.index(items),
             });
         }
         Doc::Concat(parts)

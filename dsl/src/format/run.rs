@@ -20,7 +20,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn weights(&mut self, block: &WeightsBlock, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let head = Doc::text(format!(
             "weights {} for {}",
             block.name.text, block.model.text
@@ -87,7 +87,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn golden(&mut self, block: &GoldenBlock, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let model = self.operand(&block.model);
         let method = block
             .method
@@ -143,7 +143,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn test(&mut self, block: &TestBlock, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let head = Doc::concat([Doc::text("test "), quoted(&block.name)]);
         self.body(span, head, |printer| {
             for stmt in &block.stmts {
@@ -166,7 +166,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn snapshot(&mut self, snapshot: &Snapshot, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let model = self.operand(&snapshot.model);
         let mode = snapshot
             .mode
@@ -198,7 +198,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn train(&mut self, block: &TrainBlock, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let head = Doc::text(format!("train {} on {}", block.name.text, block.model.text));
         self.body(span, head, |printer| printer.train_items(&block.items));
     }
@@ -213,7 +213,7 @@ impl Printer<'_> {
                 }
                 TrainItem::Task { name, weight, body } => {
                     let start = self.word_before(name, "task");
-                    self.leading(start.start as usize);
+                    self.hold(start);
                     let mut parts = vec![Doc::text(format!("task {}", name.text))];
                     if let Some(weight) = weight {
                         parts.extend([Doc::text(" weight "), self.expr(weight)]);
@@ -223,7 +223,7 @@ impl Printer<'_> {
                 }
                 TrainItem::Stage { name, items } => {
                     let start = self.word_before(name, "stage");
-                    self.leading(start.start as usize);
+                    self.hold(start);
                     let open = self.brace_after(name.span.end as usize);
                     let head = Doc::text(format!("stage {}", name.text));
                     self.braces(start, Some(open), head, |printer| {
@@ -247,7 +247,7 @@ impl Printer<'_> {
     }
 
     pub(super) fn probe(&mut self, block: &ProbeBlock, span: Span) {
-        self.leading(span.start as usize);
+        self.hold(span);
         let word = if block.intervene {
             "intervene"
         } else {
