@@ -3,6 +3,7 @@
 //! Items are parsed apart, so that a broken one hides no other. Brackets are
 //! matched first; the parser may then rely on their depth being bounded.
 
+use super::build::is_reducer;
 use super::code;
 use super::lex::{Kind, Token};
 use crate::diag::Diagnostic;
@@ -223,6 +224,11 @@ impl<'a> Outline<'a> {
     pub(super) fn wants_more(&self, token: usize) -> bool {
         let text = self.text(token);
         match self.kind(token) {
+            // A reducer wants its body.
+            Some(Kind::Symbol) if text == ")" => self
+                .partner(token)
+                .and_then(|open| open.checked_sub(1))
+                .is_some_and(|word| is_reducer(self.text(word))),
             Some(Kind::Symbol) => !matches!(text, ")" | "]" | "}" | "{" | "'"),
             Some(Kind::Word) => matches!(
                 text,
