@@ -8,8 +8,10 @@ mod check;
 mod cost;
 mod explain;
 mod fmt;
+mod generate;
 mod graph;
-mod pull;
+pub(crate) mod pull;
+mod run;
 mod select;
 mod show;
 mod test;
@@ -56,6 +58,8 @@ enum Command {
     Pull(pull::Args),
     Test(test::Args),
     Verify(verify::Args),
+    Run(run::Args),
+    Generate(generate::Args),
 }
 
 /// Where a command writes, and what it may write there.
@@ -127,5 +131,7 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Pull(args) => pull::run(args, streams),
         Command::Test(args) => test::run(args, streams),
         Command::Verify(args) => verify::run(args, streams),
+        Command::Run(args) => run::run(args, streams),
+        Command::Generate(args) => generate::run(args, streams),
     }
 }

@@ -1,0 +1,284 @@
+//! `girih run`: a model once, from inputs to results.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use girih_dsl::model::{Model, Static};
+use girih_runtime::backend::Outputs;
+use girih_runtime::tensor::Tensor;
+use girih_runtime::text::{TextError, Tokenizer};
+use girih_runtime::weights::{self, write_safetensors};
+use serde_json::json;
+
+use super::Streams;
+use crate::checkpoint::Checkpoint;
+use crate::failure::{Failure, Outcome};
+use crate::session::{Session, Setup, choose_model};
+use crate::{backend, setting};
+
+/// Run a model once.
+///
+/// Inputs are tensors of a safetensors, `.npz` or `.npy` file under the inputs' names; axes
+/// beyond the declared ones are mapped over. An encoder with a tokenizer takes `--text`. Without weights the
+/// parameters start as the model file says.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  girih run minilm --text \"That is a happy person\"
+  girih run model.girih --set d=64 --input in.safetensors --output out.safetensors")]
+pub(super) struct Args {
+    /// A model file, or a short name.
+    model: String,
+    /// A file or a folder of weights, or a name for `girih pull`.
+    #[arg(long)]
+    weights: Option<PathBuf>,
+    /// `tokenizer.json`, a GGUF file, or a folder with one of them; by default that of the weights.
+    #[arg(long)]
+    tokenizer: Option<PathBuf>,
+    /// A static argument, or a size that nothing else tells; before what the weights say.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting::parse)]
+    settings: Vec<(String, Static)>,
+    /// A file with the inputs.
+    #[arg(long)]
+    input: Option<PathBuf>,
+    /// Where the results go, as safetensors.
+    #[arg(long)]
+    output: Option<PathBuf>,
+    /// A text for the model's tokens. May be given several times: one run for each.
+    #[arg(long, conflicts_with = "input")]
+    text: Vec<String>,
+    /// Random starts and draws depend on it alone.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What computes.
+    #[arg(long, default_value = "reference")]
+    backend: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let backend = backend::by_name(&args.backend)?;
+    let chosen = choose_model(
+        &args.model,
+        args.weights.as_deref(),
+        args.tokenizer.as_deref(),
+        streams.colors,
+        streams.watched,
+    )?;
+    let checkpoint = chosen
+        .weights
+        .as_deref()
+        .map(Checkpoint::open)
+        .transpose()?;
+    let setup = Setup {
+        program: &chosen.program,
+        checkpoint: checkpoint.as_ref(),
+        backend: backend.as_ref(),
+        set: &args.settings,
+        seed: args.seed,
+        colors: streams.colors,
+        watched: streams.watched,
+    };
+    let mut shown: Vec<Shown> = Vec::new();
+    if args.text.is_empty() {
+        let inputs = match &args.input {
+            Some(file) => read_inputs(file)?,
+            None => BTreeMap::new(),
+        };
+        let ranks = inputs
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.rank()))
+            .collect();
+        let session = Session::open(&setup, Some(&ranks))?;
+        require_inputs(&session.model, &inputs)?;
+        let outputs = session.run(inputs, args.seed)?;
+        collect(&session.model, &outputs, "", &mut shown)?;
+    } else {
+        let place = chosen.tokenizer.as_deref();
+        let place = place.ok_or_else(|| {
+            Failure::Misuse("which tokenizer? give it with `--tokenizer`".to_owned())
+        })?;
+        let tokenizer = Tokenizer::open(place).map_err(text_error)?;
+        let session = Session::open(&setup, None)?;
+        for (position, text) in args.text.iter().enumerate() {
+            let ids = tokenizer.encode(text).map_err(text_error)?;
+            let outputs = session.run(text_inputs(&session.model, &ids)?, args.seed)?;
+            let suffix = if args.text.len() > 1 {
+                format!(".{position}")
+            } else {
+                String::new()
+            };
+            collect(&session.model, &outputs, &suffix, &mut shown)?;
+        }
+    }
+    if let Some(path) = &args.output {
+        let tensors = shown
+            .iter()
+            .map(|result| (result.name.as_str(), &result.tensor));
+        write_safetensors(path, tensors, &BTreeMap::new())?;
+    }
+    if args.json {
+        let results: Vec<_> = shown.iter().map(Shown::json).collect();
+        writeln!(streams.out, "{:#}", json!({"results": results}))?;
+    } else {
+        for result in &shown {
+            writeln!(streams.out, "{}", result.line())?;
+        }
+    }
+    Ok(Outcome::Holds)
+}
+
+fn text_error(error: TextError) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+fn read_inputs(file: &std::path::Path) -> Result<BTreeMap<String, Tensor>, Failure> {
+    let source = weights::open(file)?;
+    let names = source.entries().iter().map(|entry| entry.name.clone());
+    let read = |name: String| Ok((name.clone(), source.tensor(&name)?));
+    names.map(read).collect()
+}
+
+/// Says which inputs are missing, with their types.
+fn require_inputs(model: &Model, inputs: &BTreeMap<String, Tensor>) -> Result<(), Failure> {
+    let missing: Vec<String> = (model.graph.inputs().into_iter())
+        .filter(|(name, _)| !inputs.contains_key(*name))
+        .map(|(name, value)| {
+            format!(
+                "`{name}: {}`",
+                model.graph.axes.show(model.graph.root.ty(value))
+            )
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Misuse(format!(
+        "the model needs {}; give tensors of these names with `--input FILE`",
+        missing.join(", ")
+    )))
+}
+
+/// Inputs for one text: tokens, a mask of ones, kinds of zero, as far as the model has them.
+fn text_inputs(model: &Model, ids: &[u32]) -> Result<BTreeMap<String, Tensor>, Failure> {
+    let mut inputs = BTreeMap::new();
+    let mut tokens = 0;
+    for input in model.inputs.iter().filter(|input| input.given) {
+        let fits = input.axes.len() == 1 && !input.dtype.is_real();
+        let values = match input.name.as_str() {
+            name if name.contains("mask") && input.axes.len() == 1 => vec![1; ids.len()],
+            name if name.contains("type") && fits => vec![0; ids.len()],
+            _ if fits && tokens == 0 => {
+                tokens += 1;
+                ids.iter().map(|&id| i64::from(id)).collect()
+            }
+            name => {
+                return Err(Failure::Refused(format!(
+                    "a text gives tokens, `ids: i64[t]`; where is the input `{name}` from? Use `--input`"
+                )));
+            }
+        };
+        inputs.insert(input.name.clone(), Tensor::new([ids.len()], values)?);
+    }
+    if tokens == 0 {
+        return Err(Failure::Refused(
+            "the model has no input for tokens, such as `ids: i64[t]`".to_owned(),
+        ));
+    }
+    Ok(inputs)
+}
+
+/// A result as it is shown.
+struct Shown {
+    name: String,
+    axes: Vec<String>,
+    tensor: Tensor,
+}
+
+fn collect(
+    model: &Model,
+    outputs: &Outputs,
+    suffix: &str,
+    shown: &mut Vec<Shown>,
+) -> Result<(), Failure> {
+    for (name, axes) in &model.results {
+        let tensor = outputs
+            .tensor(name)
+            .map_err(|error| Failure::Refused(error.to_string()))?;
+        shown.push(Shown {
+            name: format!("{name}{suffix}"),
+            axes: axes
+                .iter()
+                .map(|axis| model.graph.axes.name(*axis).to_owned())
+                .collect(),
+            tensor,
+        });
+    }
+    Ok(())
+}
+
+/// Values that are shown of each result.
+const FIRST: usize = 6;
+
+impl Shown {
+    fn summary(&self) -> (Vec<f64>, f64, f64, f64) {
+        let values = self.tensor.to_f64_vec();
+        let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        (
+            values.into_iter().take(FIRST).collect(),
+            smallest,
+            largest,
+            mean,
+        )
+    }
+
+    fn line(&self) -> String {
+        let extents = self.axes.iter().zip(self.tensor.shape());
+        let axes: Vec<String> = extents
+            .map(|(axis, extent)| format!("{axis}={extent}"))
+            .collect();
+        let ty = format!("{}[{}]", self.tensor.dtype(), axes.join(", "));
+        let (first, smallest, largest, mean) = self.summary();
+        let more = if self.tensor.count() > first.len() {
+            ", …"
+        } else {
+            ""
+        };
+        let first: Vec<String> = first.iter().map(|value| number(*value)).collect();
+        format!(
+            "{}: {ty}  from {} to {}, mean {}: {}{more}",
+            self.name,
+            number(smallest),
+            number(largest),
+            number(mean),
+            first.join(", ")
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let (first, smallest, largest, mean) = self.summary();
+        json!({
+            "name": self.name,
+            "dtype": self.tensor.dtype().to_string(),
+            "axes": self.axes,
+            "shape": self.tensor.shape(),
+            "min": smallest,
+            "max": largest,
+            "mean": mean,
+            "first": first,
+        })
+    }
+}
+
+/// A number in few characters.
+fn number(value: f64) -> String {
+    if value == value.trunc() && value.abs() < 1e9 {
+        format!("{value}")
+    } else {
+        format!("{value:.5}")
+    }
+}

@@ -1,0 +1,377 @@
+//! A model that is ready to run: elaborated, compiled, its parameters loaded once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use girih_dsl::ast::{ItemKind, ModuleKind};
+use girih_dsl::diag::{Colors, Sink};
+use girih_dsl::elaborate::{Request, elaborate};
+use girih_dsl::model::{Model, Static};
+use girih_dsl::program::{NoFiles, Program};
+use girih_runtime::backend::{
+    Backend, Bindings, BoxError, Data, Done, Executable, Outputs, Params, silent,
+};
+use girih_runtime::pull::{self, Sources};
+use girih_runtime::tensor::Tensor;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::checkpoint::{Checkpoint, fit};
+use crate::command::pull::Bar;
+use crate::failure::Failure;
+use crate::known::known_model;
+use crate::source;
+
+/// A model file with what belongs to it.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The model file.
+    pub program: Program,
+    /// Weights, if given or known.
+    pub weights: Option<PathBuf>,
+    /// Tokenizer, if given, known, or where one should lie.
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// Finds a model by file or by short name. A short name brings weights and tokenizer, which
+/// are fetched once; `weights` and `tokenizer` go before. A hub's name may stand for weights.
+///
+/// # Errors
+///
+/// A file that cannot be read, mistakes in it, a checkpoint that cannot be fetched.
+pub fn choose_model(
+    model: &str,
+    weights: Option<&Path>,
+    tokenizer: Option<&Path>,
+    colors: Colors,
+    watched: bool,
+) -> Result<Chosen, Failure> {
+    let path = Path::new(model);
+    let known = known_model(model).filter(|_| !path.is_file());
+    let (program, sink) = match known {
+        Some(known) => {
+            let mut sink = Sink::new();
+            let program = Program::load(known.file, known.text, &NoFiles, &mut sink);
+            (program, sink)
+        }
+        None => source::load(path)?,
+    };
+    if sink.has_errors() {
+        return Err(source::mistakes(&program.sources, &sink, colors));
+    }
+    let weights = match (weights, known) {
+        (Some(path), _) => Some(local(path, watched)?),
+        (None, Some(known)) => Some(fetched(known.name, watched)?),
+        (None, None) => None,
+    };
+    Ok(Chosen {
+        program,
+        tokenizer: tokenizer.map(Path::to_owned).or_else(|| weights.clone()),
+        weights,
+    })
+}
+
+/// A path as it is, a name from the cache.
+fn local(path: &Path, watched: bool) -> Result<PathBuf, Failure> {
+    let text = path.to_string_lossy();
+    if !path.exists() && pull::is_name(&text) {
+        return fetched(&text, watched);
+    }
+    Ok(path.to_owned())
+}
+
+fn fetched(name: &str, watched: bool) -> Result<PathBuf, Failure> {
+    let bar = Bar::new(watched);
+    let path = pull::pull(name, &Sources::from_env()?, &mut |progress| {
+        bar.show(progress)
+    })?;
+    bar.clear();
+    Ok(path)
+}
+
+/// A model that is ready to run.
+pub struct Session {
+    /// The model.
+    pub model: Model,
+    executable: Box<dyn Executable>,
+    params: Params,
+    symbols: BTreeMap<String, i64>,
+}
+
+/// What a session is made of.
+pub struct Setup<'a> {
+    /// The model file.
+    pub program: &'a Program,
+    /// Where parameters come from; without one they start as the model file says.
+    pub checkpoint: Option<&'a Checkpoint>,
+    /// What computes.
+    pub backend: &'a dyn Backend,
+    /// Static parameters, and sizes that nothing else tells.
+    pub set: &'a [(String, Static)],
+    /// Random starts are keyed by it.
+    pub seed: u64,
+    /// Whether diagnostics are colored.
+    pub colors: Colors,
+    /// Whether progress is drawn.
+    pub watched: bool,
+}
+
+impl Session {
+    /// Makes a model ready. `ranks` says how many axes each given input has: those beyond the
+    /// declared ones are mapped over.
+    ///
+    /// # Errors
+    ///
+    /// Mistakes in the model file, weights that do not fit, inputs that are not declared.
+    pub fn open(
+        setup: &Setup<'_>,
+        ranks: Option<&BTreeMap<String, usize>>,
+    ) -> Result<Self, Failure> {
+        let (statics, symbols) = split_settings(setup)?;
+        let mut request = Request {
+            statics: statics.clone(),
+            ..Request::default()
+        };
+        let mut prepared = prepare(setup, &request, &statics)?;
+        if let Some(ranks) = ranks {
+            let (lifted, absent) = lifted_axes(&prepared.0, ranks)?;
+            if !lifted.is_empty() || !absent.is_empty() {
+                request.lifted = lifted;
+                request.absent = absent;
+                prepared = prepare(setup, &request, &statics)?;
+            }
+        }
+        let (model, plan) = prepared;
+        let executable = setup.backend.compile(&model.graph).map_err(refused)?;
+        let mut session = Self {
+            model,
+            executable,
+            params: Params::default(),
+            symbols,
+        };
+        session.params = match (setup.checkpoint, plan) {
+            (Some(checkpoint), Some(plan)) => session.load(setup, checkpoint, &plan)?,
+            _ => session.start(setup)?,
+        };
+        Ok(session)
+    }
+
+    fn load(
+        &self,
+        setup: &Setup<'_>,
+        checkpoint: &Checkpoint,
+        plan: &girih_dsl::blocks::WeightPlan,
+    ) -> Result<Params, Failure> {
+        let steps: BTreeMap<&str, _> = plan
+            .loads
+            .iter()
+            .map(|step| (step.param.as_str(), step))
+            .collect();
+        let mut read = |path: &str| -> Result<Tensor, BoxError> {
+            let step = steps
+                .get(path)
+                .ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
+            Ok(checkpoint.parameter(step)?)
+        };
+        let bar = LoadBar::new(setup.watched);
+        let params = self.executable.load(&mut read, &mut |done| bar.show(done));
+        bar.clear();
+        params.map_err(refused)
+    }
+
+    /// Parameters as the model file starts them.
+    fn start(&self, setup: &Setup<'_>) -> Result<Params, Failure> {
+        if self.model.params.is_empty() {
+            return Ok(Params::default());
+        }
+        let init = setup.backend.compile(&self.model.init).map_err(refused)?;
+        let mut bindings = self.bindings();
+        bindings.seed = setup.seed;
+        let outputs = init.run(&bindings, &mut silent).map_err(|error| {
+            refused(format!(
+                "the parameters cannot be started: {error}; give missing sizes with `--set name=…`"
+            ))
+        })?;
+        let mut read = |path: &str| -> Result<Tensor, BoxError> { Ok(outputs.tensor(path)?) };
+        self.executable
+            .load(&mut read, &mut silent)
+            .map_err(refused)
+    }
+
+    fn bindings(&self) -> Bindings {
+        let mut bindings = Bindings::new();
+        bindings.params = self.params.clone();
+        bindings.symbols.clone_from(&self.symbols);
+        bindings
+    }
+
+    /// Runs once. Inputs are converted to the declared dtypes.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that are missing or do not fit, and whatever fails in the run.
+    pub fn run(&self, inputs: BTreeMap<String, Tensor>, seed: u64) -> Result<Outputs, Failure> {
+        let mut bindings = self.bindings();
+        bindings.seed = seed;
+        for (name, tensor) in inputs {
+            let declared = self.model.inputs.iter().find(|input| input.name == name);
+            let tensor = match declared {
+                Some(input) if input.given => {
+                    let dtype = self
+                        .model
+                        .graph
+                        .inputs()
+                        .get(name.as_str())
+                        .map(|value| self.model.graph.root.ty(*value).dtype);
+                    dtype.map_or(tensor.clone(), |dtype| tensor.to_dtype(dtype))
+                }
+                _ => tensor,
+            };
+            if self.model.graph.inputs().contains_key(name.as_str()) {
+                bindings.inputs.insert(name, Data::Host(tensor));
+            }
+        }
+        self.executable.run(&bindings, &mut silent).map_err(refused)
+    }
+}
+
+/// `--set` names that are static parameters of the entry module, and those that are sizes.
+fn split_settings(
+    setup: &Setup<'_>,
+) -> Result<(Vec<(String, Static)>, BTreeMap<String, i64>), Failure> {
+    let modules = setup.program.entry_modules();
+    let modules: Vec<_> = modules
+        .iter()
+        .filter_map(|place| match &setup.program.item(*place).kind {
+            ItemKind::Module(module) => Some(module),
+            _ => None,
+        })
+        .collect();
+    let entry = modules
+        .iter()
+        .rfind(|module| module.kind == ModuleKind::Model)
+        .or(modules.last());
+    let params: BTreeSet<&str> = entry
+        .iter()
+        .flat_map(|module| &module.params)
+        .map(|param| param.name.text.as_str())
+        .collect();
+    let mut statics = Vec::new();
+    let mut symbols = BTreeMap::new();
+    for (name, value) in setup.set {
+        match value {
+            _ if params.contains(name.as_str()) => statics.push((name.clone(), value.clone())),
+            Static::Int(size) => {
+                symbols.insert(name.clone(), *size);
+            }
+            _ => {
+                let known: Vec<&str> = params.iter().copied().collect();
+                return Err(Failure::Misuse(format!(
+                    "`--set {name}`: the model has no such parameter; it has {}",
+                    if known.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        known.join(", ")
+                    }
+                )));
+            }
+        }
+    }
+    Ok((statics, symbols))
+}
+
+type Prepared = (Model, Option<girih_dsl::blocks::WeightPlan>);
+
+fn prepare(
+    setup: &Setup<'_>,
+    request: &Request,
+    statics: &[(String, Static)],
+) -> Result<Prepared, Failure> {
+    let mut sink = Sink::new();
+    let prepared = match setup.checkpoint {
+        Some(checkpoint) => fit(setup.program, checkpoint, request, statics, &mut sink)
+            .map(|fitted| (fitted.model, Some(fitted.plan))),
+        None => elaborate(setup.program, request, &mut sink).map(|model| (model, None)),
+    };
+    match prepared {
+        Some(prepared) if !sink.has_errors() => Ok(prepared),
+        _ => Err(source::mistakes(
+            &setup.program.sources,
+            &sink,
+            setup.colors,
+        )),
+    }
+}
+
+type Lifted = (BTreeMap<String, Vec<String>>, BTreeSet<String>);
+
+/// Names for axes beyond the declared ones, and the inputs that are left out.
+fn lifted_axes(model: &Model, ranks: &BTreeMap<String, usize>) -> Result<Lifted, Failure> {
+    let mut lifted = BTreeMap::new();
+    let mut absent = BTreeSet::new();
+    if let Some(name) = ranks
+        .keys()
+        .find(|name| !model.inputs.iter().any(|input| input.name == **name))
+    {
+        let names: Vec<&str> = model
+            .inputs
+            .iter()
+            .map(|input| input.name.as_str())
+            .collect();
+        return Err(Failure::Misuse(format!(
+            "the model has no input `{name}`; its inputs are `{}`",
+            names.join("`, `")
+        )));
+    }
+    for input in &model.inputs {
+        let Some(&rank) = ranks.get(&input.name) else {
+            absent.insert(input.name.clone());
+            continue;
+        };
+        let extra = rank.saturating_sub(input.axes.len()).min(16);
+        let name = |at: usize| {
+            if at == 0 {
+                "b".to_owned()
+            } else {
+                format!("b{at}")
+            }
+        };
+        if extra > 0 {
+            lifted.insert(input.name.clone(), (0..extra).map(name).collect());
+        }
+    }
+    Ok((lifted, absent))
+}
+
+/// Progress of a load on a terminal.
+struct LoadBar(ProgressBar);
+
+impl LoadBar {
+    fn new(watched: bool) -> Self {
+        let target = if watched {
+            ProgressDrawTarget::stderr_with_hz(12)
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("loading weights {bar:28.cyan/dim} {pos}/{len}");
+        bar.set_style(style.expect("the template is ours and well-formed"));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self(bar)
+    }
+
+    fn show(&self, done: Done) -> ControlFlow<()> {
+        self.0.set_length(done.total as u64);
+        self.0.set_position(done.finished as u64);
+        ControlFlow::Continue(())
+    }
+
+    fn clear(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::Refused(error.to_string())
+}
