@@ -84,6 +84,9 @@ impl Names<'_> {
         span: Span,
         known: impl Iterator<Item = &'n str>,
     ) {
+        if self.program.is_broken(name) {
+            return;
+        }
         let known: Vec<&str> = known.collect();
         let mut diagnostic = Diagnostic::error(Code::new(202), format!("{what} `{name}` is not known here"))
             .at(span, "not declared");

@@ -4,7 +4,7 @@
 //! standard library, in this order. Files are read through a [`Loader`]; nothing
 //! here touches a disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::ast::{self, ItemKind};
@@ -50,6 +50,8 @@ pub struct LoadedFile {
     pub ast: Rc<ast::File>,
     /// Names it sees, its own first.
     scope: BTreeMap<String, ItemRef>,
+    /// Names of items that could not be read: mentioning them is no mistake of its own.
+    broken: BTreeSet<String>,
 }
 
 /// Every file that a check needs. The first one is the entry.
@@ -127,11 +129,14 @@ impl Program {
 
     fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
         let id = self.sources.add(name, text);
+        let errors = sink.error_count();
         let ast = parse_file(&self.sources, id, sink);
+        let broken = if sink.error_count() > errors { declared_words(text) } else { BTreeSet::new() };
         self.files.push(LoadedFile {
             id,
             ast: Rc::new(ast),
             scope: BTreeMap::new(),
+            broken,
         });
         self.files.len() - 1
     }
@@ -225,6 +230,11 @@ impl Program {
         self.files.get(file)?.scope.get(name).copied()
     }
 
+    /// Whether `name` belongs to an item that could not be read and was reported.
+    pub fn is_broken(&self, name: &str) -> bool {
+        self.files.iter().any(|file| file.broken.contains(name))
+    }
+
     /// Every name that `file` sees.
     pub fn names(&self, file: usize) -> impl Iterator<Item = &str> {
         let scope = self.files.get(file).map(|file| &file.scope);
@@ -274,4 +284,16 @@ pub fn declared_name(kind: &ItemKind) -> Option<&ast::Name> {
         | ItemKind::Train(_)
         | ItemKind::Probe(_) => None,
     }
+}
+
+/// The words that follow a declaring word, in a text that cannot be parsed as a whole.
+fn declared_words(text: &str) -> BTreeSet<String> {
+    const DECLARING: &[&str] = &["module", "model", "memory", "fn", "axis", "let", "procedure"];
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let words: Vec<&str> = text.split(|letter| !is_word(letter)).filter(|word| !word.is_empty()).collect();
+    words
+        .windows(2)
+        .filter(|pair| DECLARING.contains(&pair[0]))
+        .map(|pair| pair[1].to_owned())
+        .collect()
 }

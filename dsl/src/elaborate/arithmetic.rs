@@ -125,6 +125,9 @@ impl Elaborator<'_> {
         }
         let (left, right) = self.pair(left, left_span, right, right_span)?;
         let dtype = self.ty(left).dtype;
+        if matches!(op, BinaryOp::Add | BinaryOp::Sub) && dtype.is_real() && !env.listed {
+            self.refuse_outer_sum(env, (left, left_span), (right, right_span))?;
+        }
         if op == BinaryOp::Div && !dtype.is_real() {
             return self.error_help(
                 302,
@@ -162,6 +165,33 @@ impl Elaborator<'_> {
             );
         }
         self.op(Op::Binary(op), &[left, right], span).map(Value::Tensor)
+    }
+
+    /// A sum that repeats both sides is a slip more often than meant: it needs a left side that says so.
+    fn refuse_outer_sum(
+        &mut self,
+        env: &Env,
+        (left, left_span): (Tensor, Span),
+        (right, right_span): (Tensor, Span),
+    ) -> Eval<()> {
+        let (l, r) = (self.ty(left).clone(), self.ty(right).clone());
+        let lacks = |this: &Self, own: &[AxisId], other: &girih_graph::ValueType| {
+            own.iter().copied().find(|axis| !other.has(*axis) && this.is_known(env, *axis) && !env.lifted.contains(axis))
+        };
+        let (Some(only_left), Some(only_right)) = (lacks(self, &l.axes, &r), lacks(self, &r.axes, &l)) else {
+            return Ok(());
+        };
+        let (left_shown, right_shown) = (self.b.axes.show(&l), self.b.axes.show(&r));
+        let (x, y) = (self.b.axes.name(only_left).to_owned(), self.b.axes.name(only_right).to_owned());
+        self.fail(
+            crate::diag::Diagnostic::error(
+                crate::diag::Code::new(305),
+                format!("each side has an axis that the other lacks: `{x}` and `{y}`"),
+            )
+            .at(left_span, format!("`{left_shown}`"))
+            .at(right_span, format!("`{right_shown}`"))
+            .help(format!("if every pair is meant, list the axes: `y[{x}, {y}] = …`")),
+        )
     }
 
     /// Two operands of one dtype.

@@ -120,7 +120,7 @@ impl Elaborator<'_> {
                             return self.fail(
                                 Diagnostic::error(
                                     Code::new(205),
-                                    format!("`{}` takes {} parameters", declared.name.text, names.len()),
+                                    format!("`{}` takes {}", declared.name.text, counted(names.len(), "parameter")),
                                 )
                                 .at(place, "one too many")
                                 .also(declared.name.span, "declared here"),
@@ -158,13 +158,14 @@ impl Elaborator<'_> {
 
     fn enter(&mut self, span: Span) -> Eval<()> {
         self.depth += 1;
-        if self.depth > DEPTH {
+        // Instances nest up to `DEPTH`; what nests deeper has been reported there.
+        if self.depth > 2 * DEPTH {
             self.depth -= 1;
             return self.error(
                 409,
                 span,
                 "calls nest without end",
-                format!("more than {DEPTH} calls inside one another"),
+                format!("more than {} calls inside one another", 2 * DEPTH),
             );
         }
         Ok(())
@@ -290,7 +291,7 @@ impl Elaborator<'_> {
                 let names: Vec<&str> = params.iter().map(|p| p.name.text.as_str()).collect();
                 let message = match &name {
                     Some(name) => format!("`{}` has no input `{name}`", owner.text),
-                    None => format!("`{}` takes {} inputs", owner.text, params.len()),
+                    None => format!("`{}` takes {}", owner.text, counted(params.len(), "input")),
                 };
                 let nearest = name
                     .as_deref()
@@ -803,6 +804,15 @@ impl Elaborator<'_> {
         }
         // The body does not see the caller's index variables: axes come in as arguments.
         self.run_body(&mut env, &function.body, function.name.span)
+    }
+}
+
+/// `1 input`, `2 inputs`.
+fn counted(count: usize, word: &str) -> String {
+    if count == 1 {
+        format!("1 {word}")
+    } else {
+        format!("{count} {word}s")
     }
 }
 

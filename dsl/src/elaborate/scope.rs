@@ -33,6 +33,8 @@ pub(crate) struct Env {
     pub(crate) domain: Option<Tensor>,
     /// Whether some `where` surrounds the expression.
     pub(crate) guarded: bool,
+    /// Whether the left side lists the axes of the result.
+    pub(crate) listed: bool,
     /// Path under which named values are kept; `None` inside functions.
     pub(crate) path: Option<String>,
 }
@@ -51,6 +53,7 @@ impl Env {
             facts: Vec::new(),
             domain: None,
             guarded: false,
+            listed: false,
             path: None,
         }
     }
@@ -170,6 +173,10 @@ impl Elaborator<'_> {
 
     /// Reports a name that means nothing, with the nearest one that does.
     pub(crate) fn unknown<T>(&mut self, env: &Env, name: &str, span: Span, what: &str) -> Eval<T> {
+        if self.program.is_broken(name) {
+            self.failed = true;
+            return Err(super::value::Reported);
+        }
         let mut names: Vec<String> = env.locals.keys().chain(env.indices.keys()).cloned().collect();
         if let Some(instance) = env.instance {
             names.extend(self.instances[instance.0].members.keys().cloned());
@@ -412,7 +419,9 @@ pub(crate) fn snake(name: &str) -> String {
 
 /// The name most like `wanted`, if one is close.
 pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (wanted.chars().count() / 3).max(1);
+    // One or two letters are like everything.
+    let length = wanted.chars().count();
+    let limit = if length < 3 { 0 } else { (length / 3).max(1) };
     names
         .map(|name| (strsim::damerau_levenshtein(wanted, name), name))
         .filter(|(distance, _)| *distance <= limit)

@@ -237,8 +237,10 @@ impl Elaborator<'_> {
         if place.next && indices.iter().any(|index| matches!(index, ast::Index::Bind(..))) {
             return self.bind_row(env, place, indices, expr);
         }
-        let value = self.equation(env, expr)?;
-        let value = self.check_left(env, place, indices, value)?;
+        env.listed = true;
+        let value = self.equation(env, expr);
+        env.listed = false;
+        let value = self.check_left(env, place, indices, value?)?;
         self.define(env, place, value)
     }
 
