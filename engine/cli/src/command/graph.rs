@@ -1,0 +1,87 @@
+//! `girih graph`: what a model file becomes, as text and as a picture.
+
+mod typed;
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use girih_dsl::format::format_tree;
+
+use super::Streams;
+use super::select::Selection;
+use crate::failure::{Failure, Outcome};
+use crate::legend::ModelLegend;
+use crate::source::{load, mistakes};
+use crate::svg::picture;
+
+/// Show what a model becomes: the graph as text, or as a picture.
+///
+/// The text of a graph is complete: it can be read back and run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  girih graph model.girih
+  girih graph model.girih --module Block --set d=64 --set heads=4
+  girih graph model.girih --svg model.svg
+  girih graph model.girih --stage model        instances, parameters, named values")]
+pub(super) struct Args {
+    #[command(flatten)]
+    selection: Selection,
+    /// What the graph computes.
+    #[arg(long, value_enum, default_value_t = Mode::Full)]
+    mode: Mode,
+    /// Which form of the model to print.
+    #[arg(long, value_enum, default_value_t = Stage::Graph)]
+    stage: Stage,
+    /// Write a picture to this file instead of text; `-` is standard output.
+    #[arg(long, value_name = "OUT")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Results for a whole sequence.
+    Full,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stage {
+    /// The file as parsed, in canonical form.
+    Syntax,
+    /// Every instance with its parameters, and every value that has a name.
+    Model,
+    /// The graph of primitives.
+    Graph,
+}
+
+pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let Mode::Full = args.mode;
+    if args.svg.is_some() && args.stage != Stage::Graph {
+        return Err(Failure::Misuse(
+            "`--svg` shows the graph; leave out `--stage`".to_owned(),
+        ));
+    }
+    if args.stage == Stage::Syntax {
+        let (program, sink) = load(&args.selection.file)?;
+        if sink.has_errors() {
+            return Err(mistakes(&program.sources, &sink, streams.colors));
+        }
+        let text = format_tree(&program.ast(program.entry()));
+        streams.out.write_all(text.as_bytes())?;
+        return Ok(Outcome::Holds);
+    }
+    let (program, model) = args.selection.compile(streams.colors)?;
+    let text = match (&args.svg, args.stage) {
+        (Some(_), _) => picture(&model.graph, &ModelLegend::new(&program, &model)),
+        (None, Stage::Model) => typed::print(&model),
+        (None, Stage::Graph | Stage::Syntax) => girih_graph::text::print(&model.graph),
+    };
+    match args.svg.as_deref().filter(|path| path.as_os_str() != "-") {
+        Some(path) => std::fs::write(path, text).map_err(|source| Failure::Write {
+            path: path.to_owned(),
+            source,
+        })?,
+        None => streams.out.write_all(text.as_bytes())?,
+    }
+    Ok(Outcome::Holds)
+}
