@@ -7,6 +7,10 @@ use girih_graph::{AxisId, Extent, Graph, ValueType};
 use super::array::Array;
 use crate::backend::{Bindings, Done, Progress, RunError, Sizes, byte_count};
 
+/// No limit allows more bytes than this: sums are kept in up to eight times the bytes of
+/// their elements, which must still be addressable.
+const MOST: u64 = (isize::MAX / 16) as u64;
+
 /// One run of one graph.
 pub(super) struct Run<'a> {
     pub(super) graph: &'a Graph,
@@ -55,11 +59,12 @@ impl<'a> Run<'a> {
     pub(super) fn hold(&self, ty: &ValueType, shape: &[usize]) -> Result<u64, RunError> {
         let bytes = byte_count(ty.dtype, shape);
         let held = self.held.get().saturating_add(bytes);
-        if held > self.bindings.limit {
+        let limit = self.bindings.limit.min(MOST);
+        if held > limit {
             return Err(RunError::Memory {
                 what: format!("{} of shape {shape:?}", self.graph.axes.show(ty)),
                 bytes: held,
-                limit: self.bindings.limit,
+                limit,
             });
         }
         self.held.set(held);

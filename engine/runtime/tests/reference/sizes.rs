@@ -213,6 +213,16 @@ fn hostile_sizes_are_errors_before_memory_is_taken() {
         "`u8[i=1099511627776*n, j=1099511627776*n] of shape [1099511627776, 1099511627776]` \
          needs 18446744073709551615 bytes where 17179869184 are allowed for all values together",
     );
+    let unlimited = Bindings {
+        limit: u64::MAX,
+        ..given(1)
+    };
+    check(
+        &square(huge.clone()),
+        &unlimited,
+        "`u8[i=1099511627776*n, j=1099511627776*n] of shape [1099511627776, 1099511627776]` \
+         needs 18446744073709551615 bytes where 576460752303423487 are allowed for all values together",
+    );
     check(
         &square(huge.times(&huge)),
         &given(1),
