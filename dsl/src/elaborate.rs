@@ -120,6 +120,7 @@ pub fn check(program: &Program, sink: &mut Sink) {
             let _ = elaborator.entry(place);
         }
     }
+    elaborate_tests(program, sink);
     crate::around::check_blocks(program, sink);
 }
 
@@ -239,6 +240,8 @@ pub(crate) struct Elaborator<'p> {
     draws: BTreeMap<String, usize>,
     depth: usize,
     work: usize,
+    /// Path of the instance whose method is being walked.
+    here: Arc<str>,
 }
 
 impl<'p> Elaborator<'p> {
@@ -263,6 +266,7 @@ impl<'p> Elaborator<'p> {
             draws: BTreeMap::new(),
             depth: 0,
             work: 0,
+            here: Arc::from(""),
         }
     }
 
@@ -499,7 +503,7 @@ impl<'p> Elaborator<'p> {
         }
         self.b.set_level(level);
         self.b.set_origin(Some(Arc::new(Origin {
-            path: Arc::from(""),
+            path: self.here.clone(),
             file: span.file.0,
             start: span.start,
             end: span.end,
