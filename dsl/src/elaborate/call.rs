@@ -180,7 +180,10 @@ impl Elaborator<'_> {
         span: Span,
     ) -> Eval<Value> {
         self.enter(span)?;
+        let path = std::sync::Arc::from(self.instances[instance.0].path.as_str());
+        let outer = std::mem::replace(&mut self.here, path);
         let result = self.call_inner(instance, method, args, span);
+        self.here = outer;
         self.depth -= 1;
         result
     }
