@@ -17,15 +17,16 @@
 
 pub mod axis;
 pub mod build;
+pub mod cost;
 mod dead;
 mod depend;
-pub mod cost;
 pub mod dtype;
 pub mod extent;
 pub mod graph;
 pub mod name;
 pub mod op;
 pub mod patch;
+pub mod stream;
 pub mod text;
 pub mod verify;
 pub mod vjp;
