@@ -4,6 +4,8 @@
 mod deep;
 #[path = "syntax/mutate.rs"]
 mod mutate;
+#[path = "syntax/pages.rs"]
+mod pages;
 
 use std::path::{Path, PathBuf};
 
