@@ -562,3 +562,6 @@ fn declared_names(axes: &[ast::Index]) -> Vec<String> {
     }
     names
 }
+
+#[cfg(test)]
+mod tests;

@@ -175,3 +175,6 @@ fn add_pieces(load: &LoadStep, steps: &mut Vec<StoreStep>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

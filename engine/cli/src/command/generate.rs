@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// Most tokens that are added.
     #[arg(long, default_value_t = 128)]
     max_tokens: usize,
+    /// Go on where the text would end.
+    #[arg(long)]
+    past_end: bool,
     /// Take the likeliest token each time.
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
     greedy: bool,
@@ -149,7 +152,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         };
         all.push(next as i64);
         let next = u32::try_from(next).unwrap_or(u32::MAX);
-        if tokenizer.special().ends.contains(&next) {
+        if !args.past_end && tokenizer.special().ends.contains(&next) {
             break;
         }
         let piece = decoder.push(next).map_err(text_error)?;
