@@ -5,8 +5,10 @@
     reason = "a failed unwrap is how a test fails, in what tests share too"
 )]
 
+mod combine;
+mod elementwise;
 mod laws;
-mod primitives;
+mod moves;
 mod regions;
 mod sizes;
 
