@@ -1,3 +1,4 @@
 //! Tests that cross a package border, and what several of them share.
 
+pub mod mutate;
 pub mod random_graph;
