@@ -2,7 +2,8 @@
 //!
 //! The names of an expression are the checkpoint's own keys, dotted where they nest
 //! (`rope_parameters.rope_theta`, `llama.block_count`), then the lines above, then what
-//! the model file declares. A key that may be absent is read with `default(key, value)`;
+//! the model file declares. `config.topk` is the key `topk`, which as a word of the language
+//! is no name. A key that may be absent is read with `default(key, value)`;
 //! `null` counts as absent there. Everything else is the ordinary static language.
 
 use std::collections::BTreeMap;
@@ -49,7 +50,8 @@ pub(super) fn read_value(
     above: &[(String, Static)],
     sink: &mut Sink,
 ) -> Option<Static> {
-    let mut known: BTreeMap<&str, &Static> = BTreeMap::new();
+    let whole = Static::Map(config.clone());
+    let mut known: BTreeMap<&str, &Static> = BTreeMap::from([("config", &whole)]);
     known.extend(above.iter().map(|(name, value)| (name.as_str(), value)));
     known.extend(config.iter().map(|(name, value)| (name.as_str(), value)));
     let expr = with_defaults(expr, &known);

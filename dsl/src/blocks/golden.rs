@@ -314,12 +314,11 @@ impl Reader<'_> {
                     continue;
                 }
                 GoldenRole::Input | GoldenRole::Value | GoldenRole::Cotangent => {
-                    match self.literal(entry) {
-                        Some(value) => Ok(value
-                            .map(|value| self.names.literal(entry, value))
-                            .into_iter()
-                            .collect()),
-                        None => self.names.for_file(entry),
+                    match &entry.source {
+                        Some(source) if source::texts(source).is_none() => {
+                            Ok(self.written(entry, source))
+                        }
+                        _ => self.names.for_file(entry),
                     }
                 }
             };
@@ -334,12 +333,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The value of a line without a tensor; the inner `None` after a mistake.
-    fn literal(&mut self, entry: &GoldenEntry) -> Option<Option<Static>> {
-        let source = entry.source.as_ref()?;
-        if source::texts(source).is_some() {
-            return None;
-        }
+    /// The line of a value that stands in the model file; nothing after a mistake.
+    fn written(&mut self, entry: &GoldenEntry, source: &Expr) -> Vec<Named> {
         let value = read_value(
             self.program,
             self.program.entry(),
@@ -349,7 +344,9 @@ impl Reader<'_> {
             self.sink,
         );
         self.failed |= value.is_none();
-        Some(value)
+        let path = Pattern::of_path(&entry.path).to_string();
+        let named = |value| source::named(entry, path, Source::Value(value));
+        value.map(named).into_iter().collect()
     }
 
     /// Whether the block speaks of this file at all.

@@ -205,17 +205,16 @@ pub fn arrange(
     shape: Option<Vec<usize>>,
 ) -> Result<Arrangement, LayoutProblem> {
     let mut flat: Vec<Factor> = declared.iter().flatten().cloned().collect();
-    let items = match layout {
-        Some(items) => places(&flat, items)?,
-        None => {
-            let mut next = 0;
-            let positions = declared.iter().map(|group| {
-                let first = next;
-                next += group.len();
-                (first..next).collect::<Vec<usize>>()
-            });
-            positions.collect()
-        }
+    let items = if let Some(items) = layout {
+        places(&flat, items)?
+    } else {
+        let mut next = 0;
+        let positions = declared.iter().map(|group| {
+            let first = next;
+            next += group.len();
+            (first..next).collect::<Vec<usize>>()
+        });
+        positions.collect()
     };
     if items.len() != found.len() {
         return Err(LayoutProblem::Rank {

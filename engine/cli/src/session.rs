@@ -84,7 +84,7 @@ fn local(path: &Path, watched: bool) -> Result<PathBuf, Failure> {
 fn fetched(name: &str, watched: bool) -> Result<PathBuf, Failure> {
     let bar = Bar::new(watched);
     let path = pull::pull(name, &Sources::from_env()?, &mut |progress| {
-        bar.show(progress)
+        bar.show(progress);
     })?;
     bar.clear();
     Ok(path)
@@ -236,10 +236,11 @@ impl Session {
     }
 }
 
+type Statics = Vec<(String, Static)>;
+type Sizes = BTreeMap<String, i64>;
+
 /// `--set` names that are static parameters of the entry module, and those that are sizes.
-fn split_settings(
-    setup: &Setup<'_>,
-) -> Result<(Vec<(String, Static)>, BTreeMap<String, i64>), Failure> {
+fn split_settings(setup: &Setup<'_>) -> Result<(Statics, Sizes), Failure> {
     let modules = setup.program.entry_modules();
     let modules: Vec<_> = modules
         .iter()

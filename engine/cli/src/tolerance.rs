@@ -103,10 +103,9 @@ impl Tolerance {
         }
         let values = match (values, all_exact, grads) {
             (Some(bound), _, _) => bound,
-            (None, true, _) => Bound::Exact,
             (None, false, Some(_)) => Self::DEFAULT.values,
             (None, false, None) if exact.is_empty() => return None,
-            (None, false, None) => Bound::Exact,
+            (None, ..) => Bound::Exact,
         };
         Some(Self {
             values,

@@ -40,11 +40,6 @@ impl<'a> Names<'a> {
         }
     }
 
-    pub(super) fn literal(&self, entry: &GoldenEntry, value: Static) -> Named {
-        let path = Pattern::of_path(&entry.path).to_string();
-        named(entry, path, Source::Value(value))
-    }
-
     /// Tensors that the line says are not used.
     pub(super) fn ignored(&self, entry: &GoldenEntry) -> Vec<String> {
         let texts = entry.source.as_ref().and_then(texts).unwrap_or_default();
@@ -86,9 +81,10 @@ impl<'a> Names<'a> {
         }
         if !first.is_open() {
             let Some(path) = path.fill(&Binding::new()) else {
-                return Err(one_sided(entry));
+                return Err(Box::new(one_sided(entry)));
             };
-            let source = source_of(&sources, &Binding::new()).ok_or_else(|| one_sided(entry))?;
+            let source =
+                source_of(&sources, &Binding::new()).ok_or_else(|| Box::new(one_sided(entry)))?;
             return Ok(self.unless_absent(entry, named(entry, path, source)));
         }
         let mut found = Vec::new();
@@ -98,7 +94,7 @@ impl<'a> Names<'a> {
             };
             let (Some(path), Some(source)) = (path.fill(&known), source_of(&sources, &known))
             else {
-                return Err(one_sided(entry));
+                return Err(Box::new(one_sided(entry)));
             };
             found.push(named(entry, path, source));
         }
@@ -122,12 +118,13 @@ impl<'a> Names<'a> {
         if !path.is_open() {
             let name = path.fill(&Binding::new()).unwrap_or_default();
             let Some((_, path)) = known.iter().find(|(own, _)| *own == name) else {
-                return Err(unknown(entry, &name, known));
+                return Err(Box::new(unknown(entry, &name, known)));
             };
             let path = (*path).to_owned();
             let source = match self.counted(&Pattern::of_path(&entry.path), &sources) {
                 Some(names) => Source::Stack(names),
-                None => source_of(&sources, &Binding::new()).ok_or_else(|| one_sided(entry))?,
+                None => source_of(&sources, &Binding::new())
+                    .ok_or_else(|| Box::new(one_sided(entry)))?,
             };
             let named = named(entry, path, source);
             let absent = named.source.names().iter().any(|name| !self.has(name));
@@ -141,7 +138,7 @@ impl<'a> Names<'a> {
         for (own, path_of) in known {
             for binding in path.fits(own, &Binding::new()) {
                 let Some(source) = source_of(&sources, &binding) else {
-                    return Err(one_sided(entry));
+                    return Err(Box::new(one_sided(entry)));
                 };
                 if source.names().iter().all(|name| self.has(name)) {
                     found.push(named(entry, (*path_of).to_owned(), source));
@@ -246,7 +243,7 @@ fn source_of(sources: &[Pattern], known: &Binding) -> Option<Source> {
     })
 }
 
-fn named(entry: &GoldenEntry, path: String, source: Source) -> Named {
+pub(super) fn named(entry: &GoldenEntry, path: String, source: Source) -> Named {
     Named {
         path,
         source,
@@ -256,25 +253,21 @@ fn named(entry: &GoldenEntry, path: String, source: Source) -> Named {
     }
 }
 
-fn one_sided(entry: &GoldenEntry) -> Box<Diagnostic> {
-    Box::new(
-        Diagnostic::error(Code::new(605), "a wildcard stands on one side only")
-            .at(entry.span, "what it stands for is not known")
-            .help("write the same `{name}` in the path and in the tensor's name"),
-    )
+fn one_sided(entry: &GoldenEntry) -> Diagnostic {
+    Diagnostic::error(Code::new(605), "a wildcard stands on one side only")
+        .at(entry.span, "what it stands for is not known")
+        .help("write the same `{name}` in the path and in the tensor's name")
 }
 
-fn unknown(entry: &GoldenEntry, path: &str, known: &[(&str, &str)]) -> Box<Diagnostic> {
+fn unknown(entry: &GoldenEntry, path: &str, known: &[(&str, &str)]) -> Diagnostic {
     let diagnostic = Diagnostic::error(Code::new(609), format!("the model has no `{path}`")).at(
         entry.span,
         "neither a parameter nor what else may stand here",
     );
-    Box::new(
-        match nearest_name(path, known.iter().map(|(name, _)| *name)) {
-            Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
-            None => diagnostic,
-        },
-    )
+    match nearest_name(path, known.iter().map(|(name, _)| *name)) {
+        Some(nearest) => diagnostic.help(format!("did you mean `{nearest}`?")),
+        None => diagnostic,
+    }
 }
 
 fn depth(value: &Static) -> usize {

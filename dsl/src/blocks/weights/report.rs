@@ -1,5 +1,7 @@
 //! What is missing, left over or of another shape: all of it, with nearest names.
 
+use std::fmt::Write as _;
+
 use super::super::nearest_name;
 use super::WeightPlan;
 use super::plan::Planner;
@@ -19,8 +21,9 @@ impl Planner<'_> {
         told.extend(self.misshaped(block));
         let sizes = self.found_sizes();
         let mistakes = !told.is_empty();
-        told.into_iter()
-            .for_each(|diagnostic| sink.report(diagnostic));
+        for diagnostic in told {
+            sink.report(diagnostic);
+        }
         if mistakes {
             return None;
         }
@@ -56,7 +59,8 @@ impl Planner<'_> {
                 .first()
                 .and_then(|name| nearest_name(name, free.map(|(stored, _)| stored.name.as_str())))
             {
-                note.push_str(&format!("; the file has `{near}`"));
+                // Writing to a `String` cannot fail.
+                let _ = write!(note, "; the file has `{near}`");
             }
             diagnostic = diagnostic.note(note);
         }
@@ -83,7 +87,7 @@ impl Planner<'_> {
         for stored in left {
             let mut note = format!("`{}` of shape {:?}", stored.name, stored.shape);
             if let Some(near) = nearest_name(&stored.name, wanted.iter().copied()) {
-                note.push_str(&format!("; looked for is `{near}`"));
+                let _ = write!(note, "; looked for is `{near}`");
             }
             diagnostic = diagnostic.note(note);
         }

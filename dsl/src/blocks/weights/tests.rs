@@ -116,6 +116,40 @@ fn names_are_renamed_and_axes_turned() {
 }
 
 #[test]
+fn the_first_line_about_a_parameter_decides() {
+    let rest = REST.replace("layers", "m.layers");
+    check(
+        "\"tok\" = embed \"m.layers.{i}.b\" = layers.{i}.b.weight \"m.{p}\" = {p}",
+        &format!("tok 6 4, m.wide 4 4, {}", rest.replace("b.weight", "b")),
+        &[
+            "embed = tok",
+            "wide = m.wide",
+            "layers.0.a.weight = m.layers.0.a.weight",
+            "layers.0.b.weight = m.layers.0.b",
+            "layers.1.a.weight = m.layers.1.a.weight",
+            "layers.1.b.weight = m.layers.1.b",
+        ],
+    );
+}
+
+#[test]
+fn lines_may_use_the_names_that_as_gives() {
+    let text = "model M(d: axis = 4) {
+  sub a = Linear(d -> d)
+  forward(x: f32[d]) -> f32[d] { return a(x) }
+}
+weights hf for M { \"m.{p}\" = {p} }";
+    let mut sink = Sink::new();
+    let program = Program::load("m.girih", text, &NoFiles, &mut sink);
+    let model = elaborate(&program, &Request::default(), &mut sink).unwrap();
+    let block = weights_blocks(&program);
+    let stored = tensors("m.a.weight 4 4, m.a.bias 4");
+    let plan = plan_weights(block.first(), &model.graph.axes, &model.params, &[], &stored, &mut sink);
+    let lines: Vec<String> = plan.unwrap().loads.iter().map(show).collect();
+    assert_eq!(lines, ["a.weight = m.a.weight", "a.shift.bias = m.a.bias"]);
+}
+
+#[test]
 fn brackets_after_a_path_split_an_axis() {
     let mut sink = Sink::new();
     let entries = "\"layers.{i}.a.weight\" = layers.{i}.a.weight[(heads, 1, x), d] [(x, heads), d]";

@@ -22,6 +22,10 @@ use crate::{backend, setting};
 /// once. Without `--temperature` the likeliest token is taken each time. The text ends with
 /// a token that the tokenizer's files name as an end, or after `--max-tokens`.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "every flag of the command line is one"
+)]
 #[command(after_help = "\
 Examples:
   girih generate smollm2 --prompt \"The capital of France is\"
@@ -198,6 +202,7 @@ fn is_tokenizer(path: &std::path::Path) -> bool {
         .is_some_and(|extension| extension == "json" || extension == "gguf")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
 fn text_error(error: TextError) -> Failure {
     Failure::Refused(error.to_string())
 }

@@ -130,6 +130,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     Ok(Outcome::Holds)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
 fn text_error(error: TextError) -> Failure {
     Failure::Refused(error.to_string())
 }
@@ -276,7 +277,7 @@ impl Shown {
 
 /// A number in few characters.
 fn number(value: f64) -> String {
-    if value == value.trunc() && value.abs() < 1e9 {
+    if value.fract() == 0.0 && value.abs() < 1e9 {
         format!("{value}")
     } else {
         format!("{value:.5}")

@@ -235,6 +235,32 @@ impl Block {
         Ok(tensor.to_dtype(self.graph.root.ty(value).dtype))
     }
 
+    /// A value of the model file as an input.
+    fn written(
+        &self,
+        named: &Named,
+        value: ValueId,
+        sizes: &BTreeMap<String, i64>,
+    ) -> Result<Tensor, Failure> {
+        let Source::Value(written) = &named.source else {
+            return Err(about(named, &"it has no tensor"));
+        };
+        let ty = self.graph.root.ty(value);
+        let tensor = tensor_of_value(written, ty.dtype).map_err(|error| about(named, &error))?;
+        if tensor.rank() > 0 || ty.axes.is_empty() {
+            return Ok(tensor);
+        }
+        let extents = ty.axes.iter().map(|axis| {
+            let extent = self.graph.axes.extent(*axis);
+            let value = extent.evaluate(&|name| sizes.get(name).copied());
+            value
+                .map_err(|error| about(named, &error))
+                .map(|value| usize::try_from(value).unwrap_or(0))
+        });
+        spread(&tensor, &extents.collect::<Result<Vec<_>, _>>()?)
+            .map_err(|error| about(named, &error))
+    }
+
     /// What a run gave, with its axes as the file has them; `found` is the shape of the file's
     /// tensor, whose sizes may be others.
     pub(super) fn as_stored(
@@ -334,7 +360,7 @@ impl Case<'_> {
             }
         }
         for (named, value) in later {
-            let tensor = self.written(block, named, value, &sizes)?;
+            let tensor = block.written(named, value, &sizes)?;
             bindings = bindings.input(&named.path, tensor);
         }
         let states = block.graph.states();
@@ -360,33 +386,6 @@ impl Case<'_> {
             }
         }
         Ok(bindings)
-    }
-
-    /// A value of the model file as an input.
-    fn written(
-        &self,
-        block: &Block,
-        named: &Named,
-        value: ValueId,
-        sizes: &BTreeMap<String, i64>,
-    ) -> Result<Tensor, Failure> {
-        let Source::Value(written) = &named.source else {
-            return Err(about(named, &"it has no tensor"));
-        };
-        let ty = block.graph.root.ty(value);
-        let tensor = tensor_of_value(written, ty.dtype).map_err(|error| about(named, &error))?;
-        if tensor.rank() > 0 || ty.axes.is_empty() {
-            return Ok(tensor);
-        }
-        let extents = ty.axes.iter().map(|axis| {
-            let extent = block.graph.axes.extent(*axis);
-            let value = extent.evaluate(&|name| sizes.get(name).copied());
-            value
-                .map_err(|error| about(named, &error))
-                .map(|value| usize::try_from(value).unwrap_or(0))
-        });
-        spread(&tensor, &extents.collect::<Result<Vec<_>, _>>()?)
-            .map_err(|error| about(named, &error))
     }
 
     /// Runs a block with the file's tensors.
