@@ -160,14 +160,15 @@ pub(super) fn answer(question: Question<'_>) -> Span {
             (true, _) => Span::Whole,
             (false, _) => aligned(from),
         },
-        Op::Concat(along, axis) => match (to == *axis, along.get(position)) {
-            (true, Some(own)) if *own == from => {
+        Op::Concat(along, axis) => match (to == *axis, along.get(position) == Some(&from)) {
+            (true, true) => {
                 let before = along[..position].iter();
                 let before = before.fold(zero(), |sum, axis| sum.minus(axes.extent(*axis)));
                 Span::lag(before.clone(), before)
             }
-            (true, _) => Span::Whole,
-            (false, _) => aligned(from),
+            // The result may have the joined axis of one operand from another one.
+            (true, false) | (false, true) => Span::Whole,
+            (false, false) => aligned(from),
         },
         Op::Rename(pairs) => {
             let pair = pairs.iter().find(|(old, _)| *old == from);
