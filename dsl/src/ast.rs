@@ -8,6 +8,7 @@ pub mod block;
 pub mod expr;
 pub mod item;
 pub mod run;
+pub mod text;
 
 pub use block::{Attribute, Block, Place, Stmt, StmtKind};
 pub use expr::{Arg, BinaryOp, Expr, ExprKind, Index, Reducer, UnaryOp};
@@ -19,6 +20,7 @@ pub use run::{
     GoldenBlock, GoldenEntry, GoldenRole, LayoutItem, ProbeBlock, ProbeStmt, Procedure, Setting,
     Snapshot, TestBlock, TestStmt, TrainBlock, TrainItem, WeightEntry, WeightsBlock,
 };
+pub use text::print_syntax;
 
 use crate::span::Span;
 

@@ -6,6 +6,8 @@ mod deep;
 mod mutate;
 #[path = "syntax/pages.rs"]
 mod pages;
+#[path = "syntax/trees.rs"]
+mod trees;
 
 use std::path::{Path, PathBuf};
 
@@ -40,8 +42,8 @@ fn read(name: &str, text: &str) -> (ast::File, Vec<String>) {
 fn files(folder: &str) -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the folder of the test files is there")
+        .map(|entry| entry.expect("its entries are readable").path())
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "girih")
@@ -51,7 +53,7 @@ fn files(folder: &str) -> Vec<(PathBuf, String)> {
     paths
         .into_iter()
         .map(|path| {
-            let text = std::fs::read_to_string(&path).unwrap();
+            let text = std::fs::read_to_string(&path).expect("a test file is text");
             (path, text)
         })
         .collect()
@@ -162,5 +164,21 @@ fn examples_are_formatted() {
                 "{name} is not formatted; set {BLESS} to rewrite it"
             );
         }
+    }
+}
+
+#[test]
+fn trees_are_printed() {
+    let (path, text) = files("tests/syntax/examples")
+        .into_iter()
+        .find(|(path, _)| path.ends_with("gpt2.girih"))
+        .unwrap();
+    let (tree, _) = read("gpt2.girih", &text);
+    let printed = ast::print_syntax(&tree);
+    let path = path.with_extension("syntax");
+    if std::env::var_os(BLESS).is_some() {
+        std::fs::write(&path, printed).unwrap();
+    } else {
+        assert_eq!(printed, std::fs::read_to_string(&path).unwrap());
     }
 }

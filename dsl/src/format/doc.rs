@@ -78,7 +78,7 @@ pub(super) fn layout(doc: &Doc, width: usize) -> Vec<Line> {
                 }
             }
             Doc::Concat(parts) => {
-                rest.extend(parts.iter().rev().map(|part| (indent, broken, part)))
+                rest.extend(parts.iter().rev().map(|part| (indent, broken, part)));
             }
             Doc::Indent(inner) => rest.push((indent + 2, broken, inner)),
             Doc::Group(inner) => {

@@ -324,7 +324,12 @@ impl Printer<'_> {
                 ..place
             };
             let right = self.placed(right, place);
-            rest.extend([Doc::Line, Doc::text(format!("{} ", symbol(op))), right]);
+            if op == BinaryOp::FloorDiv {
+                // At the beginning of a line it would look like a comment of another language.
+                rest.extend([Doc::text(" //"), Doc::Line, right]);
+            } else {
+                rest.extend([Doc::Line, Doc::text(format!("{} ", symbol(op))), right]);
+            }
         }
         parts.push(Doc::Concat(rest).indent());
         Doc::Concat(parts).group()

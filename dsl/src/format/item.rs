@@ -23,7 +23,7 @@ impl Printer<'_> {
             }
             ItemKind::Axis(axis) => self.element(span, None, |printer| printer.axis(axis)),
             ItemKind::Let(name, value) => {
-                self.element(span, None, |printer| printer.static_value(name, value))
+                self.element(span, None, |printer| printer.static_value(name, value));
             }
             ItemKind::Fn(function) => self.function(function, span),
             ItemKind::Module(module) => self.module(module, span),
@@ -109,10 +109,10 @@ impl Printer<'_> {
         match &member.kind {
             MemberKind::Axis(axis) => self.element(span, None, |printer| printer.axis(axis)),
             MemberKind::Let(name, value) => {
-                self.element(span, None, |printer| printer.static_value(name, value))
+                self.element(span, None, |printer| printer.static_value(name, value));
             }
             MemberKind::Param(param) => {
-                self.element(span, Some(Align::Param), |printer| printer.param(param))
+                self.element(span, Some(Align::Param), |printer| printer.param(param));
             }
             MemberKind::Sub(sub) => self.element(span, Some(Align::Part), |printer| {
                 let path = printer.path(&sub.path);
@@ -290,7 +290,7 @@ impl Printer<'_> {
                     span: item.span,
                     separator: ",",
                 },
-                |printer, item| printer.ty(item),
+                super::Printer::ty,
             ),
         }
     }

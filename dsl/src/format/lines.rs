@@ -90,11 +90,15 @@ impl Lines {
         let is_brace = self
             .lines
             .last()
-            .is_some_and(|line| line.code == "}" && line.comment.is_none());
+            .is_some_and(|line| is_closing(&line.code) && line.comment.is_none());
         let before = self.lines.len();
         self.write(doc, None);
         if is_brace {
-            let code = format!("}} {}", self.lines[before].code);
+            let code = format!(
+                "{} {}",
+                self.lines[before - 1].code,
+                self.lines[before].code
+            );
             self.lines[before].code = code;
             self.lines.remove(before - 1);
         }
@@ -156,6 +160,11 @@ impl Lines {
         }
         text
     }
+}
+
+/// `}` alone, or an empty body.
+fn is_closing(code: &str) -> bool {
+    code == "}" || code.ends_with("{}")
 }
 
 /// Ranges of neighboring lines with the same key.

@@ -133,7 +133,7 @@ impl Printer<'_> {
             }
             match &source.kind {
                 ExprKind::Tuple(items) if items.iter().all(is_text) => {
-                    parts.push(self.values(items))
+                    parts.push(self.values(items));
                 }
                 _ => parts.push(self.expr(source)),
             }
@@ -227,7 +227,7 @@ impl Printer<'_> {
                     let open = self.brace_after(name.span.end as usize);
                     let head = Doc::text(format!("stage {}", name.text));
                     self.braces(start, Some(open), head, |printer| {
-                        printer.train_items(items)
+                        printer.train_items(items);
                     });
                     let close = self.closing(open);
                     self.trailing(close + 1);

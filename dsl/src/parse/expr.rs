@@ -118,7 +118,7 @@ impl Builder<'_> {
                 Rule::reduce | Rule::neg | Rule::not => Piece::Prefix(part),
                 Rule::missing => Piece::Missing(part.as_span().start()),
                 Rule::slip_ternary => {
-                    self.ternary(&whole, part);
+                    self.ternary(&whole, &part);
                     continue;
                 }
                 _ => Piece::Operand(part),
@@ -491,14 +491,14 @@ impl Builder<'_> {
         ExprKind::Int(0)
     }
 
-    fn ternary(&mut self, whole: &Pair<'_, Rule>, slip: Pair<'_, Rule>) {
+    fn ternary(&mut self, whole: &Pair<'_, Rule>, slip: &Pair<'_, Rule>) {
         let text = whole.as_str();
         let before = slip.as_span().start() - whole.as_span().start();
         let value = text[..before].trim();
         let mut parts = Parts::of(slip.clone());
         let (cond, other) = (parts.part(), parts.part());
         let found = slip::ternary(
-            self.span(&slip),
+            self.span(slip),
             value,
             cond.as_str().trim(),
             other.as_str().trim(),

@@ -54,6 +54,8 @@ const BODIED: [&str; 11] = [
     "intervene",
     "procedure",
 ];
+/// Words that join parts of an expression.
+const JOINING: [&str; 7] = ["where", "else", "then", "not", "and", "or", "in"];
 /// Words that go on with what stands before them.
 const CONTINUING: [&str; 21] = [
     "where", "else", "and", "or", "not", "in", "then", "as", "stored", "frozen", "when", "to",
@@ -206,15 +208,12 @@ impl<'a> Outline<'a> {
                     && !self.continues(token)))
     }
 
+    /// Whether a token goes on with what stands before it.
     fn continues(&self, token: usize) -> bool {
-        let next = self.text(token + 1);
-        let settles = matches!(next, "=" | ":" | "(");
-        (CONTINUING.contains(&self.text(token))
-            && !(settles
-                && !matches!(
-                    self.text(token),
-                    "where" | "else" | "not" | "and" | "or" | "in"
-                )))
+        let word = self.text(token);
+        // `as = 3` is a setting, `where (x > 0)` is none.
+        let is_name = matches!(self.text(token + 1), "=" | ":" | "(") && !JOINING.contains(&word);
+        (CONTINUING.contains(&word) && !is_name)
             || token
                 .checked_sub(1)
                 .is_some_and(|before| self.wants_more(before))
@@ -230,6 +229,8 @@ impl<'a> Outline<'a> {
                 .and_then(|open| open.checked_sub(1))
                 .is_some_and(|word| is_reducer(self.text(word))),
             Some(Kind::Symbol) => !matches!(text, ")" | "]" | "}" | "{" | "'"),
+            // Not as a field: `x.in`.
+            Some(Kind::Word) if token > 0 && self.text(token - 1) == "." => false,
             Some(Kind::Word) => matches!(
                 text,
                 "where" | "and" | "or" | "not" | "in" | "then" | "return" | "route"
@@ -277,6 +278,7 @@ impl<'a> Outline<'a> {
                     && text == "}"
                     && current.is_item
                     && self.is_bodied(current.first)
+                    && self.partner(token).is_none_or(|open| self.opens_body(open))
                 {
                     self.parts.extend(part.take());
                 }

@@ -156,7 +156,9 @@ fn mutated_files_are_read_and_formatted() {
         let runs: Vec<_> = SEEDS
             .map(|seed| scope.spawn(move || try_mutations(Random(seed), count, texts)))
             .into();
-        runs.into_iter().map(|run| run.join().unwrap()).sum()
+        runs.into_iter()
+            .map(|run| run.join().expect("no mutated file panics"))
+            .sum()
     });
     assert!(well_formed > 0, "no mutated file was well-formed");
 }

@@ -14,7 +14,7 @@ fn example<'a>(page: &'a str, word: &str) -> &'a str {
         .split("```girih\n")
         .nth(1)
         .and_then(|rest| rest.split("```").next())
-        .unwrap()
+        .expect("an example is a block of code")
 }
 
 #[test]

@@ -139,7 +139,6 @@ fn word(rule: Rule) -> Option<String> {
         Rule::path | Rule::paths => "a path",
         Rule::digits => "a number",
         Rule::texts => "a text",
-        Rule::wild => "`{`",
         Rule::star => "`*`",
         Rule::ty | Rule::tensor_ty | Rule::record_ty | Rule::tuple_ty => "a type",
         Rule::assign
@@ -155,7 +154,7 @@ fn word(rule: Rule) -> Option<String> {
         Rule::p_close => "`)`",
         Rule::s_open | Rule::count => "`[`",
         Rule::s_close => "`]`",
-        Rule::b_open | Rule::block => "`{`",
+        Rule::b_open | Rule::block | Rule::wild => "`{`",
         Rule::b_close => "`}`",
         Rule::stmt
         | Rule::do_stmt

@@ -232,7 +232,7 @@ impl Cleaner<'_> {
             }
             "?" | "$" | "`" => self.foreign(span, &self.source[start..end]),
             control if control.chars().all(char::is_control) => {
-                let message = format!("the control character {:?} has no meaning", control);
+                let message = format!("the control character {control:?} has no meaning");
                 self.found.push(
                     Diagnostic::error(code::CHARACTER, message)
                         .at(span, "")

@@ -94,7 +94,7 @@ fn continues(clean: &str, dot: Token, after: Token) -> bool {
 /// Whether a dot after this token selects a field.
 fn ends_operand(clean: &str, token: Token, dot: Token) -> bool {
     token.end == dot.start
-        && (matches!(token.kind, Kind::Word | Kind::Number)
+        && (matches!(token.kind, Kind::Word | Kind::Number | Kind::Text)
             || matches!(token.text(clean, 0), ")" | "]" | "}" | "*" | "'"))
 }
 
