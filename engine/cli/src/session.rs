@@ -143,6 +143,7 @@ impl Session {
             }
         }
         let (model, plan) = prepared;
+        require_sizes(&model, &symbols)?;
         let executable = setup.backend.compile(&model.graph).map_err(refused)?;
         let mut session = Self {
             model,
@@ -280,6 +281,22 @@ fn split_settings(setup: &Setup<'_>) -> Result<(Statics, Sizes), Failure> {
         }
     }
     Ok((statics, symbols))
+}
+
+/// Says which sizes given by `--set` the model does not have.
+fn require_sizes(model: &Model, symbols: &Sizes) -> Result<(), Failure> {
+    let graphs = [&model.graph, &model.init];
+    let axes = graphs.iter().flat_map(|graph| graph.axes.iter());
+    let known: BTreeSet<String> = axes
+        .flat_map(|(_, axis)| axis.extent.symbols())
+        .map(|symbol| symbol.to_string())
+        .collect();
+    match symbols.keys().find(|name| !known.contains(*name)) {
+        None => Ok(()),
+        Some(name) => Err(Failure::Misuse(format!(
+            "`--set {name}`: the model has neither a parameter nor a free size of this name"
+        ))),
+    }
 }
 
 type Prepared = (Model, Option<girih_dsl::blocks::WeightPlan>);

@@ -172,16 +172,14 @@ impl Block {
             return (lifted.to_vec(), groups);
         }
         // Lifted axes come first in files, wherever they stand in the graph.
-        let names: BTreeSet<&str> = self
-            .golden
-            .request
-            .lifted
-            .values()
-            .flatten()
-            .map(String::as_str)
-            .collect();
-        let is_lifted = |axis: &&AxisId| names.contains(self.graph.axes.name(**axis));
-        let lifted: Vec<AxisId> = axes.iter().filter(is_lifted).copied().collect();
+        let mut known: Vec<AxisId> = Vec::new();
+        for input in &self.model.inputs {
+            let count = self.golden.request.lifted.get(&input.name).map_or(0, Vec::len);
+            known.extend(input.axes.iter().take(count));
+        }
+        let is_lifted = |axis: &&AxisId| known.contains(axis);
+        let mut lifted: Vec<AxisId> = axes.iter().filter(is_lifted).copied().collect();
+        lifted.sort_by_key(|axis| known.iter().position(|own| own == axis));
         let own: Vec<AxisId> = axes
             .iter()
             .filter(|axis| !is_lifted(axis))

@@ -1,0 +1,61 @@
+//! Every example that has answers agrees with them.
+
+use crate::{girih, repository};
+
+/// Verifies an example and gives the table if it does not agree.
+fn check(model: &str, answers: &str) {
+    let model = repository().join(model);
+    let answers = repository().join("tests/data").join(answers);
+    let (status, out, err) = girih(&["verify", model.to_str().unwrap(), answers.to_str().unwrap()]);
+    assert_eq!(status, 0, "{}\n{out}{err}", model.display());
+}
+
+/// Published architectures: weights, hidden values, continuation, loss and gradients.
+fn check_architectures(of: impl Fn(&str) -> bool) {
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository().join("examples/hf")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "girih")
+            && of(&name)
+        {
+            check(
+                &format!("examples/hf/{name}.girih"),
+                &format!("conformance/{name}"),
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
+fn architectures_from_a_to_g_agree_with_their_answers() {
+    check_architectures(|name| name < "h");
+}
+
+#[test]
+fn architectures_from_h_to_p_agree_with_their_answers() {
+    check_architectures(|name| name >= "h" && name < "q");
+}
+
+#[test]
+fn architectures_from_q_to_z_agree_with_their_answers() {
+    check_architectures(|name| name >= "q");
+}
+
+#[test]
+fn papers_agree_with_their_goldens() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository().join("examples/papers")).unwrap() {
+        let name = entry.unwrap().file_name().to_str().unwrap().to_owned();
+        let model = format!("examples/papers/{name}/model.girih");
+        if repository().join(&model).is_file() {
+            check(&model, &format!("goldens/{name}.safetensors"));
+            count += 1;
+        }
+    }
+    assert!(count > 0);
+}
