@@ -71,6 +71,7 @@ pub const STD: &[(&str, &str)] = &[
     ("std/position.girih", include_str!("../std/position.girih")),
     ("std/attention.girih", include_str!("../std/attention.girih")),
     ("std/feedforward.girih", include_str!("../std/feedforward.girih")),
+    ("std/encoder.girih", include_str!("../std/encoder.girih")),
     ("std/recurrent.girih", include_str!("../std/recurrent.girih")),
     ("std/loss.girih", include_str!("../std/loss.girih")),
 ];
