@@ -26,12 +26,8 @@ pub fn read_sets(
 ) -> Vec<(String, Static)> {
     let mut done: Vec<(String, Static)> = Vec::new();
     for setting in sets {
-        let [expr] = setting.values.as_slice() else {
-            sink.report(
-                Diagnostic::error(Code::new(611), "a `set` line has one value")
-                    .at(setting.name.span, format!("has {}", setting.values.len()))
-                    .help("put several values into a list: `[a, b]`"),
-            );
+        // The grammar gives each name one value.
+        let Some(expr) = setting.values.first() else {
             continue;
         };
         if let Some(value) = read_value(program, file, expr, config, &done, sink) {

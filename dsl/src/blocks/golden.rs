@@ -6,12 +6,12 @@
 //! inputs, parameters, states, values, cotangents and gradients. A block that speaks of
 //! another file than the one given does not apply; that is no mistake.
 
+mod axes;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::config::{read_sets, read_value};
-use super::layout::{axis_names, layout_names};
 use super::{Pattern, Stored, nearest_name};
 use crate::ast::{
     self, Expr, ExprKind, GoldenBlock, GoldenEntry, GoldenRole, ItemKind, LayoutItem, MemberKind,
@@ -22,6 +22,7 @@ use crate::elaborate::Request;
 use crate::model::{Model, Static};
 use crate::program::Program;
 use crate::span::Span;
+use axes::{declared_names, lifted_axes};
 use source::Names;
 
 /// What a golden block asks for, before the model is there.
@@ -510,54 +511,6 @@ impl Reader<'_> {
             self.fail(diagnostic);
         }
     }
-}
-
-/// Axes of the file that the declaration does not mention, outermost first.
-fn lifted_axes(named: &Named, ty: Option<&ast::Type>, names: &Names<'_>) -> Vec<String> {
-    let Some(TypeKind::Tensor { axes, .. }) = ty.map(|ty| &ty.kind) else {
-        return Vec::new();
-    };
-    if let Some(layout) = &named.layout {
-        let mut declared = declared_names(axes);
-        if let Some(written) = axis_names(&named.written) {
-            let written: Vec<LayoutItem> = written.into_iter().cloned().collect();
-            declared = layout_names(&written).concat();
-        }
-        let all = layout_names(layout).concat();
-        return all
-            .into_iter()
-            .filter(|name| !declared.contains(name))
-            .collect();
-    }
-    let rank = names.rank(&named.source);
-    let extra = rank.map_or(0, |rank| rank.saturating_sub(axes.len()));
-    let name = |at: usize| {
-        if at == 0 {
-            "b".to_owned()
-        } else {
-            format!("b{at}")
-        }
-    };
-    (0..extra.min(16)).map(name).collect()
-}
-
-fn declared_names(axes: &[ast::Index]) -> Vec<String> {
-    fn collect(expr: &Expr, names: &mut Vec<String>) {
-        match &expr.kind {
-            ExprKind::Name(name) => names.push(name.clone()),
-            ExprKind::Tuple(parts) => parts.iter().for_each(|part| collect(part, names)),
-            _ => {}
-        }
-    }
-    let mut names = Vec::new();
-    for axis in axes {
-        match axis {
-            ast::Index::Bind(name, _) => names.push(name.text.clone()),
-            ast::Index::At(expr) => collect(expr, &mut names),
-            ast::Index::All(_) => {}
-        }
-    }
-    names
 }
 
 #[cfg(test)]

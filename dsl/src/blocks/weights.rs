@@ -10,6 +10,7 @@
 //! wildcard on one side only counts: `"experts.{e}.w" = w` stacks along a new first axis,
 //! `"w" = experts.{e}.w` takes such a stack apart.
 
+mod cut;
 mod plan;
 mod report;
 

@@ -6,7 +6,8 @@
 //!
 //! | file      | question                                                      |
 //! |-----------|---------------------------------------------------------------|
-//! | `block`   | what does one golden block compute?                           |
+//! | `block`   | what does one golden block ask for?                           |
+//! | `run`     | what does it give, and does that agree?                       |
 //! | `leaf`    | how do tensors of a file become inputs, parameters, states?   |
 //! | `compare` | how far is a tensor from its reference?                       |
 //! | `kit`     | what more does a folder with a checkpoint and answers ask?    |
@@ -16,6 +17,7 @@ mod block;
 mod compare;
 mod kit;
 mod leaf;
+mod run;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -144,7 +144,14 @@ weights hf for M { \"m.{p}\" = {p} }";
     let model = elaborate(&program, &Request::default(), &mut sink).unwrap();
     let block = weights_blocks(&program);
     let stored = tensors("m.a.weight 4 4, m.a.bias 4");
-    let plan = plan_weights(block.first(), &model.graph.axes, &model.params, &[], &stored, &mut sink);
+    let plan = plan_weights(
+        block.first(),
+        &model.graph.axes,
+        &model.params,
+        &[],
+        &stored,
+        &mut sink,
+    );
     let lines: Vec<String> = plan.unwrap().loads.iter().map(show).collect();
     assert_eq!(lines, ["a.weight = m.a.weight", "a.shift.bias = m.a.bias"]);
 }

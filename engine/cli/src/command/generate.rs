@@ -240,7 +240,10 @@ impl Speaker {
             };
             Some((name.clone(), places))
         };
-        let (result, places) = model.results.iter().find_map(speaks).ok_or_else(|| {
+        let mut results: Vec<&(String, Vec<AxisId>)> = model.results.iter().collect();
+        // Models that show more than logits name them.
+        results.sort_by_key(|(name, _)| name != "logits");
+        let (result, places) = results.into_iter().find_map(speaks).ok_or_else(|| {
             Failure::Refused(
                 "a model that goes on from a text gives logits: `f32[t, vocab]`".to_owned(),
             )
