@@ -16,6 +16,10 @@ pub struct Extent {
     terms: BTreeMap<Monomial, i64>,
 }
 
+/// The most products of terms that one multiplication makes: no size that a person means
+/// has so many, and a chain of them would fill the memory.
+const MAX_PRODUCTS: usize = 1 << 12;
+
 /// A product of atoms, sorted, with powers of at least 1.
 type Monomial = Vec<(Atom, u32)>;
 
@@ -122,9 +126,12 @@ impl Extent {
         self.plus(&other.times(&Self::constant(-1)))
     }
 
-    /// `self * other`.
+    /// `self * other`. A product of too many terms is too large, as a number would be.
     #[must_use]
     pub fn times(&self, other: &Self) -> Self {
+        if self.terms.len().saturating_mul(other.terms.len()) > MAX_PRODUCTS {
+            return Self::constant(i64::MAX);
+        }
         let mut terms = BTreeMap::new();
         for (a, x) in &self.terms {
             for (b, y) in &other.terms {
@@ -428,6 +435,15 @@ mod tests {
         check(&Extent::from(-7).floor_div(&Extent::from(2)), "-4");
         check(&Extent::from(-7).remainder(&Extent::from(2)), "1");
         assert_eq!(t.divided_exactly(&Extent::constant(0)), None);
+    }
+
+    #[test]
+    fn products_of_long_sums_saturate() {
+        let symbol = |n: usize| Extent::symbol(&format!("s{n}"));
+        let sum = (0..100).fold(Extent::from(0), |sum, n| sum.plus(&symbol(n)));
+        let product = sum.times(&sum);
+        assert_eq!(product, Extent::from(i64::MAX));
+        assert_eq!(product.times(&product), product);
     }
 
     #[test]

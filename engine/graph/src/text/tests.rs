@@ -120,6 +120,10 @@ fn whole_refused(text: &str, message: &str) {
 #[test]
 fn mistakes_are_shown_where_they_are() {
     for (body, message) in [
+        (
+            "%0 = reduce x {combine: sum, over: d} : f32[t]\n%1 = grad_as %0, x : f32[t]\nreturn x",
+            "line 4, column 6: `grad_as`: the stand-in has an axis that the value lacks",
+        ),
         ("return", "line 4, column 1: `return` has 1 results, not 0"),
         (
             "return %0",
