@@ -37,6 +37,8 @@ pub(super) enum Attach {
 pub(super) struct Link {
     pub(super) from: (usize, Attach),
     pub(super) to: Vec<(usize, Attach)>,
+    /// Width of the label beside its start.
+    pub(super) label: f64,
 }
 
 /// The result, relative to the upper left corner.
@@ -52,6 +54,9 @@ pub(super) struct Placed {
 
 /// Between layers: room for a label and a curve.
 const GAP: f64 = 46.0;
+
+/// Before a last layer that has nothing but ends of wires.
+const LAST_GAP: f64 = 26.0;
 
 /// Between items of a layer.
 const SIDE: f64 = 26.0;
@@ -97,6 +102,10 @@ struct Sketch {
     /// Vertices of each layer, left to right.
     layers: Vec<Vec<usize>>,
     pieces: Vec<Piece>,
+    /// Pieces that end at each vertex.
+    above: Vec<Vec<usize>>,
+    /// Pieces that begin at each vertex.
+    below: Vec<Vec<usize>>,
     /// For each link and target: its pieces, top to bottom; empty if it runs upwards.
     ways: Vec<Vec<Vec<usize>>>,
 }
@@ -166,10 +175,18 @@ impl Sketch {
         for (index, vertex) in vertices.iter().enumerate() {
             by_layer[vertex.layer].push(index);
         }
+        let mut above = vec![Vec::new(); vertices.len()];
+        let mut below = vec![Vec::new(); vertices.len()];
+        for (index, piece) in pieces.iter().enumerate() {
+            above[piece.to].push(index);
+            below[piece.from].push(index);
+        }
         Self {
             vertices,
             layers: by_layer,
             pieces,
+            above,
+            below,
             ways,
         }
     }
@@ -202,17 +219,17 @@ impl Sketch {
         let position = self.positions();
         let mut mean: Vec<(f64, usize)> = Vec::new();
         for (own, vertex) in self.layers[layer].iter().enumerate() {
-            let mut total = 0.0;
-            let mut count = 0.0;
-            for piece in &self.pieces {
-                let other = match down {
-                    true if piece.to == *vertex => piece.from,
-                    false if piece.from == *vertex => piece.to,
-                    _ => continue,
-                };
-                total += position[other];
-                count += 1.0;
-            }
+            let pieces = if down {
+                &self.above[*vertex]
+            } else {
+                &self.below[*vertex]
+            };
+            let other = |piece: &usize| {
+                let piece = self.pieces[*piece];
+                position[if down { piece.from } else { piece.to }]
+            };
+            let total: f64 = pieces.iter().map(other).sum();
+            let count = pieces.len() as f64;
             let place = if count > 0.0 {
                 total / count
             } else {
@@ -238,13 +255,17 @@ impl Sketch {
     fn crossings(&self) -> usize {
         let position = self.positions();
         let mut count = 0;
-        for (index, a) in self.pieces.iter().enumerate() {
-            for b in &self.pieces[index + 1..] {
-                if self.vertices[a.from].layer == self.vertices[b.from].layer {
-                    let above = position[a.from] - position[b.from];
-                    let below = position[a.to] - position[b.to];
-                    count += usize::from(above * below < 0.0);
+        for layer in &self.layers {
+            // From left to right: whatever ended further right before crosses.
+            let mut ends: Vec<f64> = Vec::new();
+            for vertex in layer {
+                let end = |piece: &usize| position[self.pieces[*piece].to];
+                let own: Vec<f64> = self.below[*vertex].iter().map(end).collect();
+                for end in &own {
+                    count += ends.len() - ends.partition_point(|other| other <= end);
                 }
+                ends.extend(own);
+                ends.sort_by(f64::total_cmp);
             }
         }
         count
@@ -292,18 +313,25 @@ impl Sketch {
             }
             arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
             departures.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let place = |position: usize, count: usize| {
-                // A few wires stay near the middle, many use the whole side.
-                let span = (size.width - 24.0).min(count as f64 * 46.0).max(0.0);
-                size.width / 2.0 + span * ((position as f64 + 0.5) / count as f64 - 0.5)
-            };
+            // A few wires stay near the middle, many use the whole side.
+            let span = (size.width - 24.0).min(arrivals.len() as f64 * 46.0).max(0.0);
             for (position, (_, piece)) in arrivals.iter().enumerate() {
-                self.pieces[*piece].to_at = place(position, arrivals.len());
+                let part = (position as f64 + 0.5) / arrivals.len() as f64 - 0.5;
+                self.pieces[*piece].to_at = size.width / 2.0 + span * part;
             }
-            for (position, (_, _, firsts)) in departures.iter().enumerate() {
+            // Labels stand on the right of where a wire starts.
+            let rooms = departures.iter().map(|(_, link, _)| room(links[*link].label));
+            let total: f64 = rooms.sum();
+            let scale = ((size.width - 16.0) / total).min(1.0);
+            let mut left = match departures.len() {
+                1 => size.width / 2.0,
+                _ => (size.width - total * scale) / 2.0 + 6.0,
+            };
+            for (_, link, firsts) in &departures {
                 for first in firsts {
-                    self.pieces[*first].from_at = place(position, departures.len());
+                    self.pieces[*first].from_at = left;
                 }
+                left += room(links[*link].label) * scale;
             }
         }
     }
@@ -360,15 +388,17 @@ impl Sketch {
         for (position, vertex) in row.iter().enumerate() {
             let mut pull = 0.0;
             let mut weight = 0.0;
-            for piece in &self.pieces {
-                if down && piece.to == *vertex {
-                    pull += piece.weight * (x[piece.from] + piece.from_at - piece.to_at);
-                    weight += piece.weight;
-                }
-                if up && piece.from == *vertex {
-                    pull += piece.weight * (x[piece.to] + piece.to_at - piece.from_at);
-                    weight += piece.weight;
-                }
+            let pieces = |own: bool, list: &[usize]| -> Vec<Piece> {
+                let list = if own { list } else { &[] };
+                list.iter().map(|piece| self.pieces[*piece]).collect()
+            };
+            for piece in pieces(down, &self.above[*vertex]) {
+                pull += piece.weight * (x[piece.from] + piece.from_at - piece.to_at);
+                weight += piece.weight;
+            }
+            for piece in pieces(up, &self.below[*vertex]) {
+                pull += piece.weight * (x[piece.to] + piece.to_at - piece.from_at);
+                weight += piece.weight;
             }
             if weight == 0.0 {
                 (pull, weight) = (x[*vertex] * 0.01, 0.01);
@@ -417,10 +447,14 @@ impl Sketch {
         let mut tops = Vec::new();
         let mut top = 0.0;
         let mut bottoms = Vec::new();
-        for layer in &self.layers {
+        for (position, layer) in self.layers.iter().enumerate() {
             let height = (layer.iter().filter(|vertex| !self.vertices[**vertex].wire))
                 .map(|vertex| items[*vertex].height)
                 .fold(0.0, f64::max);
+            if position > 0 && position + 1 == self.layers.len() && height == 0.0 {
+                // Nothing but ends of wires, whose labels stand elsewhere.
+                top -= GAP - LAST_GAP;
+            }
             tops.push(top);
             bottoms.push(top + height);
             top += height + GAP;
@@ -463,6 +497,11 @@ impl Sketch {
             height: bottoms.last().copied().unwrap_or(0.0),
         }
     }
+}
+
+/// What a wire and its label take along the lower side of an item.
+pub(super) fn room(label: f64) -> f64 {
+    (label + 14.0).max(40.0)
 }
 
 fn end_of(attach: Attach, width: f64) -> f64 {

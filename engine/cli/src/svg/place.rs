@@ -111,6 +111,8 @@ struct Placer<'s> {
     around: Vec<Vec<usize>>,
     /// The only card of a box that is drawn as a card.
     solo_of_frame: Vec<Option<usize>>,
+    /// What the labels of the wires that leave each card need.
+    room: Vec<f64>,
     inner: Vec<Inner>,
 }
 
@@ -144,6 +146,7 @@ impl<'s> Placer<'s> {
             scene,
             around,
             solo_of_frame,
+            room: label_room(scene),
             inner: vec![Inner::default(); scene.frames.len()],
         }
     }
@@ -229,10 +232,12 @@ impl<'s> Placer<'s> {
             // A value that only leaves the box is labelled outside.
             let only_leaves = leaves && to.len() == 1;
             let labelled = made.is_some() && !only_leaves;
-            labels.push(labelled.then_some(wire.label.as_str()));
+            let label = labelled.then_some(wire.label.as_str());
+            labels.push(label);
             links.push(Link {
                 from: (from_item, attach),
                 to,
+                label: label.map_or(0.0, style::small_width),
             });
         }
         let placed = layers::place(&items, &links);
@@ -242,17 +247,17 @@ impl<'s> Placer<'s> {
             + style::title_width(&title.count)
             + style::title_width(&title.module);
         let width = (placed.width + 2.0 * PAD).max(title_width);
-        let (left, top) = ((width - placed.width) / 2.0, HEAD);
+        // Below the border, the gap under the ports is room enough for the title.
+        let enters = parts.iter().any(|part| matches!(part, Part::Enter(_)));
+        let leaves = parts.iter().any(|part| matches!(part, Part::Leave(_)));
+        let (left, top) = (
+            (width - placed.width) / 2.0,
+            if enters { 0.0 } else { HEAD },
+        );
         let mut inner = Inner {
             width,
-            height: placed.height + HEAD + PAD,
+            height: placed.height + top + if leaves { 0.0 } else { PAD },
             ..Inner::default()
-        };
-        // Values enter and leave at the border itself.
-        let lift = |part: Part| match part {
-            Part::Enter(_) => -HEAD,
-            Part::Leave(_) => PAD,
-            Part::Card(_) | Part::Frame(_) => 0.0,
         };
         for (part, (x, y)) in parts.iter().zip(&placed.at) {
             match part {
@@ -260,21 +265,12 @@ impl<'s> Placer<'s> {
                 Part::Leave(value) => inner.leave.insert(*value, x + left),
                 Part::Card(_) | Part::Frame(_) => None,
             };
-            inner.parts.push((*part, x + left, y + top + lift(*part)));
+            inner.parts.push((*part, x + left, y + top));
         }
         for ((link, routes), label) in links.iter().zip(&placed.routes).zip(labels) {
-            let mut ways = Vec::new();
+            let mut ways: Vec<(Vec<(f64, f64)>, bool)> = Vec::new();
             for ((to, _), route) in link.to.iter().zip(routes) {
-                let mut points: Vec<(f64, f64)> =
-                    route.iter().map(|(x, y)| (x + left, y + top)).collect();
-                let first = points.first().copied();
-                if let (Some((x, y)), true) = (first, lift(parts[link.from.0]) != 0.0) {
-                    points.insert(0, (x, y + lift(parts[link.from.0])));
-                }
-                let last = points.last().copied();
-                if let (Some((x, y)), true) = (last, lift(parts[*to]) != 0.0) {
-                    points.push((x, y + lift(parts[*to])));
-                }
+                let points = route.iter().map(|(x, y)| (x + left, y + top)).collect();
                 ways.push((points, matches!(parts[*to], Part::Card(_))));
             }
             if let (Some(text), Some((x, y))) =
@@ -306,7 +302,7 @@ impl<'s> Placer<'s> {
             },
             Part::Card(index) => {
                 let card = &self.scene.cards[index];
-                let (width, height) = card_size(card, self.solo_title(index).as_ref());
+                let (width, height) = self.card_size(index);
                 let carry = if card.carried.is_empty() { 0.0 } else { CARRY };
                 let pin = match card.kind {
                     Kind::Input => Pin::Top,
@@ -320,6 +316,11 @@ impl<'s> Placer<'s> {
                 }
             }
         }
+    }
+
+    fn card_size(&self, card: usize) -> (f64, f64) {
+        let (width, height) = card_size(&self.scene.cards[card], self.solo_title(card).as_ref());
+        (width.max(self.room[card]), height)
     }
 
     fn solo_title(&self, card: usize) -> Option<Title> {
@@ -381,7 +382,7 @@ impl<'s> Placer<'s> {
                 Part::Frame(child) => self.settle(*child, left, top, layout),
                 Part::Card(index) => {
                     let title = self.solo_title(*index);
-                    let (width, height) = card_size(&self.scene.cards[*index], title.as_ref());
+                    let (width, height) = self.card_size(*index);
                     let rect = Rect {
                         x: left,
                         y: top,
@@ -410,8 +411,21 @@ impl<'s> Placer<'s> {
     }
 }
 
+/// Room for the labels under each card; one label may stand out on the right.
+fn label_room(scene: &Scene) -> Vec<f64> {
+    let mut room = vec![0.0; scene.cards.len()];
+    let mut count = vec![0; scene.cards.len()];
+    for wire in &scene.wires {
+        room[wire.from] += layers::room(style::small_width(&wire.label));
+        count[wire.from] += 1;
+    }
+    (room.iter().zip(count))
+        .map(|(room, count)| if count > 1 { room + 16.0 } else { 0.0 })
+        .collect()
+}
+
 /// Width and height of a card.
-pub(super) fn card_size(card: &Card, title: Option<&Title>) -> (f64, f64) {
+fn card_size(card: &Card, title: Option<&Title>) -> (f64, f64) {
     if matches!(card.kind, Kind::Input | Kind::Output) {
         let widest = card
             .lines

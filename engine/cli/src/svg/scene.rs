@@ -61,6 +61,8 @@ pub(super) struct Card {
     pub(super) chips: Vec<(String, String)>,
     /// What a loop carries from step to step.
     pub(super) carried: Vec<String>,
+    /// Whether it only gives axes other names or other groups.
+    pub(super) view: bool,
 }
 
 /// A value on its way from one card to others.
@@ -79,6 +81,9 @@ pub(super) struct Wire {
 /// The longest line of a card, in characters.
 const LINE: usize = 56;
 
+/// More values than one card makes.
+const VIEW: usize = 1 << 20;
+
 /// The most lines of a card.
 const LINES: usize = 14;
 
@@ -89,7 +94,7 @@ pub(super) fn scene(graph: &Graph, legend: &dyn Legend) -> Scene {
     let frames = frames(graph, legend);
     let region = &graph.root;
     let drawn = drawn_nodes(region);
-    let keys = statements(region, legend, &frames, &drawn);
+    let (keys, texts) = statements(region, legend, &frames, &drawn);
     let mut scene = Scene {
         frames,
         ..Scene::default()
@@ -109,10 +114,8 @@ pub(super) fn scene(graph: &Graph, legend: &dyn Legend) -> Scene {
             _ => {
                 let Some(key) = keys[place] else { continue };
                 let card = *card_of.entry(key).or_insert_with(|| {
-                    let text = (region.origin(id))
-                        .filter(|_| key.1 != 0)
-                        .and_then(|origin| statement_text(region, legend, id, origin, &keys, key));
-                    let lines = text.map_or_else(|| vec![plain_name(node)], |text| wrap(&text));
+                    let text = texts.get(&key.1);
+                    let lines = text.map_or_else(|| vec![plain_name(node)], |text| wrap(text));
                     scene.add(key.0, Kind::Plain, lines)
                 });
                 cards[place] = Some(card);
@@ -121,7 +124,7 @@ pub(super) fn scene(graph: &Graph, legend: &dyn Legend) -> Scene {
         }
     }
     wires(&mut scene, graph, &cards);
-    scene
+    scene.skip_views()
 }
 
 impl Scene {
@@ -132,8 +135,53 @@ impl Scene {
             lines,
             chips: Vec::new(),
             carried: Vec::new(),
+            view: kind == Kind::Plain,
         });
         self.cards.len() - 1
+    }
+
+    /// Without cards that only look at another card's value: their wires begin there.
+    fn skip_views(mut self) -> Self {
+        let mut gone = BTreeSet::new();
+        for card in 0..self.cards.len() {
+            let inputs: Vec<usize> = (0..self.wires.len())
+                .filter(|wire| self.wires[*wire].to.contains(&card))
+                .collect();
+            let ([input], true) = (inputs.as_slice(), self.cards[card].view) else {
+                continue;
+            };
+            let (from, output) = (self.wires[*input].from, self.wires[*input].output);
+            self.wires[*input].to.retain(|to| *to != card);
+            for wire in self.wires.iter_mut().filter(|wire| wire.from == card) {
+                // Another form of a value is another wire.
+                wire.output = output + VIEW * (wire.output + 1);
+                wire.from = from;
+            }
+            gone.insert(card);
+        }
+        self.without(&gone)
+    }
+
+    /// The scene without some cards, which no wire reads any more.
+    pub(super) fn without(mut self, gone: &BTreeSet<usize>) -> Self {
+        let mut place = vec![0; self.cards.len()];
+        let mut next = 0;
+        for (card, place) in place.iter_mut().enumerate() {
+            *place = next;
+            next += usize::from(!gone.contains(&card));
+        }
+        let mut index = 0;
+        self.cards.retain(|_| {
+            index += 1;
+            !gone.contains(&(index - 1))
+        });
+        self.wires.retain(|wire| !wire.to.is_empty());
+        for wire in &mut self.wires {
+            wire.from = place[wire.from];
+            wire.to = wire.to.iter().map(|to| place[*to]).collect();
+        }
+        self.wires.sort_by_key(|wire| (wire.from, wire.output));
+        self
     }
 }
 
@@ -195,26 +243,44 @@ fn drawn_nodes(region: &Region) -> Vec<bool> {
     drawn
 }
 
-/// The statement of each node, visits apart. Nodes without one go with whoever reads them.
+/// The statement of each node, visits apart, and the texts of statements. Nodes of functions
+/// go with whoever reads them.
 fn statements(
     region: &Region,
     legend: &dyn Legend,
     frames: &[Frame],
     drawn: &[bool],
-) -> Vec<Option<Key>> {
+) -> (Vec<Option<Key>>, BTreeMap<u64, String>) {
     let by_path: BTreeMap<&str, usize> = (frames.iter().enumerate())
         .map(|(index, frame)| (&*frame.path, index))
         .collect();
+    let mut texts: BTreeMap<u64, String> = BTreeMap::new();
     let mut keys: Vec<Option<(usize, u64)>> = vec![None; region.node_count()];
+    // The functions of nodes that no statement of a module made.
+    let mut functions: Vec<Option<(usize, u64)>> = vec![None; region.node_count()];
     let mut homes = vec![0; region.node_count()];
     for (id, _) in region.nodes() {
+        let place = id.index();
         let Some(origin) = region.origin(id) else {
             continue;
         };
-        homes[id.index()] = by_path.get(&*origin.path).copied().unwrap_or(0);
-        if drawn[id.index()] {
-            keys[id.index()] = (legend.statement(origin)).map(|(key, _)| (homes[id.index()], key));
+        homes[place] = by_path.get(&*origin.path).copied().unwrap_or(0);
+        let Some(statement) = legend.statement(origin).filter(|_| drawn[place]) else {
+            continue;
+        };
+        if let Some(module) = &statement.module {
+            // What a caller does to a value on its way in or out belongs to the caller.
+            while let (true, Some(parent)) = (
+                frames[homes[place]].module != *module,
+                frames[homes[place]].parent,
+            ) {
+                homes[place] = parent;
+            }
+            keys[place] = Some((homes[place], statement.key));
+        } else {
+            functions[place] = Some((homes[place], statement.key));
         }
+        texts.insert(statement.key, statement.text);
     }
     let mut readers: Vec<BTreeSet<(usize, u64)>> = vec![BTreeSet::new(); region.node_count()];
     let nodes: Vec<(NodeId, &Node)> = region.nodes().collect();
@@ -223,6 +289,7 @@ fn statements(
         if keys[place].is_none() && drawn[place] && !is_given(&node.op) {
             let same_home = |key: &&(usize, u64)| key.0 == homes[place];
             keys[place] = (readers[place].iter().find(same_home).copied())
+                .or(functions[place])
                 .or(Some((homes[place], own_key(place))));
         }
         if let Some(key) = keys[place] {
@@ -233,7 +300,7 @@ fn statements(
             }
         }
     }
-    visits(region, &keys)
+    (visits(region, &keys), texts)
 }
 
 fn is_given(op: &Op) -> bool {
@@ -291,27 +358,6 @@ fn visits(region: &Region, keys: &[Option<(usize, u64)>]) -> Vec<Option<Key>> {
         .collect()
 }
 
-/// The text of the statement, from any node of it that knows.
-fn statement_text(
-    region: &Region,
-    legend: &dyn Legend,
-    first: NodeId,
-    origin: &girih_graph::Origin,
-    keys: &[Option<Key>],
-    key: Key,
-) -> Option<String> {
-    let text_of = |origin: &girih_graph::Origin| {
-        (legend.statement(origin))
-            .filter(|(own, _)| *own == key.1)
-            .map(|(_, text)| text)
-    };
-    text_of(origin).or_else(|| {
-        (region.nodes().skip(first.index()))
-            .filter(|(id, _)| keys[id.index()] == Some(key))
-            .find_map(|(id, _)| text_of(region.origin(id)?))
-    })
-}
-
 fn plain_name(node: &Node) -> String {
     match &node.op {
         Op::Unary(op) => op.word().to_owned(),
@@ -335,6 +381,10 @@ fn note(scene: &mut Scene, card: usize, graph: &Graph, node: &Node) {
         _ => Kind::Plain,
     };
     card.kind = card.kind.max(kind);
+    card.view &= matches!(
+        node.op,
+        Op::Split(..) | Op::Merge(..) | Op::Rename(_) | Op::Expand(_)
+    );
     for operand in &node.operands {
         let Some(Node {
             op: Op::Param(path, ty),
