@@ -42,7 +42,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use girih_graph::{AxisId, Builder, DType, Extent, Op, OpError, Origin, ValueId, ValueType};
+use girih_graph::{AxisId, Builder, DType, Extent, Op, OpError, Origin, Patch, ValueId, ValueType};
 
 use crate::ast::{self, ItemKind};
 use crate::diag::{Code, Diagnostic, Sink};
@@ -81,6 +81,8 @@ pub struct Request {
     pub keep: Vec<String>,
     /// Whether every named value becomes a result.
     pub keep_all: bool,
+    /// Whether [`Model::init`] stays empty: nobody will start the parameters.
+    pub without_init: bool,
 }
 
 /// Elaborates one module of the entry file. Mistakes go to the sink; `None` if there was one.
@@ -106,13 +108,16 @@ pub fn check(program: &Program, sink: &mut Sink) {
             // Checked where it is used: what it is given decides what it means.
             continue;
         }
-        for member in &module.members {
-            let ast::MemberKind::Method(method) = &member.kind else {
-                continue;
-            };
+        let methods = module.members.iter().filter_map(|member| match &member.kind {
+            ast::MemberKind::Method(method) => Some(method),
+            _ => None,
+        });
+        for (position, method) in methods.enumerate() {
             let request = Request {
                 module: Some(module.name.text.clone()),
                 method: Some(method.name.text.clone()),
+                // The starts of parameters are the same for every method.
+                without_init: position > 0,
                 ..Request::default()
             };
             let mut elaborator = Elaborator::new(program, &request, sink);
@@ -370,7 +375,7 @@ impl<'p> Elaborator<'p> {
         if self.failed {
             return Err(Reported);
         }
-        let init = self.build_init()?;
+        let init = if self.request.without_init { girih_graph::Graph::default() } else { self.build_init()? };
         self.finish(&method, value, inputs, init)
     }
 
@@ -420,6 +425,9 @@ impl<'p> Elaborator<'p> {
         let builder = std::mem::take(&mut self.b);
         let outputs = outputs.into_iter().map(|(name, tensor)| (name, tensor.id));
         let graph = builder.finish(outputs.collect(), updates);
+        // A name that nobody asks for costs nothing.
+        let graph = Patch::new(&graph).apply();
+        let graph = graph.expect("a patch without replacements has none that does not fit").graph;
         Ok(Model {
             graph,
             init,
