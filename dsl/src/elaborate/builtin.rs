@@ -142,6 +142,7 @@ impl Elaborator<'_> {
                     Value::Int(Extent::constant(parts.len() as i64))
                 }
                 (Value::Stack(parts), _) => Value::Int(Extent::constant(parts.len() as i64)),
+                (Value::Record(fields), _) => Value::Int(Extent::constant(fields.len() as i64)),
                 (other, place) => {
                     return self.error(303, place, format!("{} has no length", other.kind()), "not a list");
                 }
