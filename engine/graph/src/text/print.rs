@@ -41,15 +41,14 @@ pub fn node_key(axes: &AxisTable, region: &Region, node: &Node) -> String {
         depth: 0,
         next: 0,
     };
-    let mut names = vec![String::new(); region.value_count()];
-    for (position, operand) in node.operands.iter().enumerate() {
-        // Inside the text of its own regions, operands are known by position alone.
-        names[operand.index()] = format!("@{position}");
-    }
-    match &node.op {
-        Op::Input(..) | Op::Param(..) | Op::State(_) => printer.out.push_str(node.op.name()),
-        op => printer.node(region, node, op, &mut names),
-    }
+    // Inside the text of its own regions, operands are known by position alone.
+    let positions = 0..node.operands.len();
+    let operands: Vec<String> = positions.map(|position| format!("@{position}")).collect();
+    let leaf = match &node.op {
+        Op::Input(name, _) | Op::Param(name, _) | Op::State(name) => name::quote(name),
+        _ => String::new(),
+    };
+    printer.computation(region, node, &leaf, &operands);
     printer.out
 }
 
@@ -155,12 +154,12 @@ impl Printer<'_> {
                     self.typed(&left, &self.axes.show(region.ty(*value)), "");
                     names[value.index()] = path;
                 }
-                (op, _) => self.node(region, node, op, names),
+                _ => self.node(region, node, names),
             }
         }
     }
 
-    fn node(&mut self, region: &Region, node: &Node, op: &Op, names: &mut [String]) {
+    fn node(&mut self, region: &Region, node: &Node, names: &mut [String]) {
         let operands: Vec<String> = shown(names, &node.operands).map(str::to_owned).collect();
         let mut left = Vec::new();
         for result in &node.results {
@@ -168,13 +167,22 @@ impl Printer<'_> {
             names[result.index()].clone_from(&name);
             left.push(name);
         }
+        if left.is_empty() {
+            left.push("_".to_owned());
+        }
+        let left = left.join(", ");
+        self.computation(region, node, &format!("{left} = "), &operands);
+    }
+
+    /// What a node computes of these operands, behind the names of its results.
+    fn computation(&mut self, region: &Region, node: &Node, left: &str, operands: &[String]) {
+        let op = &node.op;
         let types = node.results.iter().map(|v| self.axes.show(region.ty(*v)));
-        let types = types.collect::<Vec<_>>().join(", ");
-        let (left, types) = match node.results.as_slice() {
-            [] => ("_".to_owned(), "_".to_owned()),
-            _ => (left.join(", "), types),
+        let types = match node.results.as_slice() {
+            [] => "_".to_owned(),
+            _ => types.collect::<Vec<_>>().join(", "),
         };
-        let mut line = format!("{left} = {}", op.name());
+        let mut line = format!("{left}{}", op.name());
         if !operands.is_empty() && !matches!(op, Op::Recurrence(_)) {
             let _ = write!(line, " {}", operands.join(", "));
         }
@@ -182,7 +190,7 @@ impl Printer<'_> {
         match op {
             Op::Recurrence(recurrence) => {
                 self.typed(&line, &types, " {");
-                self.recurrence(recurrence, &operands);
+                self.recurrence(recurrence, operands);
             }
             Op::Route(route) => {
                 self.typed(&line, &types, " {");
