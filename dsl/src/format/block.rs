@@ -23,15 +23,7 @@ impl Printer<'_> {
     /// Writes a statement with its attributes.
     pub(super) fn stmt(&mut self, stmt: &Stmt) {
         for attribute in &stmt.attributes {
-            let name = attribute.name.span;
-            let span = Span {
-                start: name.start.saturating_sub(1),
-                ..name
-            };
-            let span = attribute
-                .args
-                .last()
-                .map_or(span, |last| span.to(last.value.span));
+            let span = self.attribute_span(attribute);
             self.element(span, None, |printer| printer.attribute(attribute));
         }
         match &stmt.kind {
@@ -66,6 +58,19 @@ impl Printer<'_> {
                 self.trailing(stmt.span.end as usize);
             }
             _ => self.element(stmt.span, None, |printer| printer.simple(&stmt.kind)),
+        }
+    }
+
+    /// From the `@` to the closing parenthesis.
+    fn attribute_span(&self, attribute: &Attribute) -> Span {
+        let name = attribute.name.span;
+        let last = attribute.args.last().map(|last| last.value.span.end);
+        let close = last.and_then(|last| self.close_after(last as usize));
+        let end = close.map_or(name.end, |close| close as u32 + 1);
+        Span {
+            start: name.start.saturating_sub(1),
+            end,
+            ..name
         }
     }
 

@@ -64,10 +64,80 @@ fn every_nesting_is_bounded() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_nesting_is_read_or_refused(nests in prop::collection::vec(0..NESTS.len(), 0..300)) {
         check_deep(&nests.into_iter().map(|nest| NESTS[nest]).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn repeated_pieces_are_read_or_refused() {
+    const SIZE: usize = 8 << 10;
+    let pieces = [
+        "(",
+        ")",
+        "({[",
+        "\t",
+        ";",
+        "\"",
+        "\"\n",
+        "#\n",
+        "é ",
+        "“",
+        "axis a\n",
+        "axis 3\n",
+        "module A (\n",
+        "module A(){\n",
+        "a ",
+        "a=a\n",
+        "2d 1. .5 ",
+        "@ a ",
+        "' ",
+        "//\n",
+        "/* */",
+        "## a\naxis a\n",
+        "\r\n",
+        "\u{feff}",
+        "\0",
+        "\\",
+        "->",
+        "if ",
+        "else ",
+        "where ",
+        "sum(",
+    ];
+    for piece in pieces {
+        let text = piece.repeat(SIZE / piece.len());
+        let (_, found) = read("repeated.girih", &text);
+        if found.is_empty() {
+            check_format("repeated.girih", &text);
+        }
+    }
+    let inside = [
+        ("let a = 1", "+1", ""),
+        ("let a = [1", ",1", "]"),
+        ("let a = [f(1)", ",f(1)", "]"),
+        ("let a = b", ".c", ""),
+        ("let a = ", "-", "1"),
+        ("let a = ", "sum(e) ", "x"),
+        ("let a = x", "^x", ""),
+        ("let a = [\n", "1, # c\n", "]"),
+        ("module A() {\n", "sub a = B(c)\n", "}"),
+        ("module A() {\n", "sub a = B(c d)\n", "}"),
+        ("weights a for B {\n", "\"a.b\" = c.d\n", "}"),
+        ("fn f(x) {\n", "y = x\n", "}"),
+        ("fn f(x) {", "y = x ", "}"),
+        ("fn f(x) {\n", "y = x ** 2\n", "}"),
+        ("fn f(x) {\n", "y = x x\n", "}"),
+        ("module A(", "a: {b: f32},", ") {}"),
+    ];
+    for (before, piece, after) in inside {
+        let text = format!("{before}{}{after}\n", piece.repeat(SIZE / piece.len()));
+        let (_, found) = read("repeated.girih", &text);
+        if found.is_empty() {
+            check_format("repeated.girih", &text);
+        }
     }
 }

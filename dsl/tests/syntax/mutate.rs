@@ -4,7 +4,7 @@ use super::{check_format, files, read, source_of};
 
 /// How many files are tried; more on demand.
 const COUNT: &str = "GIRIH_MUTATIONS";
-const DEFAULT_COUNT: usize = 6_000;
+const DEFAULT_COUNT: usize = 4_000;
 /// One for each thread.
 const SEEDS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0xD1B5_4A32_D192_ED03];
 

@@ -730,7 +730,7 @@ fn any_file() -> impl Strategy<Value = File> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: std::env::var("GIRIH_TREES").ok().and_then(|count| count.parse().ok()).unwrap_or(200),
+        cases: std::env::var("GIRIH_TREES").ok().and_then(|count| count.parse().ok()).unwrap_or(100),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]

@@ -14,7 +14,11 @@ pub(super) fn clean(
     tokens: &[Token],
     found: &mut Vec<Diagnostic>,
 ) -> String {
+    let Some(&line) = tokens.first() else {
+        return source.to_owned();
+    };
     let mut cleaner = Cleaner {
+        line,
         file,
         source,
         text: source.to_owned(),
@@ -26,6 +30,9 @@ pub(super) fn clean(
     let mut place = 0;
     while let Some(&token) = tokens.get(place) {
         place += 1;
+        if token.first {
+            cleaner.line = token;
+        }
         if token.start < cleaner.until {
             continue;
         }
@@ -45,7 +52,11 @@ pub(super) fn clean(
             }
             Kind::OpenText => cleaner.open_text(token),
             Kind::Text if source[token.start..].starts_with("\"\"\"") => cleaner.long_text(token),
-            Kind::Symbol => cleaner.symbol(token, &tokens[..place - 1], tokens.get(place).copied()),
+            Kind::Symbol => cleaner.symbol(
+                token,
+                tokens[..place - 1].last(),
+                tokens.get(place).copied(),
+            ),
             _ => {}
         }
     }
@@ -62,6 +73,8 @@ struct Cleaner<'a> {
     tokens: &'a [Token],
     text: String,
     found: &'a mut Vec<Diagnostic>,
+    /// The first token of the current line.
+    line: Token,
     /// Messages that are told once for a file.
     told: HashSet<String>,
     /// Tokens before this place are done.
@@ -164,10 +177,9 @@ impl Cleaner<'_> {
         self.replace(token.start, end, "");
     }
 
-    fn symbol(&mut self, token: Token, before: &[Token], next: Option<Token>) {
+    fn symbol(&mut self, token: Token, previous: Option<&Token>, next: Option<Token>) {
         let (start, end) = (token.start, token.end);
         let span = self.span(start, end);
-        let previous = before.last();
         match token.text(self.source, 0) {
             "\t" => {
                 self.report_first(
@@ -219,7 +231,7 @@ impl Cleaner<'_> {
             "'" if !previous.is_some_and(|word| word.end == start && word.kind == Kind::Word) => {
                 self.single_quotes(start);
             }
-            "@" if !begins_attribute(self.source, token, before) => {
+            "@" if !begins_attribute(self.source, token, previous, self.line) => {
                 self.found.push(
                     Diagnostic::error(
                         code::OPERATOR,
@@ -281,8 +293,11 @@ impl Cleaner<'_> {
 
     /// `'text'`.
     fn single_quotes(&mut self, start: usize) {
-        let line = self.source[start + 1..].lines().next().unwrap_or("");
-        let Some(length) = line.find('\'') else {
+        let rest = &self.source[start + 1..];
+        let Some(length) = rest
+            .find(['\'', '\n'])
+            .filter(|&at| rest[at..].starts_with('\''))
+        else {
             self.found.push(
                 Diagnostic::error(code::CHARACTER, "`'` stands after nothing")
                     .at(self.span(start, start + 1), "")
@@ -308,22 +323,12 @@ impl Cleaner<'_> {
     }
 }
 
-/// Whether an `@` begins an attribute: first on its line, after another attribute, or first in a block.
-fn begins_attribute(source: &str, token: Token, before: &[Token]) -> bool {
-    if token.first {
-        return true;
-    }
-    let Some(previous) = before.last() else {
-        return true;
-    };
-    if previous.text(source, 0) == "{" {
-        return true;
-    }
-    let line_start = before.iter().rposition(|other| other.first).unwrap_or(0);
-    before[line_start..]
-        .iter()
-        .find(|other| other.text(source, 0) == "@" || !matches!(other.text(source, 0), "{"))
-        .is_some_and(|other| other.text(source, 0) == "@")
+/// Whether an `@` begins an attribute: first on its line, first in a block, or after
+/// another attribute with which its line begins.
+fn begins_attribute(source: &str, token: Token, before: Option<&Token>, line: Token) -> bool {
+    token.first
+        || before.is_none_or(|before| before.text(source, 0) == "{")
+        || line.text(source, 0) == "@"
 }
 
 /// What a foreign character stands for: its replacement, what is wrong, what to write.
