@@ -371,12 +371,12 @@ impl<'p> Elaborator<'p> {
             });
             args.push((Some(name), Value::Tensor(tensor), parameter.name.span));
         }
-        let value = self.call_method(root, &method, args, method.name.span)?;
+        let value = self.call_method(root, method, args, method.name.span)?;
         if self.failed {
             return Err(Reported);
         }
         let init = if self.request.without_init { girih_graph::Graph::default() } else { self.build_init()? };
-        self.finish(&method, value, inputs, init)
+        self.finish(method, value, inputs, init)
     }
 
     fn finish(
@@ -510,12 +510,7 @@ impl<'p> Elaborator<'p> {
             ids.push(self.import(*operand, level));
         }
         self.b.set_level(level);
-        self.b.set_origin(Some(Arc::new(Origin {
-            path: self.here.clone(),
-            file: span.file.0,
-            start: span.start,
-            end: span.end,
-        })));
+        self.mark(span);
         let result = self.b.node(op, &ids);
         match result {
             Ok(ids) => Ok(ids.into_iter().map(|id| Tensor { level, id }).collect()),
@@ -533,6 +528,16 @@ impl<'p> Elaborator<'p> {
         let axes: Vec<&[AxisId]> = operands.iter().map(|tensor| self.ty(*tensor).axes.as_slice()).collect();
         let union = girih_graph::axis::align(&axes);
         union.iter().any(|axis| walked.contains(axis)) && axes.iter().all(|own| own.len() < union.len())
+    }
+
+    /// Says where the nodes that follow come from.
+    fn mark(&mut self, span: Span) {
+        self.b.set_origin(Some(Arc::new(Origin {
+            path: self.here.clone(),
+            file: span.file.0,
+            start: span.start,
+            end: span.end,
+        })));
     }
 
     fn op_error<T>(&mut self, error: &OpError, span: Span) -> Eval<T> {

@@ -88,6 +88,7 @@ impl Elaborator<'_> {
             sequences: frame.sequences.len(),
             body,
         };
+        self.mark(span);
         let made = match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
             Ok(made) => made,
             Err(error) => return self.op_error(&error, span),

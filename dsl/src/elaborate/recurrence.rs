@@ -142,6 +142,10 @@ impl Elaborator<'_> {
         let (dtype, groups) = self.tensor_type(env, &state.ty)?;
         let value = self.eval(env, &state.init)?;
         let start = self.to_tensor(value, dtype, state.init.span)?;
+        // In a loop within a loop, the outer one has one slice of it.
+        let level = self.frames.len();
+        let id = self.import(start, level);
+        let start = Tensor { level, id };
         let mut axes = extra.to_vec();
         axes.extend(groups.into_iter().flatten());
         for axis in &self.ty(start).axes.clone() {
@@ -327,6 +331,7 @@ impl Elaborator<'_> {
             sequences: frame.sequences.len(),
             body,
         };
+        self.mark(span);
         let made = match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
             Ok(made) => made,
             Err(error) => return self.op_error(&error, span),

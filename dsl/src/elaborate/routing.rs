@@ -157,6 +157,7 @@ impl Elaborator<'_> {
             items,
             branches: regions,
         };
+        self.mark(span);
         match self.b.node(Op::Route(Box::new(route)), &operands) {
             Ok(made) => Ok(Tensor {
                 level: outer,
