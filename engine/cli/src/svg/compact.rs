@@ -1,6 +1,6 @@
 //! Draws small modules as one card.
 //!
-//! A module whose equations fit a card, with nothing inside it but such modules, becomes one
+//! A module whose equations fit a card, with at most one such module inside it, becomes one
 //! card with a title and all of its equations: a norm, a linear layer with its bias. What
 //! happens inside it can be read there; wires between its equations disappear.
 
@@ -37,13 +37,15 @@ fn small(scene: &Scene, frame: usize) -> Option<Vec<usize>> {
         *homes.entry(scene.cards[*card].frame).or_insert(0) += 1;
     }
     let inner_are_cards = (homes.iter()).all(|(home, count)| *home == frame || *count == 1);
+    // Its own equations and one module more: a module of modules keeps its boxes.
+    let few = homes.len() <= 2;
     let grandchildren = (scene.cards.iter()).any(|card| {
         let above = scene.frames[card.frame].parent;
         above.is_some_and(|above| scene.frames[above].parent == Some(frame))
     });
     let lines: usize = cards.iter().map(|card| scene.cards[*card].lines.len()).sum();
     let loops = (cards.iter()).any(|card| matches!(scene.cards[*card].kind, Kind::Loop | Kind::Route));
-    let fits = cards.len() > 1 && lines <= LINES && inner_are_cards && !grandchildren && !loops;
+    let fits = cards.len() > 1 && lines <= LINES && few && inner_are_cards && !grandchildren && !loops;
     fits.then_some(cards)
 }
 

@@ -258,7 +258,7 @@ fn highlight(line: &str) -> String {
             c.len_utf8()
         };
         let (token, after) = rest.split_at(length);
-        match style::word_class(token) {
+        match style::word_class(line, token) {
             Some(class) => {
                 let _ = write!(out, "<tspan class=\"{class}\">{}</tspan>", escape(token));
             }

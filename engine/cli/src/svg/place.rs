@@ -4,7 +4,7 @@
 //! its border does so at a port. A module with one equation and nothing else is no box but
 //! a card with a title.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::layers::{self, Attach, Item, Link, Pin};
 use super::scene::{Card, Kind, Scene};
@@ -125,8 +125,16 @@ impl<'s> Placer<'s> {
             cards[card.frame] += 1;
             last[card.frame] = index;
         }
-        for frame in &scene.frames {
-            if let Some(parent) = frame.parent {
+        let around: Vec<Vec<usize>> = (scene.cards.iter())
+            .map(|card| {
+                let parents = |frame: &usize| scene.frames[*frame].parent;
+                std::iter::successors(Some(card.frame), parents).collect()
+            })
+            .collect();
+        // Boxes without cards are not drawn.
+        let drawn: BTreeSet<usize> = around.iter().flatten().copied().collect();
+        for frame in &drawn {
+            if let Some(parent) = scene.frames[*frame].parent {
                 children[parent] += 1;
             }
         }
@@ -134,12 +142,6 @@ impl<'s> Placer<'s> {
             .map(|frame| {
                 let solo = frame > 0 && cards[frame] == 1 && children[frame] == 0;
                 solo.then(|| last[frame])
-            })
-            .collect();
-        let around = (scene.cards.iter())
-            .map(|card| {
-                let parents = |frame: &usize| scene.frames[*frame].parent;
-                std::iter::successors(Some(card.frame), parents).collect()
             })
             .collect();
         Self {

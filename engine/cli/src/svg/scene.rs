@@ -124,6 +124,9 @@ pub(super) fn scene(graph: &Graph, legend: &dyn Legend) -> Scene {
         }
     }
     wires(&mut scene, graph, &cards);
+    for card in &mut scene.cards {
+        card.chips = numbered(std::mem::take(&mut card.chips));
+    }
     scene.skip_views()
 }
 
@@ -407,6 +410,38 @@ fn note(scene: &mut Scene, card: usize, graph: &Graph, node: &Node) {
         card.carried
             .extend(carried.map(|value| show_type(&graph.axes, region.ty(*value))));
     }
+}
+
+/// Chips that differ in one number of their names become one: `ffn.0…7.up`.
+fn numbered(chips: Vec<(String, String)>) -> Vec<(String, String)> {
+    let mut groups: Vec<(String, String, String, Vec<u64>)> = Vec::new();
+    for (name, ty) in chips {
+        let parts: Vec<&str> = name.split('.').collect();
+        let number = (parts.iter().enumerate()).find_map(|(at, part)| Some((at, part.parse().ok()?)));
+        let (before, after, numbers) = match number {
+            Some((at, number)) => (parts[..at].join("."), parts[at + 1..].join("."), vec![number]),
+            None => (name.clone(), String::new(), Vec::new()),
+        };
+        let same = groups.iter_mut().find(|group| {
+            !numbers.is_empty() && !group.3.is_empty() && (&group.0, &group.1, &group.2) == (&before, &after, &ty)
+        });
+        match same {
+            Some(group) => group.3.extend(numbers),
+            None => groups.push((before, after, ty, numbers)),
+        }
+    }
+    (groups.into_iter())
+        .map(|(before, after, ty, numbers)| {
+            let middle = match numbers.as_slice() {
+                [] => return (before, ty),
+                [one] => one.to_string(),
+                [first, .., last] => format!("{first}…{last}"),
+            };
+            let parts = [before, middle, after];
+            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            (parts.join("."), ty)
+        })
+        .collect()
 }
 
 /// Values that cross from card to card, and the results.

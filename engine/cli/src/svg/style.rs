@@ -84,32 +84,22 @@ text { fill: #dfe5ec; }
 }
 ";
 
-/// Words that stand out in an equation, and their class.
-pub(super) fn word_class(word: &str) -> Option<&'static str> {
-    if girih_dsl::ast::Reducer::ALL
-        .iter()
-        .any(|reducer| reducer.word() == word)
-    {
+/// Words that stand out in a line of an equation, and their class. Words that may also name
+/// an axis stand out where the line begins with what makes them words.
+pub(super) fn word_class(line: &str, word: &str) -> Option<&'static str> {
+    if (girih_dsl::ast::Reducer::ALL.iter()).any(|reducer| reducer.word() == word) {
         return Some("reducer");
     }
-    if matches!(
-        word,
-        "where"
-            | "and"
-            | "or"
-            | "not"
-            | "in"
-            | "if"
-            | "then"
-            | "else"
-            | "return"
-            | "recurrence"
-            | "over"
-            | "reverse"
-            | "state"
-            | "route"
-            | "to"
-    ) {
+    let begins = |with: &str| line.trim_start().starts_with(with);
+    let stands_out = match word {
+        "where" | "and" | "or" | "not" | "in" | "if" | "then" | "else" | "return"
+        | "recurrence" | "route" => true,
+        "over" | "reverse" => begins("recurrence "),
+        "state" => begins("state "),
+        "to" => line.contains("route "),
+        _ => false,
+    };
+    if stands_out {
         return Some("word");
     }
     word.starts_with(|c: char| c.is_ascii_digit())
