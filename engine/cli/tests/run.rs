@@ -1,0 +1,207 @@
+//! `girih run` and `girih generate`: a checkpoint's own answers come out, and what is
+//! missing is said.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use girih::command::{Streams, run};
+use girih_dsl::diag::Colors;
+use girih_runtime::tensor::Tensor;
+use girih_runtime::weights::{self, WeightSource, write_safetensors};
+use serde_json::Value;
+
+/// What a command line says: status, standard output, standard error.
+fn girih(line: &[&str]) -> (u8, String, String) {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut streams = Streams {
+        out: &mut out,
+        err: &mut err,
+        colors: Colors::No,
+        watched: false,
+    };
+    let words = std::iter::once("girih").chain(line.iter().copied());
+    let status = run(words.map(Into::into), &mut streams);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status, text(out), text(err))
+}
+
+fn repository(path: &str) -> String {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path);
+    path.to_str().unwrap().to_owned()
+}
+
+fn answers() -> Box<dyn WeightSource> {
+    weights::open(Path::new(&repository(
+        "tests/data/conformance/llama/io.safetensors",
+    )))
+    .unwrap()
+}
+
+/// A tokenizer whose tokens are `w0`, `w1`, … with these ids.
+fn tokenizer(folder: &Path) -> String {
+    let mut vocabulary = String::new();
+    for id in 0..128 {
+        let comma = if id == 0 { "" } else { "," };
+        write!(vocabulary, "{comma}\"w{id}\":{id}").unwrap();
+    }
+    let text = format!(
+        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+        "pre_tokenizer":{{"type":"Whitespace"}},"post_processor":null,"decoder":null,
+        "model":{{"type":"WordLevel","vocab":{{{vocabulary}}},"unk_token":"w0"}}}}"#
+    );
+    let path = folder.join("tokenizer.json");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_checkpoint_gives_its_logits() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let ids = answers().tensor("input_ids").unwrap();
+    write_safetensors(
+        Path::new(&place("in.safetensors")),
+        [("ids", &ids)],
+        &BTreeMap::new(),
+    )
+    .unwrap();
+    let (status, out, err) = girih(&[
+        "run",
+        &repository("examples/hf/llama.girih"),
+        "--weights",
+        &repository("tests/data/conformance/llama"),
+        "--input",
+        &place("in.safetensors"),
+        "--output",
+        &place("out.safetensors"),
+    ]);
+    assert!(status == 0 && out.starts_with("out: f32["), "{out}{err}");
+    let ours = weights::open(Path::new(&place("out.safetensors")))
+        .unwrap()
+        .tensor("out")
+        .unwrap();
+    let theirs = answers().tensor("logits").unwrap();
+    assert_eq!(ours.shape(), theirs.shape());
+    let pairs = ours.to_f64_vec().into_iter().zip(theirs.to_f64_vec());
+    let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-4, "{worst}");
+}
+
+#[test]
+fn a_checkpoint_goes_on_as_it_should() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = tokenizer(folder.path());
+    let row = |name: &str| {
+        let tensor = answers().tensor(name).unwrap();
+        let width = tensor.shape()[1];
+        tensor.to_i64_vec()[..width].to_vec()
+    };
+    let prompt: Vec<String> = row("input_ids").iter().map(|id| format!("w{id}")).collect();
+    let wanted = row("greedy_ids");
+    let (status, out, err) = girih(&[
+        "generate",
+        &repository("examples/hf/llama.girih"),
+        "--weights",
+        &repository("tests/data/conformance/llama"),
+        "--tokenizer",
+        &tokenizer,
+        "--prompt",
+        &prompt.join(" "),
+        "--max-tokens",
+        &wanted.len().to_string(),
+        "--past-end",
+        "--json",
+    ]);
+    assert_eq!(status, 0, "{out}{err}");
+    let said: Value = serde_json::from_str(&out).unwrap();
+    let ids: Vec<i64> = said["ids"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_i64)
+        .collect();
+    assert_eq!(ids, wanted);
+}
+
+#[test]
+fn parameters_start_as_the_model_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.girih");
+    let text = "axis t\nmodel M(d: axis = 2) { param w: f32[d] = full(3) forward(x: f32[t]) -> f32[t, d] { y[t, d] = x * w return y } }";
+    std::fs::write(&model, text).unwrap();
+    let input = folder.path().join("in.safetensors");
+    let x = Tensor::new([2, 2], vec![1.0f32, 2.0, 3.0, 4.0]).unwrap();
+    write_safetensors(&input, [("x", &x)], &BTreeMap::new()).unwrap();
+    let (model, input) = (model.to_str().unwrap(), input.to_str().unwrap());
+    let (status, out, err) = girih(&["run", model, "--input", input, "--set", "d=1", "--json"]);
+    assert_eq!(status, 0, "{err}");
+    let said: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(said["results"][0]["shape"], serde_json::json!([2, 2, 1]));
+    assert_eq!(
+        said["results"][0]["first"],
+        serde_json::json!([3.0, 6.0, 9.0, 12.0])
+    );
+    for (line, said) in [
+        (vec!["run", model], "the model needs `x: f32[t]`"),
+        (
+            vec!["run", model, "--input", input, "--set", "e=3"],
+            "neither a parameter nor a free size",
+        ),
+        (
+            vec!["run", model, "--input", input, "--set", "e=true"],
+            "no such parameter",
+        ),
+        (vec!["run", model, "--text", "x"], "which tokenizer?"),
+        (
+            vec!["run", model, "--input", input, "--backend", "abacus"],
+            "there is no backend `abacus`",
+        ),
+        (vec!["generate", model, "--prompt", "x"], "which weights?"),
+        (
+            vec!["generate", "nobody", "--prompt", "x"],
+            "cannot read `nobody`",
+        ),
+        (
+            vec!["generate", model, "--prompt", "x", "--top-p", "2"],
+            "between 0 and 1",
+        ),
+    ] {
+        let (status, _, err) = girih(&line);
+        assert!(
+            status == 2 && err.contains(said),
+            "{line:?}: {status} {err}"
+        );
+    }
+}
+
+#[test]
+fn weights_that_do_not_fit_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let tensor = Tensor::new([3], vec![0.0f32; 3]).unwrap();
+    write_safetensors(&path, [("wide", &tensor)], &BTreeMap::new()).unwrap();
+    let model = folder.path().join("model.girih");
+    std::fs::write(
+        &model,
+        "model M(d: axis = 2) { param w: f32[d] forward(x: f32[d]) -> f32[d] { return x * w } }",
+    )
+    .unwrap();
+    let (status, _, err) = girih(&[
+        "run",
+        model.to_str().unwrap(),
+        "--weights",
+        path.to_str().unwrap(),
+    ]);
+    assert_eq!(status, 1);
+    for said in [
+        "E0602",
+        "there is no `w`",
+        "E0603",
+        "`wide` belongs to no parameter",
+    ] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+}
