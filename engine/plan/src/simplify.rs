@@ -62,6 +62,7 @@ table! {
     constant {
         size_is_constant
         arithmetic_of_sizes
+        index_within_bounds
         fold_cast
         fold_unary
         fold_binary

@@ -48,6 +48,64 @@ pub(super) fn arithmetic_of_sizes(site: &Site<'_>) -> Option<Term> {
     bounded.then(|| Term::Node(Op::Size(result), Vec::new()))
 }
 
+// index(a) < n == true, index(a) >= n == false, index(a) rem n == index(a), index(a) // n == 0
+// where n is at least the extent of a; index(a) >= 0 == true, index(a) == -1 == false, …
+pub(super) fn index_within_bounds(site: &Site<'_>) -> Option<Term> {
+    let (Op::Binary(op), [x, y]) = (&site.node.op, site.operands()?) else {
+        return None;
+    };
+    let (op, index, limit) = match (site.read(x), site.read(y)) {
+        (Some((Op::Index(_), _)), _) => (*op, x, y),
+        (_, Some((Op::Index(_), _))) => (turned(*op)?, y, x),
+        _ => return None,
+    };
+    let (Op::Index(axis), _) = site.read(index)? else {
+        return None;
+    };
+    let limit = match site.read(limit) {
+        Some((Op::Size(extent), _)) => extent.clone(),
+        _ => match site.literal(limit)? {
+            Literal::Int(_, number) => Extent::from(number),
+            Literal::Real(..) | Literal::Bool(_) => return None,
+        },
+    };
+    // Only what holds at every size, 0 included: differences that are numbers.
+    let above = limit.minus(site.extent(*axis)).as_constant();
+    let number = limit.as_constant();
+    let at_least = |room: i64| above.is_some_and(|above| above >= room);
+    let at_most = |bound: i64| number.is_some_and(|number| number <= bound);
+    let truth = match op {
+        Binary::Lt if at_least(0) => true,
+        Binary::Lt if at_most(0) => false,
+        Binary::Le if at_least(-1) => true,
+        Binary::Le if at_most(-1) => false,
+        Binary::Ge if at_most(0) => true,
+        Binary::Ge if at_least(0) => false,
+        Binary::Gt if at_most(-1) => true,
+        Binary::Gt if at_least(-1) => false,
+        Binary::Eq if at_least(0) || at_most(-1) => false,
+        Binary::Ne if at_least(0) || at_most(-1) => true,
+        Binary::Rem if x == index && at_least(0) => return Some(Term::Value(index)),
+        Binary::FloorDiv if x == index && at_least(0) => {
+            return Some(site.filled(Literal::Int(DType::I64, 0)));
+        }
+        _ => return None,
+    };
+    Some(site.filled(Literal::Bool(truth)))
+}
+
+/// The comparison with its sides exchanged.
+const fn turned(op: Binary) -> Option<Binary> {
+    Some(match op {
+        Binary::Lt => Binary::Gt,
+        Binary::Le => Binary::Ge,
+        Binary::Gt => Binary::Lt,
+        Binary::Ge => Binary::Le,
+        Binary::Eq | Binary::Ne => op,
+        _ => return None,
+    })
+}
+
 // cast(3: a, b) == 3 where b holds 3
 pub(super) fn fold_cast(site: &Site<'_>) -> Option<Term> {
     let (Op::Cast(to), [x]) = (&site.node.op, site.operands()?) else {

@@ -316,6 +316,36 @@ rule_tests! {
         stays("i64", "%0 = size {extent: t} : i64 %1 = const 1 : i64 %2 = max %0, %1 : i64 return %2");
         stays("i64", "%0 = size {extent: t} : i64 %1 = const 1 : i64 %2 = rem %1, %0 : i64 return %2");
     }
+    index_within_bounds {
+        check(
+            "bool[t]",
+            "%0 = index {axis: t} : i64[t] %1 = size {extent: t} : i64 %2 = lt %0, %1 : bool[t] return %2",
+            "%0 = const true : bool %1 = expand %0 {axes: t} : bool[t] return %1"
+        );
+        check(
+            "bool[p=4]",
+            "%0 = index {axis: p} : i64[p=4] %1 = const 3 : i64 %2 = gt %0, %1 : bool[p=4] return %2",
+            "%0 = const false : bool %1 = expand %0 {axes: p} : bool[p=4] return %1"
+        );
+        check(
+            "bool[p=4]",
+            "%0 = index {axis: p} : i64[p=4] %1 = const 0 : i64 %2 = le %1, %0 : bool[p=4] return %2",
+            "%0 = const true : bool %1 = expand %0 {axes: p} : bool[p=4] return %1"
+        );
+        check(
+            "i64[p=4]",
+            "%0 = index {axis: p} : i64[p=4] %1 = const 4 : i64 %2 = rem %0, %1 : i64[p=4] return %2",
+            "%0 = index {axis: p} : i64[p=4] return %0"
+        );
+        check(
+            "i64[p=4]",
+            "%0 = index {axis: p} : i64[p=4] %1 = const 4 : i64 %2 = floor_div %0, %1 : i64[p=4] return %2",
+            "%0 = const 0 : i64 %1 = expand %0 {axes: p} : i64[p=4] return %1"
+        );
+        stays("bool[p=4]", "%0 = index {axis: p} : i64[p=4] %1 = const 3 : i64 %2 = lt %0, %1 : bool[p=4] return %2");
+        stays("bool[p=4]", "%0 = index {axis: p} : i64[p=4] %1 = size {extent: 4*t} : i64 %2 = lt %0, %1 : bool[p=4] return %2");
+        stays("i64[p=4]", "%0 = index {axis: p} : i64[p=4] %1 = const 4 : i64 %2 = rem %1, %0 : i64[p=4] return %2");
+    }
     fold_cast {
         check("f32", "%0 = const 3 : i64 %1 = cast %0 : f32 return %1", "%1 = const 3.0 : f32 return %1");
         check("bool", "%0 = const -2 : i8 %1 = cast %0 : bool return %1", "%1 = const true : bool return %1");
