@@ -304,6 +304,7 @@ mod tests {
             ("head_dim", Static::None),
             ("act", Static::Text("gelu".to_owned())),
             ("sparse", list),
+            ("topk", Static::Int(5)),
             ("rope.theta", Static::Real(1e4)),
         ];
         nested(flat.map(|(key, value)| (key.to_owned(), value)).into())
@@ -347,6 +348,9 @@ mod tests {
         check("hidden_size", "Int(32)");
         check("hidden_size / heads", "Int(8)");
         check("rope.theta", "Real(10000.0)");
+        check("config.hidden_size", "Int(32)");
+        check("config.rope.theta", "Real(10000.0)");
+        check("config.topk", "Int(5)");
         check("default(rope.theta, 1.0)", "Real(10000.0)");
         check("default(rope.factor, 1.0)", "Real(1.0)");
         check("default(rope_scaling, none)", "None");
@@ -356,6 +360,8 @@ mod tests {
         check("twice(heads)", "Int(8)");
         check("[heads, 2]", "List([Int(4), Int(2)])");
         check("sparse[1]", "Int(3)");
+        check("length(sparse)", "Int(2)");
+        check("length(rope)", "Int(1)");
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Elaborator<'_> {
         }
     }
 
-    fn integer(&mut self, dtype: DType, number: i64) -> Tensor {
+    pub(crate) fn integer(&mut self, dtype: DType, number: i64) -> Tensor {
         if dtype.is_real() {
             return self.number(dtype, number as f64);
         }

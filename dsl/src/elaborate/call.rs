@@ -153,7 +153,7 @@ impl Elaborator<'_> {
     pub(crate) fn call_named(&mut self, instance: InstanceId, name: &str, args: Vec<Given>, span: Span) -> Eval<Value> {
         let decl = self.instances[instance.0].decl;
         let method = self.find_method(decl, name)?;
-        self.call_method(instance, &method, args, span)
+        self.call_method(instance, method, args, span)
     }
 
     fn enter(&mut self, span: Span) -> Eval<()> {
@@ -267,6 +267,17 @@ impl Elaborator<'_> {
                 for (position, value) in parts.iter().enumerate() {
                     self.name_value(&format!("{path}.{position}"), value);
                 }
+            }
+            // A number that is known while the model is built is a tensor only for who asks for it.
+            Value::Int(extent) if self.request.keep.iter().any(|kept| kept == path) => {
+                if let Some(number) = extent.as_constant() {
+                    let tensor = self.integer(DType::I64, number);
+                    self.values.insert(path.to_owned(), tensor);
+                }
+            }
+            Value::Real(number) if self.request.keep.iter().any(|kept| kept == path) => {
+                let tensor = self.number(DType::F32, *number);
+                self.values.insert(path.to_owned(), tensor);
             }
             _ => {}
         }
