@@ -28,6 +28,10 @@ use lines::{Align, Lines};
 /// The longest line that is written where it can be avoided, in characters.
 const WIDTH: usize = 100;
 
+/// Files with brackets nested deeper get no parentheses that they do not need: the parser
+/// bounds nesting.
+const MOST_NESTING: usize = 32;
+
 /// The canonical text of a file, or what is wrong with its syntax.
 pub fn format_file(sources: &SourceMap, file: FileId) -> Result<String, Sink> {
     let mut sink = Sink::new();
@@ -57,6 +61,8 @@ struct Printer<'a> {
     brackets: Vec<(usize, usize)>,
     /// Whether `##` lines come from the tree and not from the comments.
     docs: bool,
+    /// Whether parentheses are written that only help a reader.
+    clear: bool,
     lines: Lines,
     /// Where the last thing that was written ends in the source.
     done: usize,
@@ -71,8 +77,9 @@ impl<'a> Printer<'a> {
         Self {
             source,
             comments: Comments::new(source, comments),
-            brackets,
             docs: false,
+            clear: nesting(&brackets) < MOST_NESTING,
+            brackets,
             lines: Lines::default(),
             done: 0,
             begun: false,
@@ -284,4 +291,17 @@ fn has_body(item: &ast::ItemKind) -> bool {
         ast::ItemKind::Fn(function) => !function.short,
         _ => true,
     }
+}
+
+/// How deep brackets nest.
+fn nesting(brackets: &[(usize, usize)]) -> usize {
+    let (mut open, mut most) = (Vec::new(), 0);
+    for &(start, end) in brackets {
+        while open.last().is_some_and(|&close| close < start) {
+            open.pop();
+        }
+        open.push(end);
+        most = most.max(open.len());
+    }
+    most
 }

@@ -113,8 +113,7 @@ impl Printer<'_> {
                     }
                     parts.push(self.place(place));
                 }
-                parts.push(Doc::text(" = "));
-                parts.push(self.expr(value));
+                parts.push(self.defined(value));
                 Doc::Concat(parts)
             }
             StmtKind::Return(value) => Doc::concat([Doc::text("return "), self.returned(value)]),

@@ -164,37 +164,7 @@ impl Printer<'_> {
                 }
                 Doc::concat([value, Doc::Concat(parts).indent()]).group()
             }
-            ExprKind::If { cond, then, other } => {
-                let cond = self.placed(cond, Place::at(Level::Flat));
-                let then = self.placed(
-                    then,
-                    Place {
-                        around: place.around,
-                        ..Place::at(Level::Flat)
-                    },
-                );
-                let other = self.placed(
-                    other,
-                    Place {
-                        around: place.around,
-                        ..Place::at(Level::Flat)
-                    },
-                );
-                Doc::concat([
-                    Doc::text("if "),
-                    cond,
-                    Doc::concat([
-                        Doc::Line,
-                        Doc::text("then "),
-                        then,
-                        Doc::Line,
-                        Doc::text("else "),
-                        other,
-                    ])
-                    .indent(),
-                ])
-                .group()
-            }
+            ExprKind::If { .. } => self.choice(expr, place),
             ExprKind::Call { callee, args } => {
                 let callee = self.base(callee);
                 Doc::concat([callee, self.args(args)])
@@ -241,6 +211,38 @@ impl Printer<'_> {
                 Doc::concat([head, body, Doc::text("}")])
             }
         }
+    }
+
+    /// ` = value`; a choice that does not fit begins on a line of its own.
+    pub(super) fn defined(&mut self, value: &Expr) -> Doc {
+        let written = self.expr(value);
+        if matches!(value.kind, ExprKind::If { .. }) {
+            let value = Doc::concat([Doc::Line, written]).indent();
+            return Doc::concat([Doc::text(" ="), value]).group();
+        }
+        Doc::concat([Doc::text(" = "), written])
+    }
+
+    /// `if c then a else if d then b else e`: one line, or one for each case.
+    fn choice(&mut self, expr: &Expr, place: Place) -> Doc {
+        let branch = Place {
+            around: place.around,
+            ..Place::at(Level::Flat)
+        };
+        let mut parts = Vec::new();
+        let (mut expr, mut word) = (expr, "if ");
+        while let ExprKind::If { cond, then, other } = &expr.kind {
+            let cond = self.placed(cond, Place::at(Level::Flat));
+            let then = self.placed(then, branch);
+            let then = Doc::concat([Doc::Line, Doc::text("then "), then]).indent();
+            parts.extend([
+                Doc::concat([Doc::text(word), cond, then]).group(),
+                Doc::Line,
+            ]);
+            (expr, word) = (other, "else if ");
+        }
+        parts.extend([Doc::text("else "), self.placed(expr, branch)]);
+        Doc::Concat(parts).group()
     }
 
     fn unary(&mut self, op: UnaryOp, inner: &Expr, place: Place) -> Doc {
@@ -305,8 +307,14 @@ impl Printer<'_> {
         } else {
             mine
         };
+        // Alternatives read better with their conjunctions in parentheses.
+        let clear = self.clear && mine == Level::Or;
+        let clarified = |operand: &Expr, level| match &operand.kind {
+            ExprKind::Binary(BinaryOp::And, ..) if clear => Level::Not,
+            _ => level,
+        };
         let left_place = Place {
-            level: left_level,
+            level: clarified(first, left_level),
             followed: product,
             ..place
         };
@@ -319,7 +327,7 @@ impl Printer<'_> {
                 product
             };
             let place = Place {
-                level: tighter(mine),
+                level: clarified(right, tighter(mine)),
                 followed,
                 ..place
             };
@@ -487,8 +495,8 @@ impl Printer<'_> {
             for comment in self.comments.take_before(setting.name.span.start as usize) {
                 parts.extend([Doc::Hard, Doc::Comment(comment.text.to_owned())]);
             }
-            let name = format!("{:width$} = ", setting.name.text);
-            parts.extend([Doc::Hard, Doc::text(name), self.values(&setting.values)]);
+            let name = Doc::text(format!("{:width$}", setting.name.text));
+            parts.extend([Doc::Hard, name, self.setting_values(&setting.values)]);
             if let Some(comment) = self.comments.take_after(end as usize) {
                 parts.push(Doc::Comment(comment.text.to_owned()));
             }
@@ -499,11 +507,16 @@ impl Printer<'_> {
         Doc::concat([Doc::Concat(parts).indent(), Doc::Hard])
     }
 
-    /// `a, b`: the values of a setting.
-    pub(super) fn values(&mut self, values: &[Expr]) -> Doc {
-        if let [value] = values {
-            return self.expr(value);
+    /// ` = a, b`: the values of a setting.
+    pub(super) fn setting_values(&mut self, values: &[Expr]) -> Doc {
+        match values {
+            [value] => self.defined(value),
+            _ => Doc::concat([Doc::text(" = "), self.values(values)]),
         }
+    }
+
+    /// `a, b`.
+    pub(super) fn values(&mut self, values: &[Expr]) -> Doc {
         let mut parts = Vec::new();
         for (at, value) in values.iter().enumerate() {
             if at > 0 {

@@ -50,7 +50,7 @@ impl Printer<'_> {
     }
 
     fn static_value(&mut self, name: &Name, value: &Expr) -> Doc {
-        Doc::concat([Doc::text(format!("let {} = ", name.text)), self.expr(value)])
+        Doc::concat([Doc::text(format!("let {}", name.text)), self.defined(value)])
     }
 
     fn function(&mut self, function: &FnDecl, span: Span) {
@@ -65,8 +65,8 @@ impl Printer<'_> {
         if let Some(value) = short {
             self.element(span, None, |printer| {
                 let params = printer.params(&function.params);
-                let value = printer.expr(value);
-                Doc::concat([name, params, Doc::text(" = "), value])
+                let value = printer.defined(value);
+                Doc::concat([name, params, value])
             });
             return;
         }
@@ -116,14 +116,8 @@ impl Printer<'_> {
             }
             MemberKind::Sub(sub) => self.element(span, Some(Align::Part), |printer| {
                 let path = printer.path(&sub.path);
-                let value = printer.expr(&sub.value);
-                Doc::concat([
-                    Doc::text("sub "),
-                    path,
-                    Doc::text(" = "),
-                    value,
-                    rename(sub.rename.as_ref()),
-                ])
+                let value = printer.defined(&sub.value);
+                Doc::concat([Doc::text("sub "), path, value, rename(sub.rename.as_ref())])
             }),
             MemberKind::Stack(stack) => self.element(span, Some(Align::Part), |printer| {
                 let path = printer.path(&stack.path);
@@ -223,8 +217,8 @@ impl Printer<'_> {
     /// `name = a, b`.
     pub(super) fn setting(&mut self, setting: &Setting) -> Doc {
         Doc::concat([
-            Doc::text(format!("{} = ", setting.name.text)),
-            self.values(&setting.values),
+            Doc::text(&setting.name.text),
+            self.setting_values(&setting.values),
         ])
     }
 
