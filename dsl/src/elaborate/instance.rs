@@ -70,34 +70,6 @@ impl Elaborator<'_> {
         Ok(None)
     }
 
-
-    /// The method called `name` of a module.
-    pub(crate) fn find_method(&mut self, decl: ItemRef, name: &str) -> Eval<ast::Method> {
-        let ast = self.program.ast(decl.file);
-        let ItemKind::Module(module) = &ast.items[decl.item].kind else {
-            return Err(Reported);
-        };
-        let methods = module.members.iter().filter_map(|member| match &member.kind {
-            MemberKind::Method(method) => Some(method),
-            _ => None,
-        });
-        let mut names = Vec::new();
-        for method in methods {
-            if method.name.text == name {
-                return Ok(method.clone());
-            }
-            names.push(format!("`{}`", method.name.text));
-        }
-        let owner = &module.name.text;
-        let diagnostic = Diagnostic::error(Code::new(207), format!("`{owner}` has no method `{name}`"))
-            .at(module.name.span, "declared here");
-        self.fail(if names.is_empty() {
-            diagnostic.help(format!("declare one: `{name}(x: f32[d]) -> f32[d] {{ … }}`"))
-        } else {
-            diagnostic.note(format!("it has {}", names.join(", ")))
-        })
-    }
-
     /// The entry's instance: arguments come from the request; axes that nothing gives are symbols.
     pub(crate) fn instantiate_entry(&mut self, decl: ItemRef) -> Eval<InstanceId> {
         let ast = self.program.ast(decl.file);
@@ -637,6 +609,35 @@ impl Elaborator<'_> {
             return Ok(value);
         }
         self.op(Op::Expand(missing), &[value], span)
+    }
+}
+
+impl<'p> Elaborator<'p> {
+    /// The method called `name` of a module.
+    pub(crate) fn find_method(&mut self, decl: ItemRef, name: &str) -> Eval<&'p ast::Method> {
+        let program = self.program;
+        let ItemKind::Module(module) = &program.item(decl).kind else {
+            return Err(Reported);
+        };
+        let methods = module.members.iter().filter_map(|member| match &member.kind {
+            MemberKind::Method(method) => Some(method),
+            _ => None,
+        });
+        let mut names = Vec::new();
+        for method in methods {
+            if method.name.text == name {
+                return Ok(method);
+            }
+            names.push(format!("`{}`", method.name.text));
+        }
+        let owner = &module.name.text;
+        let diagnostic = Diagnostic::error(Code::new(207), format!("`{owner}` has no method `{name}`"))
+            .at(module.name.span, "declared here");
+        self.fail(if names.is_empty() {
+            diagnostic.help(format!("declare one: `{name}(x: f32[d]) -> f32[d] {{ … }}`"))
+        } else {
+            diagnostic.note(format!("it has {}", names.join(", ")))
+        })
     }
 }
 
