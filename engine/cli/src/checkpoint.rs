@@ -38,6 +38,9 @@ pub enum ParameterError {
     /// The file is damaged.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Pieces do not fit together.
+    #[error(transparent)]
+    Tensor(#[from] TensorError),
     /// The tensor cannot be arranged as planned.
     #[error("the parameter `{param}` cannot be made of the file's tensors: {source}")]
     Arrange {

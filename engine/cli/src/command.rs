@@ -16,6 +16,7 @@ mod select;
 mod show;
 mod test;
 mod verify;
+mod weights;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write};
@@ -54,6 +55,7 @@ enum Command {
     Show(show::Args),
     Graph(graph::Args),
     Cost(cost::Args),
+    Weights(weights::Args),
     Explain(explain::Args),
     Pull(pull::Args),
     Test(test::Args),
@@ -127,6 +129,7 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Show(args) => show::run(args, streams),
         Command::Graph(args) => graph::run(args, streams),
         Command::Cost(args) => cost::run(args, streams),
+        Command::Weights(args) => weights::run(args, streams),
         Command::Explain(args) => explain::run(args, streams),
         Command::Pull(args) => pull::run(args, streams),
         Command::Test(args) => test::run(args, streams),

@@ -205,3 +205,51 @@ fn weights_that_do_not_fit_are_listed() {
         assert!(err.contains(said), "{said}: {err}");
     }
 }
+
+#[test]
+fn checkpoints_are_proved_and_written_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.safetensors");
+    for name in ["llama", "gpt2", "gpt-neox", "mamba2"] {
+        let model = repository(&format!("examples/hf/{name}.girih"));
+        let stored = repository(&format!("tests/data/conformance/{name}"));
+        let (status, out, err) = girih(&["weights", "check", &model, &stored]);
+        assert!(
+            status == 0 && out.contains("every one is accounted for"),
+            "{name}: {out}{err}"
+        );
+        let output = copy.to_str().unwrap();
+        let (status, out, err) = girih(&["weights", "export", &model, &stored, "--output", output]);
+        assert_eq!(status, 0, "{name}: {out}{err}");
+        let (ours, theirs) = (
+            weights::open(&copy).unwrap(),
+            weights::open(Path::new(&stored)).unwrap(),
+        );
+        assert_eq!(ours.entries(), theirs.entries(), "{name}");
+        for entry in theirs.entries() {
+            assert_eq!(
+                ours.raw(&entry.name).unwrap(),
+                theirs.raw(&entry.name).unwrap(),
+                "{name}: {}",
+                entry.name
+            );
+        }
+    }
+}
+
+#[test]
+fn parameters_that_lie_as_declared_are_not_copied() {
+    let model = Path::new(&repository("examples/hf/llama.girih")).to_owned();
+    let (program, mut sink) = girih::source::load(&model).unwrap();
+    let folder = repository("tests/data/conformance/llama");
+    let checkpoint = girih::checkpoint::Checkpoint::open(Path::new(&folder)).unwrap();
+    let request = girih_dsl::elaborate::Request::default();
+    let fitted = girih::checkpoint::fit(&program, &checkpoint, &request, &[], &mut sink).unwrap();
+    for step in &fitted.plan.loads {
+        assert!(
+            checkpoint.parameter(step).unwrap().is_mapped(),
+            "{}",
+            step.param
+        );
+    }
+}
