@@ -1,6 +1,11 @@
 //! `girih run` and `girih generate`: a checkpoint's own answers come out, and what is
 //! missing is said.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

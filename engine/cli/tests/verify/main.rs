@@ -1,6 +1,11 @@
 //! `girih verify`: examples agree with independent implementations, wrong numbers are found,
 //! and hostile files are refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 mod examples;
 mod hostile;
 
