@@ -13,7 +13,7 @@ use girih_dsl::blocks::{
     Arrangement, LoadStep, StoreStep, Stored, WeightPlan, nested, plan_weights, read_sets,
     weights_blocks,
 };
-use girih_dsl::diag::Sink;
+use girih_dsl::diag::{Code, Diagnostic, Sink};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::{Model, Static};
 use girih_dsl::program::Program;
@@ -273,11 +273,50 @@ fn fit_block(
         &checkpoint.stored(),
         sink,
     )?;
+    check_copies(checkpoint, &plan, block, sink)?;
     Some(Fitted {
         model,
         plan,
         statics,
     })
+}
+
+/// Tensors that a line calls copies must say what the parameter says: a head that is not tied
+/// must not be dropped in silence.
+fn check_copies(
+    checkpoint: &Checkpoint,
+    plan: &WeightPlan,
+    block: Option<&WeightsBlock>,
+    sink: &mut Sink,
+) -> Option<()> {
+    let mut equal = Some(());
+    for copy in &plan.copies {
+        let Some(load) = plan.loads.iter().find(|load| load.param == copy.param) else {
+            continue;
+        };
+        let (Ok(own), Ok(other)) = (checkpoint.parameter(load), checkpoint.parameter(copy)) else {
+            // Damaged data is reported where it is used.
+            continue;
+        };
+        if own != other {
+            let names = |step: &LoadStep| {
+                let names: Vec<_> = step.parts.iter().map(|part| format!("`{}`", part.stored)).collect();
+                names.join(", ")
+            };
+            let mut diagnostic = Diagnostic::error(
+                Code::new(613),
+                format!("{} is no copy of {}: their numbers differ", names(copy), names(load)),
+            )
+            .note(format!("both would be the parameter `{}`", copy.param))
+            .help("the checkpoint is not tied: give the model a parameter of its own for it");
+            if let Some(block) = block {
+                diagnostic = diagnostic.at(block.name.span, "this mapping ties them");
+            }
+            sink.report(diagnostic);
+            equal = None;
+        }
+    }
+    equal
 }
 
 /// `config.json` in the folder of the weights.
