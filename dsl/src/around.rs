@@ -23,9 +23,32 @@ const PROCEDURE: &[&str] = &[
 
 /// What a training plan can mention beside the language's own functions.
 const TRAINING: &[&str] = &[
-    "adamw", "adam", "bandit", "causal", "clip_norm", "constant", "copy_spans", "corrupt_spans",
-    "cosine", "cross_entropy", "kl", "linear", "loss", "mask_tokens", "model", "mse", "next",
-    "permute", "prefix", "relative_drop", "selective_copy", "sgd", "spans", "steps", "tokens", "x",
+    "adamw",
+    "adam",
+    "bandit",
+    "causal",
+    "clip_norm",
+    "constant",
+    "copy_spans",
+    "corrupt_spans",
+    "cosine",
+    "cross_entropy",
+    "kl",
+    "linear",
+    "loss",
+    "mask_tokens",
+    "model",
+    "mse",
+    "next",
+    "permute",
+    "prefix",
+    "relative_drop",
+    "selective_copy",
+    "sgd",
+    "spans",
+    "steps",
+    "tokens",
+    "x",
 ];
 
 const SETTINGS: &[&str] = &[
@@ -88,8 +111,9 @@ impl Names<'_> {
             return;
         }
         let known: Vec<&str> = known.collect();
-        let mut diagnostic = Diagnostic::error(Code::new(202), format!("{what} `{name}` is not known here"))
-            .at(span, "not declared");
+        let mut diagnostic =
+            Diagnostic::error(Code::new(202), format!("{what} `{name}` is not known here"))
+                .at(span, "not declared");
         if let Some(nearest) = nearest(name, known.iter().copied()) {
             diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
         }
@@ -124,8 +148,11 @@ impl Names<'_> {
                 TrainItem::Task { name, weight, body } => {
                     if !seen.insert(name.text.clone()) {
                         self.sink.report(
-                            Diagnostic::error(Code::new(201), format!("the task `{}` is declared twice", name.text))
-                                .at(name.span, "declared again"),
+                            Diagnostic::error(
+                                Code::new(201),
+                                format!("the task `{}` is declared twice", name.text),
+                            )
+                            .at(name.span, "declared again"),
                         );
                     }
                     if let Some(weight) = weight {
@@ -236,7 +263,10 @@ impl Names<'_> {
         };
         // The model's own mistakes are reported where it is checked.
         let mut quiet = Sink::new();
-        let in_entry = self.program.find(self.file, &probe.model.text).map(|place| place.file);
+        let in_entry = self
+            .program
+            .find(self.file, &probe.model.text)
+            .map(|place| place.file);
         let model = if in_entry == Some(self.file) {
             elaborate(self.program, &request, &mut quiet)
         } else {
@@ -276,7 +306,12 @@ impl Names<'_> {
                 Segment::Name(name) => pattern.push(name.text.clone()),
                 Segment::Wild(_) | Segment::Star(_) => pattern.push("*".to_owned()),
                 Segment::Index(items) => match items.as_slice() {
-                    [Index::At(Expr { kind: ExprKind::Int(number), .. })] => pattern.push(number.to_string()),
+                    [
+                        Index::At(Expr {
+                            kind: ExprKind::Int(number),
+                            ..
+                        }),
+                    ] => pattern.push(number.to_string()),
                     [Index::All(_)] => pattern.push("*".to_owned()),
                     // Positions within the value.
                     _ => {}
@@ -284,11 +319,19 @@ impl Names<'_> {
             }
         }
         let params = model.params.iter().map(|param| param.path.as_str());
-        let known: Vec<&str> = model.values.keys().map(String::as_str).chain(params).collect();
+        let known: Vec<&str> = model
+            .values
+            .keys()
+            .map(String::as_str)
+            .chain(params)
+            .collect();
         let matches = |name: &&str| {
             let words: Vec<&str> = name.split('.').collect();
             words.len() == pattern.len()
-                && words.iter().zip(&pattern).all(|(word, own)| own == "*" || own == word)
+                && words
+                    .iter()
+                    .zip(&pattern)
+                    .all(|(word, own)| own == "*" || own == word)
         };
         if !known.iter().any(|name| matches(&name)) {
             let wanted = pattern.join(".");

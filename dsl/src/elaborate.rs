@@ -49,11 +49,11 @@ use crate::diag::{Code, Diagnostic, Sink};
 use crate::model::{InputInfo, InstanceInfo, Model, ParamInfo, Static};
 use crate::program::{ItemRef, Program};
 use crate::span::Span;
+pub(crate) use builtin::NAMES as BUILTINS;
+pub(crate) use index::children;
 use instance::Instance;
 use recurrence::Frame;
 use scope::Env;
-pub(crate) use builtin::NAMES as BUILTINS;
-pub(crate) use index::children;
 pub(crate) use scope::nearest;
 pub use test_block::elaborate_tests;
 use value::{Eval, InstanceId, Reported, Tensor, Value};
@@ -108,10 +108,13 @@ pub fn check(program: &Program, sink: &mut Sink) {
             // Checked where it is used: what it is given decides what it means.
             continue;
         }
-        let methods = module.members.iter().filter_map(|member| match &member.kind {
-            ast::MemberKind::Method(method) => Some(method),
-            _ => None,
-        });
+        let methods = module
+            .members
+            .iter()
+            .filter_map(|member| match &member.kind {
+                ast::MemberKind::Method(method) => Some(method),
+                _ => None,
+            });
         for (position, method) in methods.enumerate() {
             let request = Request {
                 module: Some(module.name.text.clone()),
@@ -141,7 +144,9 @@ pub fn evaluate_static(
     let request = Request::default();
     let mut elaborator = Elaborator::new(program, &request, sink);
     let mut env = Env::of_file(file);
-    let locals = names.iter().map(|(name, value)| (name.clone(), instance::from_static(value)));
+    let locals = names
+        .iter()
+        .map(|(name, value)| (name.clone(), instance::from_static(value)));
     env.locals.extend(locals);
     let value = elaborator.eval(&mut env, expr).ok()?;
     let result = to_static(&value);
@@ -149,7 +154,10 @@ pub fn evaluate_static(
         let told = elaborator.error::<()>(
             303,
             expr.span,
-            format!("a number, a text or a list is needed here, not {}", value.kind()),
+            format!(
+                "a number, a text or a list is needed here, not {}",
+                value.kind()
+            ),
             format!("this is {}", value.kind()),
         );
         // It has been reported.
@@ -208,9 +216,8 @@ fn pick_module(program: &Program, request: &Request, sink: &mut Sink) -> Option<
         }
         return found.copied();
     }
-    let is_model = |place: &&ItemRef| {
-        name_of(place).is_some_and(|(_, kind)| kind == ast::ModuleKind::Model)
-    };
+    let is_model =
+        |place: &&ItemRef| name_of(place).is_some_and(|(_, kind)| kind == ast::ModuleKind::Model);
     let found = modules.iter().rfind(is_model).or(modules.last());
     if found.is_none() {
         sink.report(
@@ -283,7 +290,13 @@ impl<'p> Elaborator<'p> {
     }
 
     /// Reports a mistake with one place.
-    fn error<T>(&mut self, code: u16, span: Span, message: impl Into<String>, label: impl Into<String>) -> Eval<T> {
+    fn error<T>(
+        &mut self,
+        code: u16,
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+    ) -> Eval<T> {
         self.fail(Diagnostic::error(Code::new(code), message).at(span, label))
     }
 
@@ -296,7 +309,11 @@ impl<'p> Elaborator<'p> {
         label: impl Into<String>,
         help: impl Into<String>,
     ) -> Eval<T> {
-        self.fail(Diagnostic::error(Code::new(code), message).at(span, label).help(help))
+        self.fail(
+            Diagnostic::error(Code::new(code), message)
+                .at(span, label)
+                .help(help),
+        )
     }
 
     /// Counts one unit of work; an absurd model ends with a diagnostic, not with the machine's memory.
@@ -361,7 +378,10 @@ impl<'p> Elaborator<'p> {
                 .filter_map(|name| lifted.get(name.as_str()).copied())
                 .collect();
             axes.extend(groups.iter().flatten().copied());
-            let op = Op::Input(Arc::from(name.as_str()), ValueType::new(dtype, axes.clone()));
+            let op = Op::Input(
+                Arc::from(name.as_str()),
+                ValueType::new(dtype, axes.clone()),
+            );
             let tensor = self.op(op, &[], parameter.name.span)?;
             inputs.push(InputInfo {
                 name: name.clone(),
@@ -375,7 +395,11 @@ impl<'p> Elaborator<'p> {
         if self.failed {
             return Err(Reported);
         }
-        let init = if self.request.without_init { girih_graph::Graph::default() } else { self.build_init()? };
+        let init = if self.request.without_init {
+            girih_graph::Graph::default()
+        } else {
+            self.build_init()?
+        };
         self.finish(method, value, inputs, init)
     }
 
@@ -394,10 +418,8 @@ impl<'p> Elaborator<'p> {
             }
             let Some(tensor) = self.values.get(path).copied() else {
                 let nearest = scope::nearest(path, self.values.keys().map(String::as_str));
-                let mut diagnostic = Diagnostic::error(
-                    Code::new(206),
-                    format!("the model has no value `{path}`"),
-                );
+                let mut diagnostic =
+                    Diagnostic::error(Code::new(206), format!("the model has no value `{path}`"));
                 if let Some(nearest) = nearest {
                     diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
                 }
@@ -427,7 +449,9 @@ impl<'p> Elaborator<'p> {
         let graph = builder.finish(outputs.collect(), updates);
         // A name that nobody asks for costs nothing.
         let graph = Patch::new(&graph).apply();
-        let graph = graph.expect("a patch without replacements has none that does not fit").graph;
+        let graph = graph
+            .expect("a patch without replacements has none that does not fit")
+            .graph;
         Ok(Model {
             graph,
             init,
@@ -462,7 +486,11 @@ impl<'p> Elaborator<'p> {
         match value {
             Value::Record(fields) => {
                 for (field, value) in fields {
-                    let name = if name == "out" { field } else { format!("{name}.{field}") };
+                    let name = if name == "out" {
+                        field
+                    } else {
+                        format!("{name}.{field}")
+                    };
                     self.flatten_results(&name, value, span, outputs)?;
                 }
             }
@@ -484,7 +512,12 @@ impl<'p> Elaborator<'p> {
         if tensor.level == 0 {
             Ok(tensor)
         } else {
-            self.error(410, span, "a value of a recurrence is used outside it", "made inside the loop")
+            self.error(
+                410,
+                span,
+                "a value of a recurrence is used outside it",
+                "made inside the loop",
+            )
         }
     }
 
@@ -501,7 +534,11 @@ impl<'p> Elaborator<'p> {
 
     fn ops(&mut self, op: Op, operands: &[Tensor], span: Span) -> Eval<Vec<Tensor>> {
         self.spend(span, 1)?;
-        let mut level = operands.iter().map(|tensor| tensor.level).max().unwrap_or(0);
+        let mut level = operands
+            .iter()
+            .map(|tensor| tensor.level)
+            .max()
+            .unwrap_or(0);
         if self.grows(&op, operands) {
             level = self.frames.len();
         }
@@ -525,9 +562,13 @@ impl<'p> Elaborator<'p> {
         if walked.is_empty() || !matches!(op, Op::Binary(_) | Op::Select) {
             return false;
         }
-        let axes: Vec<&[AxisId]> = operands.iter().map(|tensor| self.ty(*tensor).axes.as_slice()).collect();
+        let axes: Vec<&[AxisId]> = operands
+            .iter()
+            .map(|tensor| self.ty(*tensor).axes.as_slice())
+            .collect();
         let union = girih_graph::axis::align(&axes);
-        union.iter().any(|axis| walked.contains(axis)) && axes.iter().all(|own| own.len() < union.len())
+        union.iter().any(|axis| walked.contains(axis))
+            && axes.iter().all(|own| own.len() < union.len())
     }
 
     /// Says where the nodes that follow come from.
@@ -542,10 +583,9 @@ impl<'p> Elaborator<'p> {
 
     fn op_error<T>(&mut self, error: &OpError, span: Span) -> Eval<T> {
         let (code, help) = match error {
-            OpError::DType { .. } | OpError::Mixed { .. } => (
-                302,
-                Some("convert with `real(x)`, `int(x)` or `bool(x)`"),
-            ),
+            OpError::DType { .. } | OpError::Mixed { .. } => {
+                (302, Some("convert with `real(x)`, `int(x)` or `bool(x)`"))
+            }
             OpError::Missing { .. } => (304, None),
             OpError::Twice { .. } => (305, Some("bind one of them to another index: `x[t = j]`")),
             OpError::Extent { .. } => (301, None),

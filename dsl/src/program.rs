@@ -69,10 +69,19 @@ pub const STD: &[(&str, &str)] = &[
     ("std/linear.girih", include_str!("../std/linear.girih")),
     ("std/norm.girih", include_str!("../std/norm.girih")),
     ("std/position.girih", include_str!("../std/position.girih")),
-    ("std/attention.girih", include_str!("../std/attention.girih")),
-    ("std/feedforward.girih", include_str!("../std/feedforward.girih")),
+    (
+        "std/attention.girih",
+        include_str!("../std/attention.girih"),
+    ),
+    (
+        "std/feedforward.girih",
+        include_str!("../std/feedforward.girih"),
+    ),
     ("std/encoder.girih", include_str!("../std/encoder.girih")),
-    ("std/recurrent.girih", include_str!("../std/recurrent.girih")),
+    (
+        "std/recurrent.girih",
+        include_str!("../std/recurrent.girih"),
+    ),
     ("std/loss.girih", include_str!("../std/loss.girih")),
 ];
 
@@ -132,7 +141,11 @@ impl Program {
         let id = self.sources.add(name, text);
         let errors = sink.error_count();
         let ast = parse_file(&self.sources, id, sink);
-        let broken = if sink.error_count() > errors { declared_words(text) } else { BTreeSet::new() };
+        let broken = if sink.error_count() > errors {
+            declared_words(text)
+        } else {
+            BTreeSet::new()
+        };
         self.files.push(LoadedFile {
             id,
             ast: Rc::new(ast),
@@ -150,11 +163,9 @@ impl Program {
             };
             let place = ItemRef { file, item };
             if let Some(first) = names.get(&name.text) {
-                let diagnostic = Diagnostic::error(
-                    Code::new(201),
-                    format!("`{}` is declared twice", name.text),
-                )
-                .at(name.span, "declared again");
+                let diagnostic =
+                    Diagnostic::error(Code::new(201), format!("`{}` is declared twice", name.text))
+                        .at(name.span, "declared again");
                 sink.report(match self.name_span(*first) {
                     Some(span) => diagnostic.also(span, "first declared here"),
                     None => diagnostic,
@@ -200,7 +211,11 @@ impl Program {
         }
         for used in seen.iter().rev() {
             let mut quiet = Sink::default();
-            let report = if *used == file { &mut *sink } else { &mut quiet };
+            let report = if *used == file {
+                &mut *sink
+            } else {
+                &mut quiet
+            };
             scope.extend(self.own_names(*used, report));
         }
         self.files[file].scope = scope;
@@ -239,7 +254,9 @@ impl Program {
     /// Every name that `file` sees.
     pub fn names(&self, file: usize) -> impl Iterator<Item = &str> {
         let scope = self.files.get(file).map(|file| &file.scope);
-        scope.into_iter().flat_map(|scope| scope.keys().map(String::as_str))
+        scope
+            .into_iter()
+            .flat_map(|scope| scope.keys().map(String::as_str))
     }
 
     /// An item.
@@ -289,9 +306,20 @@ pub fn declared_name(kind: &ItemKind) -> Option<&ast::Name> {
 
 /// The words that follow a declaring word, in a text that cannot be parsed as a whole.
 fn declared_words(text: &str) -> BTreeSet<String> {
-    const DECLARING: &[&str] = &["module", "model", "memory", "fn", "axis", "let", "procedure"];
+    const DECLARING: &[&str] = &[
+        "module",
+        "model",
+        "memory",
+        "fn",
+        "axis",
+        "let",
+        "procedure",
+    ];
     let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let words: Vec<&str> = text.split(|letter| !is_word(letter)).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = text
+        .split(|letter| !is_word(letter))
+        .filter(|word| !word.is_empty())
+        .collect();
     words
         .windows(2)
         .filter(|pair| DECLARING.contains(&pair[0]))

@@ -62,6 +62,10 @@ fn no_mutation_panics() {
         let (path, text) = &texts[numbers.below(texts.len())];
         let broken = mutate(text, &mut numbers);
         let outcome = catch_unwind(AssertUnwindSafe(|| whole_check(&broken)));
-        assert!(outcome.is_ok(), "mutation {turn} of {} panics:\n{broken}", path.display());
+        assert!(
+            outcome.is_ok(),
+            "mutation {turn} of {} panics:\n{broken}",
+            path.display()
+        );
     }
 }

@@ -26,7 +26,11 @@ fn every_claim_holds() {
             watched: false,
         };
         let status = run(line, &mut streams);
-        let said = format!("{}{}", String::from_utf8_lossy(&out), String::from_utf8_lossy(&err));
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&out),
+            String::from_utf8_lossy(&err)
+        );
         assert_eq!(status, 0, "{}\n{said}", file.display());
     }
 }

@@ -21,7 +21,11 @@ impl Elaborator<'_> {
                 Ok(self.number(dtype, number))
             }
             Value::Int(extent) => {
-                let dtype = if dtype == DType::Bool { DType::I64 } else { dtype };
+                let dtype = if dtype == DType::Bool {
+                    DType::I64
+                } else {
+                    dtype
+                };
                 if let Some(number) = extent.as_constant() {
                     return Ok(self.integer(dtype, number));
                 }
@@ -68,9 +72,7 @@ impl Elaborator<'_> {
     fn numeric(&mut self, env: &Env, value: Value, span: Span) -> Eval<Value> {
         match value {
             Value::Axes(axes) if env.is_static => Ok(Value::Int(self.axes_extent(&axes))),
-            Value::Axes(Axes::One(axis)) => {
-                self.op(Op::Index(axis), &[], span).map(Value::Tensor)
-            }
+            Value::Axes(Axes::One(axis)) => self.op(Op::Index(axis), &[], span).map(Value::Tensor),
             Value::Axes(axes) => Ok(Value::Int(self.axes_extent(&axes))),
             Value::Experts(axis, _) if env.is_static => {
                 Ok(Value::Int(self.b.axes.extent(axis).clone()))
@@ -81,7 +83,13 @@ impl Elaborator<'_> {
         }
     }
 
-    pub(crate) fn unary(&mut self, env: &Env, op: UnaryOp, value: Value, span: Span) -> Eval<Value> {
+    pub(crate) fn unary(
+        &mut self,
+        env: &Env,
+        op: UnaryOp,
+        value: Value,
+        span: Span,
+    ) -> Eval<Value> {
         let value = self.numeric(env, value, span)?;
         match (op, value) {
             (UnaryOp::Neg, Value::Int(extent)) => {
@@ -90,7 +98,11 @@ impl Elaborator<'_> {
             (UnaryOp::Neg, Value::Real(number)) => Ok(Value::Real(-number)),
             (UnaryOp::Not, Value::Bool(truth)) => Ok(Value::Bool(!truth)),
             (op, value) => {
-                let hint = if op == UnaryOp::Not { DType::Bool } else { DType::F32 };
+                let hint = if op == UnaryOp::Not {
+                    DType::Bool
+                } else {
+                    DType::F32
+                };
                 let tensor = self.to_tensor(value, hint, span)?;
                 let op = match op {
                     UnaryOp::Neg => Unary::Neg,
@@ -164,7 +176,8 @@ impl Elaborator<'_> {
                 "compare first, or use `bit_and(x, y)`, `bit_or(x, y)` for bits",
             );
         }
-        self.op(Op::Binary(op), &[left, right], span).map(Value::Tensor)
+        self.op(Op::Binary(op), &[left, right], span)
+            .map(Value::Tensor)
     }
 
     /// A sum that repeats both sides is a slip more often than meant: it needs a left side that says so.
@@ -176,13 +189,20 @@ impl Elaborator<'_> {
     ) -> Eval<()> {
         let (l, r) = (self.ty(left).clone(), self.ty(right).clone());
         let lacks = |this: &Self, own: &[AxisId], other: &girih_graph::ValueType| {
-            own.iter().copied().find(|axis| !other.has(*axis) && this.is_known(env, *axis) && !env.lifted.contains(axis))
+            own.iter().copied().find(|axis| {
+                !other.has(*axis) && this.is_known(env, *axis) && !env.lifted.contains(axis)
+            })
         };
-        let (Some(only_left), Some(only_right)) = (lacks(self, &l.axes, &r), lacks(self, &r.axes, &l)) else {
+        let (Some(only_left), Some(only_right)) =
+            (lacks(self, &l.axes, &r), lacks(self, &r.axes, &l))
+        else {
             return Ok(());
         };
         let (left_shown, right_shown) = (self.b.axes.show(&l), self.b.axes.show(&r));
-        let (x, y) = (self.b.axes.name(only_left).to_owned(), self.b.axes.name(only_right).to_owned());
+        let (x, y) = (
+            self.b.axes.name(only_left).to_owned(),
+            self.b.axes.name(only_right).to_owned(),
+        );
         self.fail(
             crate::diag::Diagnostic::error(
                 crate::diag::Code::new(305),
@@ -190,7 +210,9 @@ impl Elaborator<'_> {
             )
             .at(left_span, format!("`{left_shown}`"))
             .at(right_span, format!("`{right_shown}`"))
-            .help(format!("if every pair is meant, list the axes: `y[{x}, {y}] = …`")),
+            .help(format!(
+                "if every pair is meant, list the axes: `y[{x}, {y}] = …`"
+            )),
         )
     }
 
@@ -223,11 +245,22 @@ impl Elaborator<'_> {
             return Ok((left, right));
         }
         if l.is_integer() && r.is_integer() {
-            return Ok((self.cast(left, DType::I64, left_span)?, self.cast(right, DType::I64, right_span)?));
+            return Ok((
+                self.cast(left, DType::I64, left_span)?,
+                self.cast(right, DType::I64, right_span)?,
+            ));
         }
-        let (integer, span) = if l.is_real() { (r, right_span) } else { (l, left_span) };
+        let (integer, span) = if l.is_real() {
+            (r, right_span)
+        } else {
+            (l, left_span)
+        };
         let other = if l.is_real() { l } else { r };
-        let what = if integer == DType::Bool { "a truth value" } else { "an integer" };
+        let what = if integer == DType::Bool {
+            "a truth value"
+        } else {
+            "an integer"
+        };
         let help = if integer == DType::Bool {
             "write `if c then x else 0`, or `real(c)`"
         } else {
@@ -252,7 +285,9 @@ impl Elaborator<'_> {
                 format!("the right side is {}", right.kind()),
             );
         };
-        let found = parts.iter().any(|part| same_thing(&left, part) == Some(true));
+        let found = parts
+            .iter()
+            .any(|part| same_thing(&left, part) == Some(true));
         Ok(Value::Bool(found))
     }
 
@@ -313,7 +348,12 @@ impl Elaborator<'_> {
             BinaryOp::Gt => Value::Bool(a > b),
             BinaryOp::Ge => Value::Bool(a >= b),
             BinaryOp::And | BinaryOp::Or | BinaryOp::In => {
-                return self.error(302, span, "numbers are no truth values", "compare them first");
+                return self.error(
+                    302,
+                    span,
+                    "numbers are no truth values",
+                    "compare them first",
+                );
             }
         })
     }
@@ -328,7 +368,12 @@ impl Elaborator<'_> {
     ) -> Eval<Option<Value>> {
         let zero = b.as_constant() == Some(0);
         if zero && matches!(op, BinaryOp::Div | BinaryOp::FloorDiv | BinaryOp::Rem) {
-            return self.error(307, span, format!("{a} is divided by zero"), "the divisor is 0");
+            return self.error(
+                307,
+                span,
+                format!("{a} is divided by zero"),
+                "the divisor is 0",
+            );
         }
         let compare = |test: fn(i64, i64) -> bool| match (a.as_constant(), b.as_constant()) {
             (Some(a), Some(b)) => Some(Value::Bool(test(a, b))),
@@ -342,7 +387,8 @@ impl Elaborator<'_> {
                 Some(quotient) => Some(Value::Int(quotient)),
                 None if a.as_constant().is_none() || b.as_constant().is_none() => {
                     let reason = format!("{a} is divided by {b}");
-                    self.b.check_equal(&a.remainder(b), &Extent::constant(0), &reason);
+                    self.b
+                        .check_equal(&a.remainder(b), &Extent::constant(0), &reason);
                     Some(Value::Int(a.floor_div(b)))
                 }
                 None => {
@@ -351,7 +397,9 @@ impl Elaborator<'_> {
                         span,
                         format!("{a} is not divisible by {b}"),
                         "sizes divide exactly",
-                        format!("write `{a} // {b}` for the floor, `{a}.0 / {b}` for a real number"),
+                        format!(
+                            "write `{a} // {b}` for the floor, `{a}.0 / {b}` for a real number"
+                        ),
                     );
                 }
             },
@@ -373,7 +421,12 @@ impl Elaborator<'_> {
             BinaryOp::Gt => compare(|a, b| a > b),
             BinaryOp::Ge => compare(|a, b| a >= b),
             BinaryOp::And | BinaryOp::Or | BinaryOp::In => {
-                return self.error(302, span, "integers are no truth values", "compare them first");
+                return self.error(
+                    302,
+                    span,
+                    "integers are no truth values",
+                    "compare them first",
+                );
             }
         };
         if result.is_none() && env.is_static {
@@ -399,7 +452,12 @@ impl Elaborator<'_> {
                 let axes = super::instance::axes_of(&Value::Tuple(parts));
                 match axes {
                     Some(axes) => Ok(self.axes_extent(&axes)),
-                    None => self.error(303, expr.span, "a size is needed here", "a tuple of other things"),
+                    None => self.error(
+                        303,
+                        expr.span,
+                        "a size is needed here",
+                        "a tuple of other things",
+                    ),
                 }
             }
             Value::Experts(axis, _) => Ok(self.b.axes.extent(axis).clone()),
@@ -473,7 +531,12 @@ impl Elaborator<'_> {
         }
         match self.eval_axes(env, expr)? {
             Axes::One(axis) => Ok(axis),
-            _ => self.error(303, expr.span, "one axis is needed here", "not the name of an axis"),
+            _ => self.error(
+                303,
+                expr.span,
+                "one axis is needed here",
+                "not the name of an axis",
+            ),
         }
     }
 }

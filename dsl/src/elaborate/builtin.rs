@@ -12,11 +12,53 @@ use crate::span::Span;
 
 /// Every built-in function.
 pub(crate) const NAMES: &[&str] = &[
-    "abs", "append", "bit_and", "bit_or", "bit_xor", "blocks", "bool", "ceil", "concat", "cos", "erf", "exp", "floor",
-    "full", "index", "int", "length", "log", "log1p", "log_uniform", "maximum", "minimum", "normal",
-    "ones", "popcount", "random_normal", "random_uniform", "range", "real", "reverse", "round",
-    "rsqrt", "scatter", "shift_left", "shift_right", "sigmoid", "sign", "sin", "size", "sqrt",
-    "stop", "tanh", "tensor", "through", "uniform", "unstack", "zeros",
+    "abs",
+    "append",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "blocks",
+    "bool",
+    "ceil",
+    "concat",
+    "cos",
+    "erf",
+    "exp",
+    "floor",
+    "full",
+    "index",
+    "int",
+    "length",
+    "log",
+    "log1p",
+    "log_uniform",
+    "maximum",
+    "minimum",
+    "normal",
+    "ones",
+    "popcount",
+    "random_normal",
+    "random_uniform",
+    "range",
+    "real",
+    "reverse",
+    "round",
+    "rsqrt",
+    "scatter",
+    "shift_left",
+    "shift_right",
+    "sigmoid",
+    "sign",
+    "sin",
+    "size",
+    "sqrt",
+    "stop",
+    "tanh",
+    "tensor",
+    "through",
+    "uniform",
+    "unstack",
+    "zeros",
 ];
 
 /// The function of one value that a name stands for.
@@ -144,19 +186,38 @@ impl Elaborator<'_> {
                 (Value::Stack(parts), _) => Value::Int(Extent::constant(parts.len() as i64)),
                 (Value::Record(fields), _) => Value::Int(Extent::constant(fields.len() as i64)),
                 (other, place) => {
-                    return self.error(303, place, format!("{} has no length", other.kind()), "not a list");
+                    return self.error(
+                        303,
+                        place,
+                        format!("{} has no length", other.kind()),
+                        "not a list",
+                    );
                 }
             },
             "range" => {
                 let (value, place) = self.take(&mut args, "count")?;
                 let Value::Int(extent) = value else {
-                    return self.error(303, place, "`range` takes a static count", "not an integer");
+                    return self.error(
+                        303,
+                        place,
+                        "`range` takes a static count",
+                        "not an integer",
+                    );
                 };
                 match extent.as_constant() {
-                    Some(count) if (0..=LIMIT as i64).contains(&count) => {
-                        Value::List((0..count).map(|at| Value::Int(Extent::constant(at))).collect())
+                    Some(count) if (0..=LIMIT as i64).contains(&count) => Value::List(
+                        (0..count)
+                            .map(|at| Value::Int(Extent::constant(at)))
+                            .collect(),
+                    ),
+                    _ => {
+                        return self.error(
+                            309,
+                            place,
+                            "`range` takes a static count",
+                            format!("this is {extent}"),
+                        );
                     }
-                    _ => return self.error(309, place, "`range` takes a static count", format!("this is {extent}")),
                 }
             }
             "reverse" => {
@@ -194,12 +255,18 @@ impl Elaborator<'_> {
                 match value {
                     Value::Int(extent) => match extent.as_constant() {
                         Some(number) => Value::Real(number as f64),
-                        None => Value::Tensor(self.to_tensor(Value::Int(extent), DType::F32, place)?),
+                        None => {
+                            Value::Tensor(self.to_tensor(Value::Int(extent), DType::F32, place)?)
+                        }
                     },
                     Value::Real(number) => Value::Real(number),
                     value => {
                         let x = self.to_tensor(value, DType::F32, place)?;
-                        let x = if self.ty(x).dtype.is_real() { x } else { self.cast(x, DType::F32, span)? };
+                        let x = if self.ty(x).dtype.is_real() {
+                            x
+                        } else {
+                            self.cast(x, DType::F32, span)?
+                        };
                         Value::Tensor(x)
                     }
                 }
@@ -208,11 +275,17 @@ impl Elaborator<'_> {
                 let (value, place) = self.take(&mut args, "x")?;
                 match value {
                     Value::Int(extent) => Value::Int(extent),
-                    Value::Real(number) if number.abs() < 1e15 => Value::Int(Extent::constant(number as i64)),
+                    Value::Real(number) if number.abs() < 1e15 => {
+                        Value::Int(Extent::constant(number as i64))
+                    }
                     Value::Bool(truth) => Value::Int(Extent::constant(i64::from(truth))),
                     value => {
                         let x = self.to_tensor(value, DType::I64, place)?;
-                        let x = if self.ty(x).dtype.is_integer() { x } else { self.cast(x, DType::I64, span)? };
+                        let x = if self.ty(x).dtype.is_integer() {
+                            x
+                        } else {
+                            self.cast(x, DType::I64, span)?
+                        };
                         Value::Tensor(x)
                     }
                 }
@@ -230,7 +303,14 @@ impl Elaborator<'_> {
                         parts.push(value);
                         Value::List(parts)
                     }
-                    other => return self.error(303, place, "`append` takes a list", format!("this is {}", other.kind())),
+                    other => {
+                        return self.error(
+                            303,
+                            place,
+                            "`append` takes a list",
+                            format!("this is {}", other.kind()),
+                        );
+                    }
                 }
             }
             "unstack" => self.unstack(&mut args)?,
@@ -247,14 +327,20 @@ impl Elaborator<'_> {
     }
 
     fn take_opt(&mut self, args: &mut Args, name: &str) -> Option<(Value, Span)> {
-        let named = args.given.iter().position(|(own, ..)| own.as_deref() == Some(name));
+        let named = args
+            .given
+            .iter()
+            .position(|(own, ..)| own.as_deref() == Some(name));
         let at = named.or_else(|| args.given.iter().position(|(own, ..)| own.is_none()))?;
         let (_, value, span) = args.given.remove(at);
         Some((value, span))
     }
 
     fn take_named(&mut self, args: &mut Args, name: &str) -> Option<(Value, Span)> {
-        let at = args.given.iter().position(|(own, ..)| own.as_deref() == Some(name))?;
+        let at = args
+            .given
+            .iter()
+            .position(|(own, ..)| own.as_deref() == Some(name))?;
         let (_, value, span) = args.given.remove(at);
         Some((value, span))
     }
@@ -275,12 +361,17 @@ impl Elaborator<'_> {
     fn done(&mut self, args: &Args) -> Eval<()> {
         match args.given.first() {
             None => Ok(()),
-            Some((Some(name), _, span)) => {
-                self.error(205, *span, format!("`{}` has no argument `{name}`", args.name), "not known")
-            }
+            Some((Some(name), _, span)) => self.error(
+                205,
+                *span,
+                format!("`{}` has no argument `{name}`", args.name),
+                "not known",
+            ),
             Some((None, _, span)) => {
                 let help = match args.name {
-                    "maximum" | "minimum" => "two values are compared; along an axis write `max(j) x`",
+                    "maximum" | "minimum" => {
+                        "two values are compared; along an axis write `max(j) x`"
+                    }
                     _ => "leave it out",
                 };
                 self.error_help(
@@ -357,7 +448,9 @@ impl Elaborator<'_> {
             );
         }
         if let Value::Record(_) | Value::Tuple(_) = &value {
-            return self.map_tensors(value, &mut |this, tensor| this.op(Op::Unary(op), &[tensor], span));
+            return self.map_tensors(value, &mut |this, tensor| {
+                this.op(Op::Unary(op), &[tensor], span)
+            });
         }
         let tensor = self.to_tensor(value, DType::F32, span)?;
         self.op(Op::Unary(op), &[tensor], span).map(Value::Tensor)
@@ -406,7 +499,12 @@ impl Elaborator<'_> {
         let tensor = self.to_tensor(value, DType::F32, place)?;
         let extent = self.b.axes.extent(axis).clone();
         let Some(count) = extent.as_constant().filter(|count| *count <= 1024) else {
-            return self.error(309, args.span, format!("`unstack` makes {extent} values"), "a small static size is needed");
+            return self.error(
+                309,
+                args.span,
+                format!("`unstack` makes {extent} values"),
+                "a small static size is needed",
+            );
         };
         let mut parts = Vec::new();
         for position in 0..count {
@@ -480,7 +578,9 @@ impl Elaborator<'_> {
             axes.push(axis);
         }
         let _ = env;
-        let total = axes.iter().fold(Extent::constant(0), |sum, axis| sum.plus(self.b.axes.extent(*axis)));
+        let total = axes.iter().fold(Extent::constant(0), |sum, axis| {
+            sum.plus(self.b.axes.extent(*axis))
+        });
         let wanted = self.b.axes.extent(into).clone();
         if total != wanted {
             let name = self.b.axes.name(into).to_owned();
@@ -492,7 +592,8 @@ impl Elaborator<'_> {
                 format!("declare `axis {name} = {total}`"),
             );
         }
-        self.op(Op::Concat(axes, into), &operands, args.span).map(Value::Tensor)
+        self.op(Op::Concat(axes, into), &operands, args.span)
+            .map(Value::Tensor)
     }
 
     /// `scatter(x, at = positions, into = slots, over = n)`: sums `x` into positions of `slots`.
@@ -504,11 +605,27 @@ impl Elaborator<'_> {
         let over = self.as_axis_list(&over, over_span)?;
         let combine = match self.take_named(args, "combine") {
             None => Combine::Sum,
-            Some((Value::Text(word), span)) => match Combine::ALL.iter().find(|own| own.word() == word) {
-                Some(combine) => *combine,
-                None => return self.error(203, span, format!("`{word}` is no combination"), "sum, prod, max, min, any, all"),
-            },
-            Some((_, span)) => return self.error(303, span, "`combine` is a text", "sum, prod, max, min, any, all"),
+            Some((Value::Text(word), span)) => {
+                match Combine::ALL.iter().find(|own| own.word() == word) {
+                    Some(combine) => *combine,
+                    None => {
+                        return self.error(
+                            203,
+                            span,
+                            format!("`{word}` is no combination"),
+                            "sum, prod, max, min, any, all",
+                        );
+                    }
+                }
+            }
+            Some((_, span)) => {
+                return self.error(
+                    303,
+                    span,
+                    "`combine` is a text",
+                    "sum, prod, max, min, any, all",
+                );
+            }
         };
         let x = self.to_tensor(value, DType::F32, place)?;
         let at = self.to_tensor(at, DType::I64, at_span)?;
@@ -535,7 +652,11 @@ impl Elaborator<'_> {
             return self.error_help(
                 303,
                 args.span,
-                format!("the list is {} deep, {} axes are named", shape.len(), axes.len()),
+                format!(
+                    "the list is {} deep, {} axes are named",
+                    shape.len(),
+                    axes.len()
+                ),
                 "one axis for each level",
                 "write `tensor([1, 2, 3], t)`",
             );
@@ -590,11 +711,25 @@ impl Elaborator<'_> {
             }
             Value::Int(extent) => match extent.as_constant() {
                 Some(number) => (number as f64, DType::I64),
-                None => return self.error(309, span, format!("`{extent}` is not known"), "numbers only"),
+                None => {
+                    return self.error(
+                        309,
+                        span,
+                        format!("`{extent}` is not known"),
+                        "numbers only",
+                    );
+                }
             },
             Value::Real(number) => (*number, DType::F32),
             Value::Bool(truth) => (f64::from(u8::from(*truth)), DType::Bool),
-            other => return self.error(303, span, format!("a list of numbers holds {}", other.kind()), "numbers only"),
+            other => {
+                return self.error(
+                    303,
+                    span,
+                    format!("a list of numbers holds {}", other.kind()),
+                    "numbers only",
+                );
+            }
         };
         *dtype = Some(match *dtype {
             None => found,
@@ -648,18 +783,33 @@ impl Elaborator<'_> {
             }
         };
         let span = args.span;
-        let draw = self.op(Op::Random(distribution, Arc::from(key.as_str()), axes), &[], span)?;
+        let draw = self.op(
+            Op::Random(distribution, Arc::from(key.as_str()), axes),
+            &[],
+            span,
+        )?;
         let logarithmic = args.name == "log_uniform";
         if logarithmic && (low <= 0.0 || high <= 0.0) {
-            return self.error(307, span, "`log_uniform` takes positive bounds", format!("{low} to {high}"));
+            return self.error(
+                307,
+                span,
+                "`log_uniform` takes positive bounds",
+                format!("{low} to {high}"),
+            );
         }
-        let (low, high) = if logarithmic { (low.ln(), high.ln()) } else { (low, high) };
+        let (low, high) = if logarithmic {
+            (low.ln(), high.ln())
+        } else {
+            (low, high)
+        };
         let scale = self.number(DType::F32, high - low);
         let offset = self.number(DType::F32, low);
         let scaled = self.op(Op::Binary(Binary::Mul), &[draw, scale], span)?;
         let moved = self.op(Op::Binary(Binary::Add), &[scaled, offset], span)?;
         if logarithmic {
-            return self.op(Op::Unary(Unary::Exp), &[moved], span).map(Value::Tensor);
+            return self
+                .op(Op::Unary(Unary::Exp), &[moved], span)
+                .map(Value::Tensor);
         }
         Ok(Value::Tensor(moved))
     }
@@ -670,7 +820,12 @@ impl Elaborator<'_> {
             Some((Value::Real(number), _)) => Ok(number),
             Some((Value::Int(extent), span)) => match extent.as_constant() {
                 Some(number) => Ok(number as f64),
-                None => self.error(309, span, format!("`{extent}` is not known"), "a number is needed"),
+                None => self.error(
+                    309,
+                    span,
+                    format!("`{extent}` is not known"),
+                    "a number is needed",
+                ),
             },
             Some((other, span)) => self.error(
                 303,
@@ -695,7 +850,12 @@ impl Elaborator<'_> {
         let path = env.path.clone().unwrap_or_default();
         // The place, not its number in the text: a line added above changes nothing else.
         let key = format!("{path}#{}", self.draw_number(&path));
-        self.op(Op::Random(distribution, Arc::from(key.as_str()), axes), &[], args.span).map(Value::Tensor)
+        self.op(
+            Op::Random(distribution, Arc::from(key.as_str()), axes),
+            &[],
+            args.span,
+        )
+        .map(Value::Tensor)
     }
 
     fn draw_number(&mut self, path: &str) -> usize {

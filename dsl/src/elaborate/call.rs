@@ -19,7 +19,13 @@ pub(crate) type Given = (Option<String>, Value, Span);
 
 impl Elaborator<'_> {
     /// Calls what a name or an expression stands for.
-    pub(crate) fn call_value(&mut self, env: &mut Env, callee: Value, args: Vec<Given>, span: Span) -> Eval<Value> {
+    pub(crate) fn call_value(
+        &mut self,
+        env: &mut Env,
+        callee: Value,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
         match callee {
             Value::Instance(instance) => self.call_named(instance, "forward", args, span),
             Value::Stack(instances) => {
@@ -29,13 +35,23 @@ impl Elaborator<'_> {
                     if turn > 0 {
                         match args.first_mut() {
                             Some(first) => first.1 = last,
-                            None => return self.error(205, span, "a stack needs an input", "nothing to pass on"),
+                            None => {
+                                return self.error(
+                                    205,
+                                    span,
+                                    "a stack needs an input",
+                                    "nothing to pass on",
+                                );
+                            }
                         }
                     }
                     last = self.call_named(*instance, "forward", args.clone(), span)?;
                 }
                 if instances.is_empty() {
-                    last = args.into_iter().next().map_or(Value::None, |(_, value, _)| value);
+                    last = args
+                        .into_iter()
+                        .next()
+                        .map_or(Value::None, |(_, value, _)| value);
                 }
                 Ok(last)
             }
@@ -53,7 +69,11 @@ impl Elaborator<'_> {
                     ItemKind::Module(declared) => snake(&declared.name.text),
                     _ => String::new(),
                 };
-                let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name
+                } else {
+                    format!("{path}.{name}")
+                };
                 let instance = self.instantiate(&module, &path, &path, env.instance, span)?;
                 if self.params.len() > before {
                     return self.error_help(
@@ -96,7 +116,12 @@ impl Elaborator<'_> {
         args.iter().any(|(_, value, _)| is_tensor(value))
     }
 
-    fn apply_statics(&mut self, module: &ModuleValue, args: Vec<Given>, span: Span) -> Eval<ModuleValue> {
+    fn apply_statics(
+        &mut self,
+        module: &ModuleValue,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<ModuleValue> {
         let ast = self.program.ast(module.decl.file);
         let ItemKind::Module(declared) = &ast.items[module.decl.item].kind else {
             return Err(Reported);
@@ -105,13 +130,20 @@ impl Elaborator<'_> {
             span,
             ..module.clone()
         };
-        let names: Vec<&str> = declared.params.iter().map(|p| p.name.text.as_str()).collect();
+        let names: Vec<&str> = declared
+            .params
+            .iter()
+            .map(|p| p.name.text.as_str())
+            .collect();
         let mut position = 0;
         for (name, value, place) in args {
             let name = match name {
                 Some(name) => name,
                 None => {
-                    while names.get(position).is_some_and(|name| result.args.iter().any(|(own, _)| own == name)) {
+                    while names
+                        .get(position)
+                        .is_some_and(|name| result.args.iter().any(|(own, _)| own == name))
+                    {
                         position += 1;
                     }
                     match names.get(position) {
@@ -120,7 +152,11 @@ impl Elaborator<'_> {
                             return self.fail(
                                 Diagnostic::error(
                                     Code::new(205),
-                                    format!("`{}` takes {}", declared.name.text, counted(names.len(), "parameter")),
+                                    format!(
+                                        "`{}` takes {}",
+                                        declared.name.text,
+                                        counted(names.len(), "parameter")
+                                    ),
                                 )
                                 .at(place, "one too many")
                                 .also(declared.name.span, "declared here"),
@@ -150,7 +186,13 @@ impl Elaborator<'_> {
     }
 
     /// Calls a method by name.
-    pub(crate) fn call_named(&mut self, instance: InstanceId, name: &str, args: Vec<Given>, span: Span) -> Eval<Value> {
+    pub(crate) fn call_named(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
         let decl = self.instances[instance.0].decl;
         let method = self.find_method(decl, name)?;
         self.call_method(instance, method, args, span)
@@ -245,8 +287,16 @@ impl Elaborator<'_> {
             })?;
         }
         if let Some(path) = &env.path {
-            let name = if method.name.text == "forward" { "out" } else { &method.name.text };
-            let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+            let name = if method.name.text == "forward" {
+                "out"
+            } else {
+                &method.name.text
+            };
+            let path = if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            };
             self.name_value(&path, &value);
         }
         Ok(value)
@@ -294,7 +344,9 @@ impl Elaborator<'_> {
         let mut position = 0;
         for (name, value, place) in args {
             let index = match &name {
-                Some(name) => params.iter().position(|parameter| parameter.name.text == *name),
+                Some(name) => params
+                    .iter()
+                    .position(|parameter| parameter.name.text == *name),
                 None => {
                     let index = position;
                     position += 1;
@@ -311,7 +363,14 @@ impl Elaborator<'_> {
                     .as_deref()
                     .and_then(|name| super::scope::nearest(name, names.iter().copied()));
                 let mut diagnostic = Diagnostic::error(Code::new(205), message)
-                    .at(place, if name.is_some() { "not an input" } else { "one too many" })
+                    .at(
+                        place,
+                        if name.is_some() {
+                            "not an input"
+                        } else {
+                            "one too many"
+                        },
+                    )
                     .also(owner.span, "declared here");
                 if let Some(nearest) = nearest {
                     diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
@@ -332,7 +391,12 @@ impl Elaborator<'_> {
         Ok(given)
     }
 
-    fn missing_arg<T>(&mut self, owner: &ast::Name, parameter: &ast::Parameter, span: Span) -> Eval<T> {
+    fn missing_arg<T>(
+        &mut self,
+        owner: &ast::Name,
+        parameter: &ast::Parameter,
+        span: Span,
+    ) -> Eval<T> {
         self.fail(
             Diagnostic::error(
                 Code::new(205),
@@ -358,7 +422,10 @@ impl Elaborator<'_> {
         self.enter_typed(env, instance, parameter, ty, value, span, renames)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one value with everything its border depends on")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one value with everything its border depends on"
+    )]
     fn enter_typed(
         &mut self,
         env: &mut Env,
@@ -383,8 +450,15 @@ impl Elaborator<'_> {
                             format!("`{}` takes it", parameter.name.text),
                         );
                     };
-                    let value =
-                        self.enter_typed(env, instance, parameter, ty, value.clone(), span, renames)?;
+                    let value = self.enter_typed(
+                        env,
+                        instance,
+                        parameter,
+                        ty,
+                        value.clone(),
+                        span,
+                        renames,
+                    )?;
                     result.push((name.text.clone(), value));
                 }
                 Ok(Value::Record(result))
@@ -392,14 +466,18 @@ impl Elaborator<'_> {
             (TypeKind::Tuple(types), Value::Tuple(values)) if types.len() == values.len() => {
                 let mut result = Vec::new();
                 for (ty, value) in types.iter().zip(values) {
-                    result.push(self.enter_typed(env, instance, parameter, ty, value, span, renames)?);
+                    result.push(
+                        self.enter_typed(env, instance, parameter, ty, value, span, renames)?,
+                    );
                 }
                 Ok(Value::Tuple(result))
             }
             (TypeKind::Tensor { name, .. }, value) if name.text.parse::<DType>().is_err() => {
                 match name.text.as_str() {
                     "axis" | "int" | "real" | "text" | "list" | "module" => Ok(value),
-                    other => self.error(303, name.span, format!("`{other}` is no type"), "not known"),
+                    other => {
+                        self.error(303, name.span, format!("`{other}` is no type"), "not known")
+                    }
                 }
             }
             (TypeKind::Tensor { .. }, value) => {
@@ -418,7 +496,11 @@ impl Elaborator<'_> {
             (_, value) => self.error(
                 303,
                 span,
-                format!("the input `{}` does not take {}", parameter.name.text, value.kind()),
+                format!(
+                    "the input `{}` does not take {}",
+                    parameter.name.text,
+                    value.kind()
+                ),
                 format!("this is {}", value.kind()),
             ),
         }
@@ -436,11 +518,15 @@ impl Elaborator<'_> {
     ) -> Eval<Tensor> {
         let mut tensor = tensor;
         for axis in self.ty(tensor).axes.clone() {
-            let clash = !axes.contains(&axis) && self.instances[instance.0].own_axes.contains(&axis);
+            let clash =
+                !axes.contains(&axis) && self.instances[instance.0].own_axes.contains(&axis);
             if !clash {
                 continue;
             }
-            let known = renames.iter().find(|(original, _)| *original == axis).map(|pair| pair.1);
+            let known = renames
+                .iter()
+                .find(|(original, _)| *original == axis)
+                .map(|pair| pair.1);
             let fresh = known.unwrap_or_else(|| {
                 let found = self.b.axes[axis].clone();
                 let mut taken = self.taken_axes(Some(instance));
@@ -477,14 +563,22 @@ impl Elaborator<'_> {
         let found = self.ty(tensor).clone();
         let tensor = match (found.dtype, dtype) {
             (found, wanted) if found == wanted => tensor,
-            (found, wanted) if found.is_integer() && wanted.is_integer() => self.cast(tensor, wanted, span)?,
+            (found, wanted) if found.is_integer() && wanted.is_integer() => {
+                self.cast(tensor, wanted, span)?
+            }
             (found, wanted) => {
                 return self.fail(
                     Diagnostic::error(
                         Code::new(302),
-                        format!("the input `{}` takes `{wanted}` values, not `{found}`", parameter.name.text),
+                        format!(
+                            "the input `{}` takes `{wanted}` values, not `{found}`",
+                            parameter.name.text
+                        ),
                     )
-                    .at(span, format!("this is `{}`", self.b.axes.show(self.ty(tensor))))
+                    .at(
+                        span,
+                        format!("this is `{}`", self.b.axes.show(self.ty(tensor))),
+                    )
                     .also(parameter.name.span, "declared here")
                     .help(format!("convert it: `{}`", conversion(wanted))),
                 );
@@ -496,7 +590,10 @@ impl Elaborator<'_> {
                 let wanted = self.b.axes.show_axis(*axis);
                 let mut diagnostic = Diagnostic::error(
                     Code::new(304),
-                    format!("the input `{}` needs the axis `{wanted}`", parameter.name.text),
+                    format!(
+                        "the input `{}` needs the axis `{wanted}`",
+                        parameter.name.text
+                    ),
                 )
                 .at(span, format!("this is `{shown}`"))
                 .also(parameter.name.span, "declared here");
@@ -564,14 +661,21 @@ impl Elaborator<'_> {
                         return self.error(
                             304,
                             span,
-                            format!("the field `{name}` needs the axis `{}`", self.b.axes.show_axis(axis)),
+                            format!(
+                                "the field `{name}` needs the axis `{}`",
+                                self.b.axes.show_axis(axis)
+                            ),
                             format!("it is `{shown}`"),
                         );
                     }
                     from.push(axis);
                     operands.push(tensor);
                 }
-                Ok(Value::Tensor(self.op(Op::Concat(from, formal), &operands, span)?))
+                Ok(Value::Tensor(self.op(
+                    Op::Concat(from, formal),
+                    &operands,
+                    span,
+                )?))
             }
             (Axes::Record(parts), value) => {
                 // Already joined: its axis has the record's name for the whole.
@@ -606,7 +710,13 @@ impl Elaborator<'_> {
         Ok(value)
     }
 
-    fn leave_border(&mut self, value: Value, formal: AxisId, outer: &Axes, span: Span) -> Eval<Value> {
+    fn leave_border(
+        &mut self,
+        value: Value,
+        formal: AxisId,
+        outer: &Axes,
+        span: Span,
+    ) -> Eval<Value> {
         match value {
             Value::Tensor(tensor) if self.ty(tensor).has(formal) => {
                 self.cross_out(tensor, formal, outer, span)
@@ -629,7 +739,13 @@ impl Elaborator<'_> {
         }
     }
 
-    fn cross_out(&mut self, tensor: Tensor, formal: AxisId, outer: &Axes, span: Span) -> Eval<Value> {
+    fn cross_out(
+        &mut self,
+        tensor: Tensor,
+        formal: AxisId,
+        outer: &Axes,
+        span: Span,
+    ) -> Eval<Value> {
         match outer {
             Axes::One(axis) => {
                 let renamed = self.op(Op::Rename(vec![(formal, *axis)]), &[tensor], span)?;
@@ -639,7 +755,11 @@ impl Elaborator<'_> {
             Axes::Group(_) => {
                 let mut flat = Vec::new();
                 self.flat_axes(outer, span, &mut flat)?;
-                Ok(Value::Tensor(self.op(Op::Split(formal, flat), &[tensor], span)?))
+                Ok(Value::Tensor(self.op(
+                    Op::Split(formal, flat),
+                    &[tensor],
+                    span,
+                )?))
             }
             Axes::Record(parts) => {
                 let mut offset = Extent::constant(0);
@@ -746,7 +866,14 @@ impl Elaborator<'_> {
                 }
                 Ok(Value::Tuple(result))
             }
-            (TypeKind::Tensor { .. }, value @ (Value::Tensor(_) | Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::Axes(_))) => {
+            (
+                TypeKind::Tensor { .. },
+                value @ (Value::Tensor(_)
+                | Value::Int(_)
+                | Value::Real(_)
+                | Value::Bool(_)
+                | Value::Axes(_)),
+            ) => {
                 env.is_static = true;
                 let typed = self.tensor_type(env, ty);
                 env.is_static = false;
@@ -755,13 +882,18 @@ impl Elaborator<'_> {
                 let found = self.ty(tensor).clone();
                 let declared: Vec<AxisId> = groups.into_iter().flatten().collect();
                 let missing = declared.iter().any(|axis| !found.has(*axis));
-                let surplus = (found.axes.iter())
-                    .any(|axis| !declared.contains(axis) && !lifted.contains(axis) && self.is_known(env, *axis));
-                let retyped = found.dtype != dtype && !(found.dtype.is_integer() && dtype.is_integer());
+                let surplus = (found.axes.iter()).any(|axis| {
+                    !declared.contains(axis) && !lifted.contains(axis) && self.is_known(env, *axis)
+                });
+                let retyped =
+                    found.dtype != dtype && !(found.dtype.is_integer() && dtype.is_integer());
                 if missing || surplus || retyped {
                     let end = body.stmts.last().map_or(body.span, |stmt| stmt.span);
                     let shown = self.b.axes.show(&found);
-                    let wanted = self.b.axes.show(&girih_graph::ValueType::new(dtype, declared));
+                    let wanted = self
+                        .b
+                        .axes
+                        .show(&girih_graph::ValueType::new(dtype, declared));
                     return self.fail(
                         Diagnostic::error(
                             Code::new(303),
@@ -771,7 +903,11 @@ impl Elaborator<'_> {
                         .also(ty.span, "declared here"),
                     );
                 }
-                let tensor = if found.dtype == dtype { tensor } else { self.cast(tensor, dtype, ty.span)? };
+                let tensor = if found.dtype == dtype {
+                    tensor
+                } else {
+                    self.cast(tensor, dtype, ty.span)?
+                };
                 Ok(Value::Tensor(tensor))
             }
             (_, Value::Poison) => Err(Reported),
@@ -785,7 +921,13 @@ impl Elaborator<'_> {
     }
 
     /// Calls a function.
-    pub(crate) fn call_function(&mut self, caller: &Env, place: ItemRef, args: Vec<Given>, span: Span) -> Eval<Value> {
+    pub(crate) fn call_function(
+        &mut self,
+        caller: &Env,
+        place: ItemRef,
+        args: Vec<Given>,
+        span: Span,
+    ) -> Eval<Value> {
         let ast = self.program.ast(place.file);
         let ItemKind::Fn(function) = &ast.items[place.item].kind else {
             return Err(Reported);

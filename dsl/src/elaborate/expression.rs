@@ -29,7 +29,13 @@ impl Elaborator<'_> {
             ExprKind::Binary(op, left, right) => {
                 let left_value = self.eval(env, left)?;
                 let right_value = self.eval(env, right)?;
-                self.binary(env, *op, (left_value, left.span), (right_value, right.span), span)
+                self.binary(
+                    env,
+                    *op,
+                    (left_value, left.span),
+                    (right_value, right.span),
+                    span,
+                )
             }
             ExprKind::Reduce {
                 reducer,
@@ -136,7 +142,8 @@ impl Elaborator<'_> {
                 let x = self.eval(env, then)?;
                 let y = self.eval(env, other)?;
                 let (x, y) = self.pair_or_real(x, then.span, y, other.span)?;
-                self.op(Op::Select, &[condition, x, y], span).map(Value::Tensor)
+                self.op(Op::Select, &[condition, x, y], span)
+                    .map(Value::Tensor)
             }
         }
     }
@@ -182,7 +189,13 @@ impl Elaborator<'_> {
         Ok(given)
     }
 
-    fn eval_call(&mut self, env: &mut Env, callee: &Expr, args: &[ast::Arg], span: Span) -> Eval<Value> {
+    fn eval_call(
+        &mut self,
+        env: &mut Env,
+        callee: &Expr,
+        args: &[ast::Arg],
+        span: Span,
+    ) -> Eval<Value> {
         // `inst.method(x)`.
         if let ExprKind::Field { base, name } = &callee.kind
             && let Some(instance) = self.method_owner(env, base, &name.text)?
@@ -197,7 +210,9 @@ impl Elaborator<'_> {
             && !self.instances[instance.0].states.is_empty()
         {
             let args = self.eval_args(env, args)?;
-            return self.step_memory(env, instance, args, span).map(Value::Tensor);
+            return self
+                .step_memory(env, instance, args, span)
+                .map(Value::Tensor);
         }
         // `encode(x)`: another method of the same instance.
         if let (ExprKind::Name(name), Some(instance)) = (&callee.kind, env.instance)
@@ -214,7 +229,12 @@ impl Elaborator<'_> {
     }
 
     /// The instance, if `base` is one that has the method and no member of that name.
-    fn method_owner(&mut self, env: &mut Env, base: &Expr, method: &str) -> Eval<Option<InstanceId>> {
+    fn method_owner(
+        &mut self,
+        env: &mut Env,
+        base: &Expr,
+        method: &str,
+    ) -> Eval<Option<InstanceId>> {
         let instance = match &base.kind {
             ExprKind::Name(_) | ExprKind::Field { .. } | ExprKind::Index { .. } => {
                 match self.try_static(env, base)? {
@@ -235,9 +255,9 @@ impl Elaborator<'_> {
         let ast::ItemKind::Module(module) = &self.program.item(decl).kind else {
             return false;
         };
-        module.members.iter().any(|member| {
-            matches!(&member.kind, ast::MemberKind::Method(own) if own.name.text == name)
-        })
+        module.members.iter().any(
+            |member| matches!(&member.kind, ast::MemberKind::Method(own) if own.name.text == name),
+        )
     }
 
     /// The value of a path if it exists; no diagnostic if it does not.
@@ -251,14 +271,18 @@ impl Elaborator<'_> {
                 let (value, rest) = self.resolve_words(env, &words)?;
                 Ok(value.filter(|_| rest == words.len()))
             }
-            ExprKind::Index { base, items } => match (self.try_static(env, base)?, items.as_slice()) {
-                (Some(Value::Stack(instances)), [ast::Index::At(position)]) => {
-                    let position = self.eval_constant(env, position)?;
-                    let instance = usize::try_from(position).ok().and_then(|at| instances.get(at));
-                    Ok(instance.map(|instance| Value::Instance(*instance)))
+            ExprKind::Index { base, items } => {
+                match (self.try_static(env, base)?, items.as_slice()) {
+                    (Some(Value::Stack(instances)), [ast::Index::At(position)]) => {
+                        let position = self.eval_constant(env, position)?;
+                        let instance = usize::try_from(position)
+                            .ok()
+                            .and_then(|at| instances.get(at));
+                        Ok(instance.map(|instance| Value::Instance(*instance)))
+                    }
+                    _ => Ok(None),
                 }
-                _ => Ok(None),
-            },
+            }
             _ => Ok(None),
         }
     }
@@ -315,7 +339,11 @@ impl Elaborator<'_> {
     }
 
     /// Follows words as far as they lead: the value and how many were used.
-    fn resolve_words(&mut self, env: &mut Env, words: &[(&str, Span)]) -> Eval<(Option<Value>, usize)> {
+    fn resolve_words(
+        &mut self,
+        env: &mut Env,
+        words: &[(&str, Span)],
+    ) -> Eval<(Option<Value>, usize)> {
         let (first, span) = words[0];
         let mut used = 1;
         let mut value = None;
@@ -364,7 +392,9 @@ impl Elaborator<'_> {
             }
             Value::Tuple(parts) | Value::List(parts) => {
                 let position: Option<usize> = first.parse().ok();
-                position.and_then(|at| parts.get(at)).map(|value| (value.clone(), 1))
+                position
+                    .and_then(|at| parts.get(at))
+                    .map(|value| (value.clone(), 1))
             }
             Value::Stack(instances) => {
                 let position: Option<usize> = first.parse().ok();
@@ -376,10 +406,18 @@ impl Elaborator<'_> {
         })
     }
 
-    fn eval_index(&mut self, env: &mut Env, base: &Expr, items: &[ast::Index], span: Span) -> Eval<Value> {
+    fn eval_index(
+        &mut self,
+        env: &mut Env,
+        base: &Expr,
+        items: &[ast::Index],
+        span: Span,
+    ) -> Eval<Value> {
         let value = self.eval(env, base)?;
         match value {
-            Value::Tensor(tensor) => self.index_tensor(env, tensor, items, span).map(Value::Tensor),
+            Value::Tensor(tensor) => self
+                .index_tensor(env, tensor, items, span)
+                .map(Value::Tensor),
             Value::List(parts) | Value::Tuple(parts) => {
                 let position = self.position(env, items, parts.len(), span)?;
                 Ok(parts[position].clone())
@@ -390,13 +428,21 @@ impl Elaborator<'_> {
             }
             Value::Axes(Axes::One(axis)) => {
                 let tensor = self.op(Op::Index(axis), &[], base.span)?;
-                self.index_tensor(env, tensor, items, span).map(Value::Tensor)
+                self.index_tensor(env, tensor, items, span)
+                    .map(Value::Tensor)
             }
-            Value::Record(fields) if items.iter().all(|item| matches!(item, ast::Index::Bind(..))) => {
+            Value::Record(fields)
+                if items
+                    .iter()
+                    .all(|item| matches!(item, ast::Index::Bind(..))) =>
+            {
                 let mut result = Vec::new();
                 for (name, value) in fields {
                     let tensor = self.to_tensor(value, DType::F32, base.span)?;
-                    result.push((name, Value::Tensor(self.index_tensor(env, tensor, items, span)?)));
+                    result.push((
+                        name,
+                        Value::Tensor(self.index_tensor(env, tensor, items, span)?),
+                    ));
                 }
                 Ok(Value::Record(result))
             }
@@ -410,9 +456,20 @@ impl Elaborator<'_> {
         }
     }
 
-    fn position(&mut self, env: &mut Env, items: &[ast::Index], count: usize, span: Span) -> Eval<usize> {
+    fn position(
+        &mut self,
+        env: &mut Env,
+        items: &[ast::Index],
+        count: usize,
+        span: Span,
+    ) -> Eval<usize> {
         let [ast::Index::At(expr)] = items else {
-            return self.error(303, span, "a list takes one static position", "not one position");
+            return self.error(
+                303,
+                span,
+                "a list takes one static position",
+                "not one position",
+            );
         };
         let position = self.eval_constant(env, expr)?;
         match usize::try_from(position) {

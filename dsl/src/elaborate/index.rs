@@ -34,10 +34,15 @@ impl Affine {
         let sign = Extent::constant(sign);
         let mut result = self.clone();
         for (axis, factor) in &other.terms {
-            let entry = result.terms.entry(*axis).or_insert_with(|| Extent::constant(0));
+            let entry = result
+                .terms
+                .entry(*axis)
+                .or_insert_with(|| Extent::constant(0));
             *entry = entry.plus(&factor.times(&sign));
         }
-        result.terms.retain(|_, factor| factor.as_constant() != Some(0));
+        result
+            .terms
+            .retain(|_, factor| factor.as_constant() != Some(0));
         result.constant = result.constant.plus(&other.constant.times(&sign));
         result
     }
@@ -77,9 +82,9 @@ impl Elaborator<'_> {
                     _ => None,
                 }
             }
-            ExprKind::Unary(UnaryOp::Neg, inner) => {
-                self.affine(env, inner)?.map(|form| form.times(&Extent::constant(-1)))
-            }
+            ExprKind::Unary(UnaryOp::Neg, inner) => self
+                .affine(env, inner)?
+                .map(|form| form.times(&Extent::constant(-1))),
             ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Sub), left, right) => {
                 let sign = if *op == BinaryOp::Add { 1 } else { -1 };
                 match (self.affine(env, left)?, self.affine(env, right)?) {
@@ -98,23 +103,25 @@ impl Elaborator<'_> {
                     _ => None,
                 }
             }
-            ExprKind::Binary(op @ (BinaryOp::Div | BinaryOp::FloorDiv | BinaryOp::Rem), left, right) => {
-                match (self.affine(env, left)?, self.affine(env, right)?) {
-                    (Some(left), Some(right))
-                        if left.terms.is_empty()
-                            && right.terms.is_empty()
-                            && right.constant.as_constant() != Some(0) =>
-                    {
-                        let (a, b) = (left.constant, right.constant);
-                        match op {
-                            BinaryOp::Div => a.divided_exactly(&b).map(Affine::constant),
-                            BinaryOp::FloorDiv => Some(Affine::constant(a.floor_div(&b))),
-                            _ => Some(Affine::constant(a.remainder(&b))),
-                        }
+            ExprKind::Binary(
+                op @ (BinaryOp::Div | BinaryOp::FloorDiv | BinaryOp::Rem),
+                left,
+                right,
+            ) => match (self.affine(env, left)?, self.affine(env, right)?) {
+                (Some(left), Some(right))
+                    if left.terms.is_empty()
+                        && right.terms.is_empty()
+                        && right.constant.as_constant() != Some(0) =>
+                {
+                    let (a, b) = (left.constant, right.constant);
+                    match op {
+                        BinaryOp::Div => a.divided_exactly(&b).map(Affine::constant),
+                        BinaryOp::FloorDiv => Some(Affine::constant(a.floor_div(&b))),
+                        _ => Some(Affine::constant(a.remainder(&b))),
                     }
-                    _ => None,
                 }
-            }
+                _ => None,
+            },
             ExprKind::Call { callee, .. } if is_name(callee, "size") => {
                 match self.eval(env, expr)? {
                     Value::Int(extent) => Some(Affine::constant(extent)),
@@ -134,7 +141,12 @@ impl Elaborator<'_> {
     }
 
     /// The inequalities `≥ 0` that a domain grants.
-    pub(crate) fn facts(&mut self, env: &mut Env, domain: &Expr, facts: &mut Vec<Affine>) -> Eval<()> {
+    pub(crate) fn facts(
+        &mut self,
+        env: &mut Env,
+        domain: &Expr,
+        facts: &mut Vec<Affine>,
+    ) -> Eval<()> {
         let ExprKind::Binary(op, left, right) = &domain.kind else {
             return Ok(());
         };
@@ -142,7 +154,10 @@ impl Elaborator<'_> {
             self.facts(env, left, facts)?;
             return self.facts(env, right, facts);
         }
-        if !matches!(op, BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge | BinaryOp::Eq) {
+        if !matches!(
+            op,
+            BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge | BinaryOp::Eq
+        ) {
             return Ok(());
         }
         if !is_plain(left) || !is_plain(right) {
@@ -191,7 +206,13 @@ impl Elaborator<'_> {
     }
 
     /// The axis of a tensor that `name` means.
-    pub(crate) fn axis_of(&mut self, env: &Env, tensor: Tensor, name: &str, span: Span) -> Eval<AxisId> {
+    pub(crate) fn axis_of(
+        &mut self,
+        env: &Env,
+        tensor: Tensor,
+        name: &str,
+        span: Span,
+    ) -> Eval<AxisId> {
         if let Some(axis) = self.axis_named(env, name, span)?
             && self.ty(tensor).has(axis)
         {
@@ -209,7 +230,12 @@ impl Elaborator<'_> {
             return Ok(*axis);
         }
         let shown = self.b.axes.show(self.ty(tensor));
-        let names: Vec<&str> = self.ty(tensor).axes.iter().map(|axis| self.b.axes.name(*axis)).collect();
+        let names: Vec<&str> = self
+            .ty(tensor)
+            .axes
+            .iter()
+            .map(|axis| self.b.axes.name(*axis))
+            .collect();
         let nearest = super::scope::nearest(name, names.iter().copied());
         let mut diagnostic =
             Diagnostic::error(Code::new(304), format!("the value has no axis `{name}`"))
@@ -289,7 +315,10 @@ impl Elaborator<'_> {
             return Ok(());
         }
         let (from, to) = (self.b.axes.show_axis(axis), self.b.axes.show_axis(target));
-        let (from_size, to_size) = (self.b.axes.extent(axis).clone(), self.b.axes.extent(target).clone());
+        let (from_size, to_size) = (
+            self.b.axes.extent(axis).clone(),
+            self.b.axes.extent(target).clone(),
+        );
         self.fail(
             Diagnostic::error(
                 Code::new(301),
@@ -324,7 +353,11 @@ impl Elaborator<'_> {
 
     fn positional<T>(&mut self, tensor: Tensor, expr: &Expr) -> Eval<T> {
         let shown = self.b.axes.show(self.ty(tensor));
-        let first = self.ty(tensor).axes.first().map(|axis| self.b.axes.name(*axis).to_owned());
+        let first = self
+            .ty(tensor)
+            .axes
+            .first()
+            .map(|axis| self.b.axes.name(*axis).to_owned());
         let name = first.unwrap_or_else(|| "t".to_owned());
         self.error_help(
             306,
@@ -382,7 +415,9 @@ impl Elaborator<'_> {
             if axis == target {
                 continue;
             }
-            let leaves = plain.iter().any(|(old, new, _)| old == target && new != target);
+            let leaves = plain
+                .iter()
+                .any(|(old, new, _)| old == target && new != target);
             let taken = own.contains(target) && !leaves;
             let again = pairs.iter().any(|(_, new)| new == target);
             if taken || again {
@@ -398,11 +433,22 @@ impl Elaborator<'_> {
         self.op(Op::Rename(pairs), &[tensor], span)
     }
 
-    fn read(&mut self, env: &mut Env, tensor: Tensor, axis: AxisId, form: Form, span: Span) -> Eval<Tensor> {
+    fn read(
+        &mut self,
+        env: &mut Env,
+        tensor: Tensor,
+        axis: AxisId,
+        form: Form,
+        span: Span,
+    ) -> Eval<Tensor> {
         let form = match form {
             Form::Affine(form) => form,
             Form::Positions(positions) => {
-                let outside = if env.guarded { Outside::Zero } else { Outside::Error };
+                let outside = if env.guarded {
+                    Outside::Zero
+                } else {
+                    Outside::Error
+                };
                 return self.gather(tensor, axis, positions, outside, span);
             }
         };
@@ -440,25 +486,54 @@ impl Elaborator<'_> {
             return self.op(Op::Gather { axis, outside }, &[tensor, positions], span);
         }
         let found = self.b.axes[axis].clone();
-        let mut taken: std::collections::BTreeSet<AxisId> = self.ty(tensor).axes.iter().copied().collect();
+        let mut taken: std::collections::BTreeSet<AxisId> =
+            self.ty(tensor).axes.iter().copied().collect();
         taken.extend(self.ty(positions).axes.iter().copied());
-        let read = self.pooled_axis(&found.name, &found.extent, Some(self.b.axes.root(axis)), found.time, &taken);
+        let read = self.pooled_axis(
+            &found.name,
+            &found.extent,
+            Some(self.b.axes.root(axis)),
+            found.time,
+            &taken,
+        );
         let tensor = self.op(Op::Rename(vec![(axis, read)]), &[tensor], span)?;
-        self.op(Op::Gather { axis: read, outside }, &[tensor, positions], span)
+        self.op(
+            Op::Gather {
+                axis: read,
+                outside,
+            },
+            &[tensor, positions],
+            span,
+        )
     }
 
     fn positions(&mut self, form: &Affine, span: Span) -> Eval<Tensor> {
-        let mut total = self.to_tensor(Value::Int(form.constant.clone()), girih_graph::DType::I64, span)?;
+        let mut total = self.to_tensor(
+            Value::Int(form.constant.clone()),
+            girih_graph::DType::I64,
+            span,
+        )?;
         for (axis, factor) in &form.terms {
             let index = self.op(Op::Index(*axis), &[], span)?;
-            let factor = self.to_tensor(Value::Int(factor.clone()), girih_graph::DType::I64, span)?;
+            let factor =
+                self.to_tensor(Value::Int(factor.clone()), girih_graph::DType::I64, span)?;
             let product = self.op(Op::Binary(girih_graph::Binary::Mul), &[index, factor], span)?;
-            total = self.op(Op::Binary(girih_graph::Binary::Add), &[total, product], span)?;
+            total = self.op(
+                Op::Binary(girih_graph::Binary::Add),
+                &[total, product],
+                span,
+            )?;
         }
         Ok(total)
     }
 
-    fn out_of_range(&mut self, axis: AxisId, form: &Affine, below: bool, span: Span) -> Eval<Tensor> {
+    fn out_of_range(
+        &mut self,
+        axis: AxisId,
+        form: &Affine,
+        below: bool,
+        span: Span,
+    ) -> Eval<Tensor> {
         let name = self.b.axes.name(axis).to_owned();
         let written = self.show_affine(form);
         let (side, condition) = if below {
@@ -471,8 +546,13 @@ impl Elaborator<'_> {
                 Code::new(310),
                 format!("the read of axis `{name}` may lie {side}"),
             )
-            .at(span, format!("`{name}` has size {}", self.b.axes.extent(axis)))
-            .help(format!("say where it is inside: `… where {condition}`; outside, the result is 0")),
+            .at(
+                span,
+                format!("`{name}` has size {}", self.b.axes.extent(axis)),
+            )
+            .help(format!(
+                "say where it is inside: `… where {condition}`; outside, the result is 0"
+            )),
         )
     }
 
@@ -541,7 +621,12 @@ impl Elaborator<'_> {
         Ok(self.lookup(env, name, span)?.is_some())
     }
 
-    fn bind_in(&mut self, env: &mut Env, expr: &Expr, fresh: &mut BTreeMap<String, AxisId>) -> Eval<()> {
+    fn bind_in(
+        &mut self,
+        env: &mut Env,
+        expr: &Expr,
+        fresh: &mut BTreeMap<String, AxisId>,
+    ) -> Eval<()> {
         if let ExprKind::Index { base, items } = &expr.kind {
             self.bind_in(env, base, fresh)?;
             for item in items {
@@ -580,7 +665,8 @@ impl Elaborator<'_> {
                 let found = self.b.axes[axis].clone();
                 let over = self.b.axes.root(axis);
                 let taken = self.index_taken(env);
-                let index = self.pooled_axis(variable, &found.extent, Some(over), found.time, &taken);
+                let index =
+                    self.pooled_axis(variable, &found.extent, Some(over), found.time, &taken);
                 if poisoned {
                     env.locals.remove(variable);
                 }
@@ -659,7 +745,11 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
             parts.extend(args.iter().map(|arg| &arg.value));
             parts.push(body);
         }
-        ExprKind::Where { value, domain, other } => {
+        ExprKind::Where {
+            value,
+            domain,
+            other,
+        } => {
             parts.extend([&**value, &**domain]);
             parts.extend(other.as_deref());
         }
@@ -679,7 +769,9 @@ pub(crate) fn children(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Field { base, .. } => parts.push(base),
         ExprKind::Record(fields) => parts.extend(fields.iter().map(|(_, value)| value)),
         ExprKind::Tuple(list) | ExprKind::List(list) => parts.extend(list),
-        ExprKind::Route { items, settings, .. } => {
+        ExprKind::Route {
+            items, settings, ..
+        } => {
             parts.push(items);
             parts.extend(settings.iter().flat_map(|setting| &setting.values));
         }

@@ -60,12 +60,19 @@ pub(crate) fn plain_path(path: &ast::Path) -> String {
 
 impl Elaborator<'_> {
     /// A member of an instance, if it has one of this name.
-    pub(crate) fn member(&mut self, instance: InstanceId, name: &str, span: Span) -> Eval<Option<Value>> {
+    pub(crate) fn member(
+        &mut self,
+        instance: InstanceId,
+        name: &str,
+        span: Span,
+    ) -> Eval<Option<Value>> {
         if let Some(value) = self.instances[instance.0].members.get(name) {
             return Ok(Some(value.clone()));
         }
         if self.instances[instance.0].states.contains_key(name) {
-            return self.state_value(instance, name, &[], span).map(|state| Some(Value::Tensor(state)));
+            return self
+                .state_value(instance, name, &[], span)
+                .map(|state| Some(Value::Tensor(state)));
         }
         Ok(None)
     }
@@ -77,8 +84,15 @@ impl Elaborator<'_> {
             return Err(Reported);
         };
         for (name, _) in &self.request.statics {
-            if !module.params.iter().any(|parameter| parameter.name.text == *name) {
-                let names = module.params.iter().map(|parameter| parameter.name.text.as_str());
+            if !module
+                .params
+                .iter()
+                .any(|parameter| parameter.name.text == *name)
+            {
+                let names = module
+                    .params
+                    .iter()
+                    .map(|parameter| parameter.name.text.as_str());
                 let nearest = super::scope::nearest(name, names);
                 let mut diagnostic = Diagnostic::error(
                     Code::new(205),
@@ -148,7 +162,12 @@ impl Elaborator<'_> {
             );
         }
         if self.instances.len() >= LIMIT {
-            return self.error(408, span, "the model has too many instances", format!("past {LIMIT}"));
+            return self.error(
+                408,
+                span,
+                "the model has too many instances",
+                format!("past {LIMIT}"),
+            );
         }
         let ast = self.program.ast(module.decl.file);
         let ItemKind::Module(declared) = &ast.items[module.decl.item].kind else {
@@ -212,7 +231,10 @@ impl Elaborator<'_> {
         let wrong = |this: &mut Self, wanted: &str, value: &Value| {
             let diagnostic = Diagnostic::error(
                 Code::new(205),
-                format!("the parameter `{name}` takes {wanted}, not {}", value.kind()),
+                format!(
+                    "the parameter `{name}` takes {wanted}, not {}",
+                    value.kind()
+                ),
             )
             .at(span, format!("given {}", value.kind()))
             .also(parameter.name.span, "declared here");
@@ -230,7 +252,9 @@ impl Elaborator<'_> {
                     },
                     Value::Experts(axis, _) => Axes::One(axis),
                     Value::None => {
-                        self.instances[id.0].members.insert(name.clone(), Value::None);
+                        self.instances[id.0]
+                            .members
+                            .insert(name.clone(), Value::None);
                         return Ok(());
                     }
                     other => return wrong(self, "an axis", &other),
@@ -249,7 +273,14 @@ impl Elaborator<'_> {
                 return wrong(self, "a truth value", &value);
             }
             (Some("module"), value)
-                if !matches!(value, Value::Module(_) | Value::Instance(_) | Value::None | Value::Function(_) | Value::Builtin(_)) =>
+                if !matches!(
+                    value,
+                    Value::Module(_)
+                        | Value::Instance(_)
+                        | Value::None
+                        | Value::Function(_)
+                        | Value::Builtin(_)
+                ) =>
             {
                 return wrong(self, "a module", &value);
             }
@@ -260,10 +291,20 @@ impl Elaborator<'_> {
     }
 
     /// Binds a formal axis.
-    pub(crate) fn bind_axis(&mut self, id: InstanceId, name: &str, axes: Axes, span: Span) -> Eval<AxisId> {
-        let is_entry = self.instances[id.0].parent.is_none() && self.instances[id.0].path.is_empty();
+    pub(crate) fn bind_axis(
+        &mut self,
+        id: InstanceId,
+        name: &str,
+        axes: Axes,
+        span: Span,
+    ) -> Eval<AxisId> {
+        let is_entry =
+            self.instances[id.0].parent.is_none() && self.instances[id.0].path.is_empty();
         let extent = self.axes_extent(&axes);
-        if extent.as_constant().is_some_and(|size| !(0..=Extent::LIMIT).contains(&size)) {
+        if extent
+            .as_constant()
+            .is_some_and(|size| !(0..=Extent::LIMIT).contains(&size))
+        {
             return self.error(
                 307,
                 span,
@@ -274,9 +315,10 @@ impl Elaborator<'_> {
         let (axis, border) = match axes {
             Axes::One(axis) if !self.instances[id.0].own_axes.contains(&axis) => (axis, None),
             Axes::Size(size) if is_entry => (self.fresh_axis(id, name, &size), None),
-            Axes::Size(size) if size.as_constant() == Some(1) => {
-                (self.fresh_axis(id, name, &size), Some(Axes::Group(Vec::new())))
-            }
+            Axes::Size(size) if size.as_constant() == Some(1) => (
+                self.fresh_axis(id, name, &size),
+                Some(Axes::Group(Vec::new())),
+            ),
             Axes::Size(size) => (self.fresh_axis(id, name, &size), None),
             other => (self.fresh_axis(id, name, &extent), Some(other)),
         };
@@ -298,9 +340,9 @@ impl Elaborator<'_> {
         match axes {
             Axes::One(axis) => self.b.axes.extent(*axis).clone(),
             Axes::Size(extent) => extent.clone(),
-            Axes::Group(parts) => parts
-                .iter()
-                .fold(Extent::constant(1), |size, part| size.times(&self.axes_extent(part))),
+            Axes::Group(parts) => parts.iter().fold(Extent::constant(1), |size, part| {
+                size.times(&self.axes_extent(part))
+            }),
             Axes::Record(parts) => parts.iter().fold(Extent::constant(0), |size, (_, part)| {
                 size.plus(&self.axes_extent(part))
             }),
@@ -319,7 +361,10 @@ impl Elaborator<'_> {
                 if self.instances[id.0].members.contains_key(&axis.name.text) {
                     return self.twice(&axis.name);
                 }
-                if extent.as_constant().is_some_and(|size| !(0..=Extent::LIMIT).contains(&size)) {
+                if extent
+                    .as_constant()
+                    .is_some_and(|size| !(0..=Extent::LIMIT).contains(&size))
+                {
                     return self.error(
                         307,
                         axis.name.span,
@@ -391,7 +436,14 @@ impl Elaborator<'_> {
     }
 
     /// A module value becomes an instance; an instance that is passed in is shared; `none` stays.
-    fn sub_value(&mut self, id: InstanceId, value: Value, name: &str, stored: &str, span: Span) -> Eval<Value> {
+    fn sub_value(
+        &mut self,
+        id: InstanceId,
+        value: Value,
+        name: &str,
+        stored: &str,
+        span: Span,
+    ) -> Eval<Value> {
         match value {
             Value::Module(module) => {
                 let path = join(&self.instances[id.0].path, name);
@@ -417,7 +469,10 @@ impl Elaborator<'_> {
         let path = join(&self.instances[id.0].path, &name);
         let stored_name = join(
             &self.instances[id.0].stored_path,
-            param.rename.as_ref().map_or(name.as_str(), |text| &text.text),
+            param
+                .rename
+                .as_ref()
+                .map_or(name.as_str(), |text| &text.text),
         );
         let axes: Vec<AxisId> = stored.iter().flatten().copied().collect();
         let op = Op::Param(Arc::from(path.as_str()), ValueType::new(dtype, axes));
@@ -481,24 +536,41 @@ impl Elaborator<'_> {
     fn declare_stack(&mut self, id: InstanceId, env: &mut Env, stack: &ast::StackDecl) -> Eval<()> {
         let count = self.count(env, &stack.count)?;
         let name = plain_path(&stack.path);
-        let stored = stack.rename.as_ref().map_or(name.as_str(), |text| &text.text);
+        let stored = stack
+            .rename
+            .as_ref()
+            .map_or(name.as_str(), |text| &text.text);
         let mut made = Vec::with_capacity(count);
         for index in 0..count {
             let mut inner = env.clone();
             if let Some(var) = &stack.var {
-                inner.locals.insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
+                inner
+                    .locals
+                    .insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
             }
             let value = self.eval(&mut inner, &stack.value)?;
             let (name, stored) = (format!("{name}.{index}"), format!("{stored}.{index}"));
             match self.sub_value(id, value, &name, &stored, stack.value.span)? {
                 Value::Instance(instance) => made.push(instance),
-                _ => return self.error(205, stack.value.span, "a stack is made of modules", "no module"),
+                _ => {
+                    return self.error(
+                        205,
+                        stack.value.span,
+                        "a stack is made of modules",
+                        "no module",
+                    );
+                }
             }
         }
         self.insert_path(id, &name, stack.path.span, Value::Stack(Rc::new(made)))
     }
 
-    fn declare_experts(&mut self, id: InstanceId, env: &mut Env, experts: &ast::ExpertsDecl) -> Eval<()> {
+    fn declare_experts(
+        &mut self,
+        id: InstanceId,
+        env: &mut Env,
+        experts: &ast::ExpertsDecl,
+    ) -> Eval<()> {
         let group = &experts.name.text;
         let mut made = Vec::new();
         for branch in &experts.branches {
@@ -509,7 +581,9 @@ impl Elaborator<'_> {
             for index in 0..count {
                 let mut inner = env.clone();
                 if let Some(var) = &branch.var {
-                    inner.locals.insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
+                    inner
+                        .locals
+                        .insert(var.text.clone(), Value::Int(Extent::constant(index as i64)));
                 }
                 let value = self.eval(&mut inner, &branch.value)?;
                 // Alike branches of one kind need no word of their own: `experts.3`.
@@ -520,14 +594,26 @@ impl Elaborator<'_> {
                 };
                 match self.sub_value(id, value, &name, &name, branch.value.span)? {
                     Value::Instance(instance) => made.push(instance),
-                    _ => return self.error(205, branch.value.span, "an expert is a module", "no module"),
+                    _ => {
+                        return self.error(
+                            205,
+                            branch.value.span,
+                            "an expert is a module",
+                            "no module",
+                        );
+                    }
                 }
             }
         }
         let extent = Extent::constant(made.len() as i64);
         let axis = self.fresh_axis(id, group, &extent);
         self.instances[id.0].own_axes.insert(axis);
-        self.insert_path(id, group, experts.name.span, Value::Experts(axis, Rc::new(made)))
+        self.insert_path(
+            id,
+            group,
+            experts.name.span,
+            Value::Experts(axis, Rc::new(made)),
+        )
     }
 
     /// The value of a state before the call. `lifted` axes get a state each.
@@ -549,7 +635,11 @@ impl Elaborator<'_> {
         let (dtype, groups) = self.tensor_type(&mut env, &decl.ty)?;
         let value = self.eval(&mut env, &decl.init)?;
         let mut start = self.to_tensor(value, dtype, decl.init.span)?;
-        let mut wanted: Vec<AxisId> = if decl.shared { Vec::new() } else { lifted.to_vec() };
+        let mut wanted: Vec<AxisId> = if decl.shared {
+            Vec::new()
+        } else {
+            lifted.to_vec()
+        };
         wanted.extend(groups.into_iter().flatten());
         start = self.expand_to(start, &wanted, decl.init.span)?;
         let state = self.op(Op::State(Arc::from(path.as_str())), &[start], span)?;
@@ -571,14 +661,16 @@ impl Elaborator<'_> {
             let mut env = Env::of_instance(self, instance);
             env.path = None;
             env.lifted.clone_from(&axes);
-            env.locals.insert("$key".to_owned(), Value::Text(path.clone()));
+            env.locals
+                .insert("$key".to_owned(), Value::Text(path.clone()));
             let start = match &expr {
                 Some(expr) => {
                     let value = self.eval(&mut env, expr)?;
                     self.to_tensor(value, dtype, expr.span)?
                 }
                 None if dtype.is_real() => {
-                    let op = Op::Random(Distribution::Normal, Arc::from(path.as_str()), axes.clone());
+                    let op =
+                        Op::Random(Distribution::Normal, Arc::from(path.as_str()), axes.clone());
                     let draw = self.op(op, &[], span)?;
                     let scale = self.number(DType::F32, 0.02);
                     self.op(Op::Binary(girih_graph::Binary::Mul), &[draw, scale], span)?
@@ -604,7 +696,11 @@ impl Elaborator<'_> {
     /// Repeats a value along the axes it lacks.
     pub(crate) fn expand_to(&mut self, value: Tensor, axes: &[AxisId], span: Span) -> Eval<Tensor> {
         let own = self.ty(value).axes.clone();
-        let missing: Vec<AxisId> = axes.iter().copied().filter(|axis| !own.contains(axis)).collect();
+        let missing: Vec<AxisId> = axes
+            .iter()
+            .copied()
+            .filter(|axis| !own.contains(axis))
+            .collect();
         if missing.is_empty() {
             return Ok(value);
         }
@@ -619,10 +715,13 @@ impl<'p> Elaborator<'p> {
         let ItemKind::Module(module) = &program.item(decl).kind else {
             return Err(Reported);
         };
-        let methods = module.members.iter().filter_map(|member| match &member.kind {
-            MemberKind::Method(method) => Some(method),
-            _ => None,
-        });
+        let methods = module
+            .members
+            .iter()
+            .filter_map(|member| match &member.kind {
+                MemberKind::Method(method) => Some(method),
+                _ => None,
+            });
         let mut names = Vec::new();
         for method in methods {
             if method.name.text == name {
@@ -631,10 +730,13 @@ impl<'p> Elaborator<'p> {
             names.push(format!("`{}`", method.name.text));
         }
         let owner = &module.name.text;
-        let diagnostic = Diagnostic::error(Code::new(207), format!("`{owner}` has no method `{name}`"))
-            .at(module.name.span, "declared here");
+        let diagnostic =
+            Diagnostic::error(Code::new(207), format!("`{owner}` has no method `{name}`"))
+                .at(module.name.span, "declared here");
         self.fail(if names.is_empty() {
-            diagnostic.help(format!("declare one: `{name}(x: f32[d]) -> f32[d] {{ … }}`"))
+            diagnostic.help(format!(
+                "declare one: `{name}(x: f32[d]) -> f32[d] {{ … }}`"
+            ))
         } else {
             diagnostic.note(format!("it has {}", names.join(", ")))
         })

@@ -95,8 +95,15 @@ impl Elaborator<'_> {
         };
         let path = self.instances[instance.0].path.clone();
         for (name, id) in names.iter().zip(&made) {
-            let state = Tensor { level: outer, id: *id };
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let state = Tensor {
+                level: outer,
+                id: *id,
+            };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             self.states.insert(path.clone(), state);
             self.updates.insert(path, state);
         }
@@ -130,7 +137,10 @@ impl Elaborator<'_> {
         Ok(vec!["read".to_owned(), "write".to_owned()])
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one position of a memory: its methods, states and inputs")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one position of a memory: its methods, states and inputs"
+    )]
     fn walk_memory(
         &mut self,
         instance: InstanceId,
@@ -142,7 +152,13 @@ impl Elaborator<'_> {
         span: Span,
     ) -> Eval<(Vec<ValueId>, Vec<ValueId>)> {
         let path = self.instances[instance.0].path.clone();
-        let full = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let full = |name: &str| {
+            if path.is_empty() {
+                name.to_owned()
+            } else {
+                format!("{path}.{name}")
+            }
+        };
         let mut carried = Vec::new();
         for (name, start) in names.iter().zip(starts) {
             let ty = self.ty(*start).clone();
@@ -164,7 +180,12 @@ impl Elaborator<'_> {
             }
         }
         let Some(output) = output else {
-            return self.error(404, span, "no method of the memory returns a value", "nothing to give");
+            return self.error(
+                404,
+                span,
+                "no method of the memory returns a value",
+                "nothing to give",
+            );
         };
         let mut results = Vec::new();
         for name in names {

@@ -65,11 +65,18 @@ impl Elaborator<'_> {
         if let Some(inner) = self.frames[level - 1].imported.get(&outer) {
             return *inner;
         }
-        let constant = self.b.region_at(level - 1).defining_node(outer).map(|node| node.op.clone());
+        let constant = self
+            .b
+            .region_at(level - 1)
+            .defining_node(outer)
+            .map(|node| node.op.clone());
         if let Some(op @ Op::Const(_)) = constant {
             // A number is written where it is used.
             self.b.set_level(level);
-            let inner = self.b.value(op, &[]).expect("a constant has no operands to be wrong");
+            let inner = self
+                .b
+                .value(op, &[])
+                .expect("a constant has no operands to be wrong");
             self.frames[level - 1].imported.insert(outer, inner);
             return inner;
         }
@@ -121,7 +128,9 @@ impl Elaborator<'_> {
             self.b.open_region();
             self.frames.push(Frame::of_loop(axis));
             let walk = self.walk(env, body, &states, &starts, level, used);
-            let grows = walk.as_ref().is_ok_and(|walk| walk.extra.iter().any(|axes| !axes.is_empty()));
+            let grows = walk
+                .as_ref()
+                .is_ok_and(|walk| walk.extra.iter().any(|axes| !axes.is_empty()));
             match walk {
                 Ok(walk) if !grows => {
                     return self.close(env, axis, reverse, &states, &starts, walk, used, span);
@@ -135,10 +144,21 @@ impl Elaborator<'_> {
                 }
             }
         }
-        self.error(403, span, "the carried values keep growing", "each step adds an axis")
+        self.error(
+            403,
+            span,
+            "the carried values keep growing",
+            "each step adds an axis",
+        )
     }
 
-    fn start(&mut self, env: &mut Env, state: &ast::StateDecl, extra: &[AxisId], walked: AxisId) -> Eval<Tensor> {
+    fn start(
+        &mut self,
+        env: &mut Env,
+        state: &ast::StateDecl,
+        extra: &[AxisId],
+        walked: AxisId,
+    ) -> Eval<Tensor> {
         let (dtype, groups) = self.tensor_type(env, &state.ty)?;
         let value = self.eval(env, &state.init)?;
         let start = self.to_tensor(value, dtype, state.init.span)?;
@@ -154,7 +174,10 @@ impl Elaborator<'_> {
                 return self.error_help(
                     403,
                     state.init.span,
-                    format!("the start of `{}` has the walked axis `{name}`", state.name.text),
+                    format!(
+                        "the start of `{}` has the walked axis `{name}`",
+                        state.name.text
+                    ),
                     "a start is one value",
                     format!("take one position: `x[{name} = 0]`"),
                 );
@@ -165,7 +188,10 @@ impl Elaborator<'_> {
             return self.error(
                 302,
                 state.init.span,
-                format!("`{}` is declared `{dtype}` and starts as `{found}`", state.name.text),
+                format!(
+                    "`{}` is declared `{dtype}` and starts as `{found}`",
+                    state.name.text
+                ),
                 format!("this is `{found}`"),
             );
         }
@@ -190,7 +216,9 @@ impl Elaborator<'_> {
             self.b.set_level(level);
             let id = self.b.add_parameter(ty);
             let name = &state.name.text;
-            inner.locals.insert(name.clone(), Value::Tensor(Tensor { level, id }));
+            inner
+                .locals
+                .insert(name.clone(), Value::Tensor(Tensor { level, id }));
             inner.locals.insert(format!("{name}$state"), Value::None);
             carried.push(id);
         }
@@ -230,7 +258,10 @@ impl Elaborator<'_> {
                 return self.error(
                     302,
                     state.name.span,
-                    format!("`{name}` is `{}` and continues as `{}`", was.dtype, is.dtype),
+                    format!(
+                        "`{name}` is `{}` and continues as `{}`",
+                        was.dtype, is.dtype
+                    ),
                     "declared here",
                 );
             }
@@ -261,7 +292,10 @@ impl Elaborator<'_> {
         })
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that one loop is made of")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "everything that one loop is made of"
+    )]
     fn close(
         &mut self,
         env: &mut Env,
@@ -306,7 +340,11 @@ impl Elaborator<'_> {
             }
         }
         let mut results: Vec<ValueId> = Vec::new();
-        for tensor in walk.next.iter().chain(outputs.iter().map(|(_, tensor)| tensor)) {
+        for tensor in walk
+            .next
+            .iter()
+            .chain(outputs.iter().map(|(_, tensor)| tensor))
+        {
             results.push(self.import(*tensor, level));
         }
         let frame = self.frames.pop().unwrap_or_default();
@@ -344,7 +382,8 @@ impl Elaborator<'_> {
             let last = made.next().ok_or(Reported)?;
             env.locals.insert(name.clone(), Value::Tensor(last));
         }
-        let stacked: BTreeMap<Tensor, Tensor> = outputs.iter().map(|(_, inner)| *inner).zip(made).collect();
+        let stacked: BTreeMap<Tensor, Tensor> =
+            outputs.iter().map(|(_, inner)| *inner).zip(made).collect();
         for (name, inner) in &outputs {
             let Some(outer) = stacked.get(inner).copied() else {
                 return Err(Reported);
@@ -354,7 +393,11 @@ impl Elaborator<'_> {
             }
             let value = Value::Tensor(outer);
             if let Some(path) = &env.path {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
                 self.name_value(&path, &value);
             }
             env.locals.insert(name.clone(), value);
@@ -377,7 +420,11 @@ impl Elaborator<'_> {
         if self.request.keep_all {
             return true;
         }
-        let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+        let path = if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        };
         self.request.keep.contains(&path)
     }
 }
@@ -386,9 +433,13 @@ fn inner_tensors(value: &Value, level: usize, found: &mut Vec<Tensor>) {
     match value {
         Value::Tensor(tensor) if tensor.level == level => found.push(*tensor),
         Value::Tuple(parts) | Value::List(parts) => {
-            parts.iter().for_each(|part| inner_tensors(part, level, found));
+            parts
+                .iter()
+                .for_each(|part| inner_tensors(part, level, found));
         }
-        Value::Record(fields) => fields.iter().for_each(|(_, part)| inner_tensors(part, level, found)),
+        Value::Record(fields) => fields
+            .iter()
+            .for_each(|(_, part)| inner_tensors(part, level, found)),
         _ => {}
     }
 }

@@ -74,7 +74,8 @@ impl Elaborator<'_> {
             (outside, _) => outside,
         };
         let outside = self.to_tensor(outside, dtype, span)?;
-        self.op(Op::Select, &[inside, result, outside], span).map(Value::Tensor)
+        self.op(Op::Select, &[inside, result, outside], span)
+            .map(Value::Tensor)
     }
 
     fn op_any(&mut self, kept: Tensor, over: &[AxisId], span: Span) -> Eval<Tensor> {
@@ -160,7 +161,13 @@ impl Elaborator<'_> {
         Ok(Value::Tensor(result))
     }
 
-    fn words(&mut self, env: &mut Env, reducer: Reducer, args: &[ast::Arg], span: Span) -> Eval<Words> {
+    fn words(
+        &mut self,
+        env: &mut Env,
+        reducer: Reducer,
+        args: &[ast::Arg],
+        span: Span,
+    ) -> Eval<Words> {
         let mut words = Words {
             axes: Vec::new(),
             into: None,
@@ -198,7 +205,10 @@ impl Elaborator<'_> {
                 span,
                 format!("`{}` needs an axis", reducer.word()),
                 "none is named",
-                format!("write `{}(j) …` with the axis that it works along", reducer.word()),
+                format!(
+                    "write `{}(j) …` with the axis that it works along",
+                    reducer.word()
+                ),
             );
         }
         Ok(words)
@@ -236,7 +246,13 @@ impl Elaborator<'_> {
         self.with_axes(tensor, axes, kept, body.span)
     }
 
-    fn with_axes(&mut self, tensor: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+    fn with_axes(
+        &mut self,
+        tensor: Tensor,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
         let own = self.ty(tensor).axes.clone();
         let in_domain = |this: &Self, axis| kept.is_some_and(|kept| this.ty(kept).has(axis));
         for axis in axes {
@@ -262,7 +278,9 @@ impl Elaborator<'_> {
         };
         let dtype = self.ty(x).dtype;
         let other = match (dtype, other) {
-            (DType::I64, f64::INFINITY) => self.to_tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?,
+            (DType::I64, f64::INFINITY) => {
+                self.to_tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?
+            }
             (DType::I64, f64::NEG_INFINITY) => {
                 self.to_tensor(Value::Int(Extent::constant(i64::MIN + 1)), dtype, span)?
             }
@@ -271,7 +289,13 @@ impl Elaborator<'_> {
         self.op(Op::Select, &[kept, x, other], span)
     }
 
-    fn count_of(&mut self, axes: &[AxisId], kept: Option<Tensor>, dtype: DType, span: Span) -> Eval<Tensor> {
+    fn count_of(
+        &mut self,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+        dtype: DType,
+        span: Span,
+    ) -> Eval<Tensor> {
         let Some(kept) = kept else {
             let size = axes.iter().fold(Extent::constant(1), |size, axis| {
                 size.times(self.b.axes.extent(*axis))
@@ -335,7 +359,13 @@ impl Elaborator<'_> {
         )
     }
 
-    fn log_sum_exp(&mut self, x: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+    fn log_sum_exp(
+        &mut self,
+        x: Tensor,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
         let dtype = self.ty(x).dtype;
         let x = self.masked(x, kept, f64::NEG_INFINITY, span)?;
         let top = self.op(Op::Reduce(Combine::Max, axes.to_vec()), &[x], span)?;
@@ -393,7 +423,11 @@ impl Elaborator<'_> {
         kept: Option<Tensor>,
         span: Span,
     ) -> Eval<Tensor> {
-        let last = if descending { f64::NEG_INFINITY } else { f64::INFINITY };
+        let last = if descending {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        };
         let x = self.masked(x, kept, last, span)?;
         let op = Op::Order {
             axis,
@@ -404,7 +438,13 @@ impl Elaborator<'_> {
     }
 
     /// The axis of ranks: declared, or as long as the one that is sorted.
-    fn rank_axis(&mut self, env: &mut Env, words: &Words, axis: AxisId, span: Span) -> Eval<AxisId> {
+    fn rank_axis(
+        &mut self,
+        env: &mut Env,
+        words: &Words,
+        axis: AxisId,
+        span: Span,
+    ) -> Eval<AxisId> {
         let Some((name, _)) = &words.into else {
             return self.error_help(
                 303,
@@ -421,7 +461,14 @@ impl Elaborator<'_> {
         Ok(self.declare_axis(env, name, &extent, false))
     }
 
-    fn top_k(&mut self, env: &mut Env, words: &Words, body: &Expr, kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+    fn top_k(
+        &mut self,
+        env: &mut Env,
+        words: &Words,
+        body: &Expr,
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
         let axis = self.one_axis(words, span)?;
         let Some(Value::Int(count)) = words.count.clone() else {
             return self.error_help(
@@ -448,19 +495,32 @@ impl Elaborator<'_> {
     }
 
     /// Σ over axes of a product.
-    fn sum(&mut self, env: &mut Env, axes: &[AxisId], body: &Expr, kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+    fn sum(
+        &mut self,
+        env: &mut Env,
+        axes: &[AxisId],
+        body: &Expr,
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
         let mut factors = Vec::new();
         let mut divisors = Vec::new();
         flatten(body, &mut factors, &mut divisors);
         let mut inside: Vec<Tensor> = Vec::new();
         let mut outside: Vec<(Binary, Tensor)> = Vec::new();
         let mut values = Vec::new();
-        for (factor, is_divisor) in (factors.iter().map(|f| (*f, false))).chain(divisors.iter().map(|d| (*d, true))) {
+        for (factor, is_divisor) in
+            (factors.iter().map(|f| (*f, false))).chain(divisors.iter().map(|d| (*d, true)))
+        {
             values.push((self.eval(env, factor)?, factor.span, is_divisor));
         }
         if values.len() == 1 {
             let (value, place, _) = values.remove(0);
-            let value = if let Value::Axes(_) = value { Value::Tensor(self.to_tensor(value, DType::I64, place)?) } else { value };
+            let value = if let Value::Axes(_) = value {
+                Value::Tensor(self.to_tensor(value, DType::I64, place)?)
+            } else {
+                value
+            };
             let tensor = self.to_tensor(value, DType::F32, place)?;
             return self.sum_one(tensor, axes, kept, span);
         }
@@ -476,7 +536,9 @@ impl Elaborator<'_> {
             return self.sum_one(tensor, axes, kept, span);
         }
         let real = values.iter().find_map(|(value, ..)| match value {
-            Value::Tensor(tensor) if self.ty(*tensor).dtype.is_real() => Some(self.ty(*tensor).dtype),
+            Value::Tensor(tensor) if self.ty(*tensor).dtype.is_real() => {
+                Some(self.ty(*tensor).dtype)
+            }
             _ => None,
         });
         let real = real.unwrap_or(DType::F32);
@@ -514,7 +576,13 @@ impl Elaborator<'_> {
         Ok(result)
     }
 
-    fn sum_one(&mut self, tensor: Tensor, axes: &[AxisId], kept: Option<Tensor>, span: Span) -> Eval<Tensor> {
+    fn sum_one(
+        &mut self,
+        tensor: Tensor,
+        axes: &[AxisId],
+        kept: Option<Tensor>,
+        span: Span,
+    ) -> Eval<Tensor> {
         let tensor = self.with_axes(tensor, axes, kept, span)?;
         let tensor = match self.ty(tensor).dtype {
             DType::Bool => self.cast(tensor, DType::I64, span)?,
@@ -535,7 +603,10 @@ impl Elaborator<'_> {
         let mut kept = kept;
         // The domain is applied to the first factor, or product of factors, that has its axes.
         let covers = |this: &Self, tensor: Tensor, kept: Tensor| {
-            this.ty(kept).axes.iter().all(|axis| this.ty(tensor).has(*axis))
+            this.ty(kept)
+                .axes
+                .iter()
+                .all(|axis| this.ty(tensor).has(*axis))
         };
         if let Some(domain) = kept {
             for factor in &mut factors {
@@ -552,7 +623,8 @@ impl Elaborator<'_> {
                 None => self.number(real, 1.0),
             };
             let mut rest = factors.into_iter().skip(1).peekable();
-            while rest.peek().is_some() && kept.is_some_and(|domain| !covers(self, product, domain)) {
+            while rest.peek().is_some() && kept.is_some_and(|domain| !covers(self, product, domain))
+            {
                 if let Some(next) = rest.next() {
                     product = self.op(Op::Binary(Binary::Mul), &[product, next], span)?;
                 }
@@ -570,12 +642,29 @@ impl Elaborator<'_> {
         let mut left = factors.remove(0);
         while !factors.is_empty() {
             let right = factors.remove(0);
-            let needed = |this: &Self, axis: AxisId| factors.iter().any(|factor| this.ty(*factor).has(axis));
-            let done: Vec<AxisId> = axes.iter().copied().filter(|axis| !needed(self, *axis)).collect();
+            let needed =
+                |this: &Self, axis: AxisId| factors.iter().any(|factor| this.ty(*factor).has(axis));
+            let done: Vec<AxisId> = axes
+                .iter()
+                .copied()
+                .filter(|axis| !needed(self, *axis))
+                .collect();
             let (l, r) = (self.ty(left).clone(), self.ty(right).clone());
-            let both: Vec<AxisId> = done.iter().copied().filter(|axis| l.has(*axis) && r.has(*axis)).collect();
-            let only_left: Vec<AxisId> = done.iter().copied().filter(|axis| l.has(*axis) && !r.has(*axis)).collect();
-            let only_right: Vec<AxisId> = done.iter().copied().filter(|axis| !l.has(*axis) && r.has(*axis)).collect();
+            let both: Vec<AxisId> = done
+                .iter()
+                .copied()
+                .filter(|axis| l.has(*axis) && r.has(*axis))
+                .collect();
+            let only_left: Vec<AxisId> = done
+                .iter()
+                .copied()
+                .filter(|axis| l.has(*axis) && !r.has(*axis))
+                .collect();
+            let only_right: Vec<AxisId> = done
+                .iter()
+                .copied()
+                .filter(|axis| !l.has(*axis) && r.has(*axis))
+                .collect();
             let mut a = left;
             let mut b = right;
             if !only_left.is_empty() {
@@ -590,7 +679,11 @@ impl Elaborator<'_> {
                 self.op(Op::Contract(both), &[a, b], span)?
             };
         }
-        let missing: Vec<AxisId> = axes.iter().copied().filter(|axis| self.ty(left).has(*axis)).collect();
+        let missing: Vec<AxisId> = axes
+            .iter()
+            .copied()
+            .filter(|axis| self.ty(left).has(*axis))
+            .collect();
         if !missing.is_empty() {
             return Err(Reported);
         }

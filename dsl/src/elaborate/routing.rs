@@ -39,7 +39,12 @@ impl Elaborator<'_> {
         let mut keep = None;
         for setting in settings {
             let [expr] = setting.values.as_slice() else {
-                return self.error(303, setting.name.span, "one value is needed", "several are given");
+                return self.error(
+                    303,
+                    setting.name.span,
+                    "one value is needed",
+                    "several are given",
+                );
             };
             let value = self.eval(env, expr)?;
             match setting.name.text.as_str() {
@@ -62,7 +67,10 @@ impl Elaborator<'_> {
                 span,
                 "the route has no `weight`",
                 "how much each expert counts",
-                format!("write `weight = g` where `g` has the axis `{}`", experts.text),
+                format!(
+                    "write `weight = g` where `g` has the axis `{}`",
+                    experts.text
+                ),
             );
         };
         let keep = match keep {
@@ -91,7 +99,8 @@ impl Elaborator<'_> {
         for value in inputs {
             tensors.push(self.to_tensor(value, DType::F32, items.span)?);
         }
-        self.build_route(axis, &instances, weight, keep, &tensors, span).map(Value::Tensor)
+        self.build_route(axis, &instances, weight, keep, &tensors, span)
+            .map(Value::Tensor)
     }
 
     fn build_route(
@@ -167,7 +176,10 @@ impl Elaborator<'_> {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "one branch: region, parameters, what it takes, axes of its result")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "one branch: region, parameters, what it takes, axes of its result"
+    )]
     fn branch(
         &mut self,
         instance: InstanceId,
@@ -176,11 +188,18 @@ impl Elaborator<'_> {
         wanted: &[AxisId],
         span: Span,
     ) -> Eval<(Region, Vec<ValueId>, Vec<(ValueId, ValueId)>, Vec<AxisId>)> {
-        let types: Vec<ValueType> = ids.iter().map(|id| self.b.region_at(outer).ty(*id).clone()).collect();
+        let types: Vec<ValueType> = ids
+            .iter()
+            .map(|id| self.b.region_at(outer).ty(*id).clone())
+            .collect();
         self.b.open_region();
         let level = outer + 1;
-        let params: Vec<ValueId> = types.into_iter().map(|ty| self.b.add_parameter(ty)).collect();
-        let items: Vec<(ValueId, ValueId)> = ids.iter().copied().zip(params.iter().copied()).collect();
+        let params: Vec<ValueId> = types
+            .into_iter()
+            .map(|ty| self.b.add_parameter(ty))
+            .collect();
+        let items: Vec<(ValueId, ValueId)> =
+            ids.iter().copied().zip(params.iter().copied()).collect();
         self.frames.push(Frame::of_branch(&items));
         let args = params
             .iter()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::{AxisId, DType, Extent};
 
-use super::value::{Axes, Eval, InstanceId, Tensor, Value};
 use super::Elaborator;
+use super::value::{Axes, Eval, InstanceId, Tensor, Value};
 use crate::ast::{self, ItemKind, TypeKind};
 use crate::diag::{Code, Diagnostic};
 use crate::program::ItemRef;
@@ -177,15 +177,21 @@ impl Elaborator<'_> {
             self.failed = true;
             return Err(super::value::Reported);
         }
-        let mut names: Vec<String> = env.locals.keys().chain(env.indices.keys()).cloned().collect();
+        let mut names: Vec<String> = env
+            .locals
+            .keys()
+            .chain(env.indices.keys())
+            .cloned()
+            .collect();
         if let Some(instance) = env.instance {
             names.extend(self.instances[instance.0].members.keys().cloned());
         }
         names.extend(self.program.names(env.file).map(str::to_owned));
         names.extend(super::builtin::NAMES.iter().map(|name| (*name).to_owned()));
         let nearest = nearest(name, names.iter().map(String::as_str));
-        let mut diagnostic = Diagnostic::error(Code::new(202), format!("{what} `{name}` is not known here"))
-            .at(span, "not declared");
+        let mut diagnostic =
+            Diagnostic::error(Code::new(202), format!("{what} `{name}` is not known here"))
+                .at(span, "not declared");
         if let Some(nearest) = nearest {
             diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
         }
@@ -205,7 +211,9 @@ impl Elaborator<'_> {
         }
         if let Some(instance) = env.instance {
             match self.member(instance, name, span)? {
-                Some(Value::Axes(Axes::One(axis)) | Value::Experts(axis, _)) => return Ok(Some(axis)),
+                Some(Value::Axes(Axes::One(axis)) | Value::Experts(axis, _)) => {
+                    return Ok(Some(axis));
+                }
                 Some(Value::Poison) => return Err(super::value::Reported),
                 _ => {}
             }
@@ -223,10 +231,13 @@ impl Elaborator<'_> {
     pub(crate) fn is_known(&self, env: &Env, axis: AxisId) -> bool {
         env.declared.contains(&axis)
             || env.indices.values().any(|own| *own == axis)
-            || env.locals.values().any(|own| matches!(own, Value::Axes(Axes::One(own)) if *own == axis))
-            || env.instance.is_some_and(|instance| {
-                self.instances[instance.0].own_axes.contains(&axis)
-            })
+            || env
+                .locals
+                .values()
+                .any(|own| matches!(own, Value::Axes(Axes::One(own)) if *own == axis))
+            || env
+                .instance
+                .is_some_and(|instance| self.instances[instance.0].own_axes.contains(&axis))
     }
 
     /// An axis called `name` with this extent, shared with other instances unless it could be
@@ -263,7 +274,12 @@ impl Elaborator<'_> {
         ty: &ast::Type,
     ) -> Eval<(DType, Vec<Vec<AxisId>>)> {
         let TypeKind::Tensor { name, axes } = &ty.kind else {
-            return self.error(303, ty.span, "one tensor type is needed here", "a record or a tuple");
+            return self.error(
+                303,
+                ty.span,
+                "one tensor type is needed here",
+                "a record or a tuple",
+            );
         };
         let Ok(dtype) = name.text.parse::<DType>() else {
             return self.error_help(
@@ -287,7 +303,9 @@ impl Elaborator<'_> {
                     ty.span,
                     format!("the type has the axis `{name}` twice"),
                     "axes of one tensor are distinct",
-                    format!("declare a second axis of the same size: `axis {name}2 = size({name})`"),
+                    format!(
+                        "declare a second axis of the same size: `axis {name}2 = size({name})`"
+                    ),
                 );
             }
         }
@@ -315,15 +333,12 @@ impl Elaborator<'_> {
                 self.flat_axes(&axes, expr.span, &mut flat)?;
                 Ok(flat)
             }
-            ast::Index::All(span_all) => self.error(
-                303,
-                *span_all,
-                "`*` is no axis",
-                "only probes use it",
-            ).or_else(|reported| {
-                let _ = span;
-                Err(reported)
-            }),
+            ast::Index::All(span_all) => self
+                .error(303, *span_all, "`*` is no axis", "only probes use it")
+                .or_else(|reported| {
+                    let _ = span;
+                    Err(reported)
+                }),
         }
     }
 
@@ -342,7 +357,13 @@ impl Elaborator<'_> {
     }
 
     /// A new axis of the current instance, or of the current function's call.
-    pub(crate) fn declare_axis(&mut self, env: &mut Env, name: &str, extent: &Extent, time: bool) -> AxisId {
+    pub(crate) fn declare_axis(
+        &mut self,
+        env: &mut Env,
+        name: &str,
+        extent: &Extent,
+        time: bool,
+    ) -> AxisId {
         let mut taken = self.taken_axes(env.instance);
         taken.extend(env.lifted.iter().copied());
         taken.extend(env.declared.iter().copied());
@@ -350,7 +371,9 @@ impl Elaborator<'_> {
         match env.instance {
             Some(instance) if env.is_static => {
                 let found = &mut self.instances[instance.0];
-                found.members.insert(name.to_owned(), Value::Axes(Axes::One(axis)));
+                found
+                    .members
+                    .insert(name.to_owned(), Value::Axes(Axes::One(axis)));
                 found.own_axes.insert(axis);
             }
             _ => {
@@ -373,7 +396,12 @@ impl Elaborator<'_> {
     }
 
     /// Single axes of a group, in order; a record or a bare size has none.
-    pub(crate) fn flat_axes(&mut self, axes: &Axes, span: Span, flat: &mut Vec<AxisId>) -> Eval<()> {
+    pub(crate) fn flat_axes(
+        &mut self,
+        axes: &Axes,
+        span: Span,
+        flat: &mut Vec<AxisId>,
+    ) -> Eval<()> {
         match axes {
             Axes::One(axis) => flat.push(*axis),
             Axes::Group(parts) => {

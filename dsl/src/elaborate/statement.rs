@@ -62,7 +62,11 @@ impl Elaborator<'_> {
 
     /// Index variables that a broken equation would have bound are not reported as unknown later.
     fn poison_indices(&mut self, env: &mut Env, places: &[Place]) -> Eval<()> {
-        for index in places.iter().filter_map(|place| place.indices.as_ref()).flatten() {
+        for index in places
+            .iter()
+            .filter_map(|place| place.indices.as_ref())
+            .flatten()
+        {
             if let ast::Index::At(expr) = index
                 && let ExprKind::Name(name) = &expr.kind
                 && self.lookup(env, name, expr.span)?.is_none()
@@ -92,7 +96,11 @@ impl Elaborator<'_> {
                 self.bind(env, places, value, stmt.span)?;
                 Ok(None)
             }
-            StmtKind::Recurrence { over, reverse, body } => {
+            StmtKind::Recurrence {
+                over,
+                reverse,
+                body,
+            } => {
                 let mut used = tail.clone();
                 for stmt in following {
                     stmt_names(stmt, &mut used);
@@ -122,7 +130,10 @@ impl Elaborator<'_> {
                     other => self.error_help(
                         405,
                         cond.span,
-                        format!("the condition is {}, known only when the model runs", other.kind()),
+                        format!(
+                            "the condition is {}, known only when the model runs",
+                            other.kind()
+                        ),
                         "a statement is chosen when the model is built",
                         "choose values instead: `y = if c then a else b`",
                     ),
@@ -234,7 +245,11 @@ impl Elaborator<'_> {
         {
             return self.bind_element(env, place, position, expr);
         }
-        if place.next && indices.iter().any(|index| matches!(index, ast::Index::Bind(..))) {
+        if place.next
+            && indices
+                .iter()
+                .any(|index| matches!(index, ast::Index::Bind(..)))
+        {
             return self.bind_row(env, place, indices, expr);
         }
         env.listed = true;
@@ -248,14 +263,22 @@ impl Elaborator<'_> {
     fn is_position(&mut self, env: &mut Env, expr: &Expr) -> Eval<bool> {
         Ok(match &expr.kind {
             ExprKind::Int(_) => true,
-            ExprKind::Name(name) => matches!(self.lookup(env, name, expr.span)?, Some(Value::Int(_))),
+            ExprKind::Name(name) => {
+                matches!(self.lookup(env, name, expr.span)?, Some(Value::Int(_)))
+            }
             ExprKind::Binary(..) => true,
             _ => false,
         })
     }
 
     /// `hidden[i + 1] = x`: the next element of a list.
-    fn bind_element(&mut self, env: &mut Env, place: &Place, position: &Expr, expr: &Expr) -> Eval<()> {
+    fn bind_element(
+        &mut self,
+        env: &mut Env,
+        place: &Place,
+        position: &Expr,
+        expr: &Expr,
+    ) -> Eval<()> {
         let at = self.eval_constant(env, position)?;
         let value = self.equation(env, expr)?;
         let mut parts = match env.locals.remove(&place.name.text) {
@@ -285,24 +308,46 @@ impl Elaborator<'_> {
         } else {
             parts[index] = value.clone();
         }
-        env.locals.insert(place.name.text.clone(), Value::List(parts));
+        env.locals
+            .insert(place.name.text.clone(), Value::List(parts));
         if let Some(path) = &env.path {
             let name = format!("{}.{index}", place.name.text);
-            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name
+            } else {
+                format!("{path}.{name}")
+            };
             self.name_value(&path, &value);
         }
         Ok(())
     }
 
     /// `key'[slots = s] = x`: the old value with some positions replaced.
-    fn bind_row(&mut self, env: &mut Env, place: &Place, indices: &[ast::Index], expr: &Expr) -> Eval<()> {
+    fn bind_row(
+        &mut self,
+        env: &mut Env,
+        place: &Place,
+        indices: &[ast::Index],
+        expr: &Expr,
+    ) -> Eval<()> {
         let name = &place.name.text;
         let old = match env.next.get(name) {
             Some(next) => *next,
-            None => match self.eval(env, &Expr { kind: ExprKind::Name(name.clone()), span: place.span })? {
+            None => match self.eval(
+                env,
+                &Expr {
+                    kind: ExprKind::Name(name.clone()),
+                    span: place.span,
+                },
+            )? {
                 Value::Tensor(tensor) => tensor,
                 other => {
-                    return self.error(402, place.span, format!("`{name}` is {}", other.kind()), "not a state");
+                    return self.error(
+                        402,
+                        place.span,
+                        format!("`{name}` is {}", other.kind()),
+                        "not a state",
+                    );
                 }
             },
         };
@@ -338,9 +383,9 @@ impl Elaborator<'_> {
         let name = &place.name.text;
         if place.next {
             let is_state = env.locals.contains_key(&format!("{name}$state"))
-                || env.instance.is_some_and(|instance| {
-                    self.instances[instance.0].states.contains_key(name)
-                });
+                || env
+                    .instance
+                    .is_some_and(|instance| self.instances[instance.0].states.contains_key(name));
             if !is_state {
                 return self.error_help(
                     402,
@@ -364,7 +409,11 @@ impl Elaborator<'_> {
             );
         }
         if let Some(path) = &env.path {
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             self.name_value(&path, &value);
         }
         env.locals.insert(name.clone(), value);
@@ -372,7 +421,13 @@ impl Elaborator<'_> {
     }
 
     /// The axes on the left are those of the value.
-    fn check_left(&mut self, env: &mut Env, place: &Place, indices: &[ast::Index], value: Value) -> Eval<Value> {
+    fn check_left(
+        &mut self,
+        env: &mut Env,
+        place: &Place,
+        indices: &[ast::Index],
+        value: Value,
+    ) -> Eval<Value> {
         let mut tensor = match value {
             Value::Poison => return Err(Reported),
             value => self.to_tensor(value, DType::F32, place.span)?,
@@ -418,7 +473,11 @@ impl Elaborator<'_> {
         let found = self.ty(tensor).axes.clone();
         for axis in &found {
             let walked = self.frames.iter().any(|frame| frame.axis == Some(*axis));
-            if !listed.contains(axis) && !walked && !env.lifted.contains(axis) && self.is_known(env, *axis) {
+            if !listed.contains(axis)
+                && !walked
+                && !env.lifted.contains(axis)
+                && self.is_known(env, *axis)
+            {
                 let name = self.b.axes.name(*axis).to_owned();
                 let shown = self.b.axes.show(self.ty(tensor));
                 return self.fail(
@@ -427,7 +486,10 @@ impl Elaborator<'_> {
                         format!("axis `{name}` is free on the right and missing on the left"),
                     )
                     .at(place.span, format!("the right side is `{shown}`"))
-                    .help(format!("list it: `{}[…, {name}]`, or sum it away: `sum({name}) …`", place.name.text)),
+                    .help(format!(
+                        "list it: `{}[…, {name}]`, or sum it away: `sum({name}) …`",
+                        place.name.text
+                    )),
                 );
             }
         }
@@ -445,20 +507,29 @@ impl Elaborator<'_> {
     ) -> Eval<Option<Value>> {
         let elements: Vec<Value> = match self.eval(env, over)? {
             Value::Stack(instances) => instances.iter().map(|own| Value::Instance(*own)).collect(),
-            Value::Experts(_, instances) => instances.iter().map(|own| Value::Instance(*own)).collect(),
+            Value::Experts(_, instances) => {
+                instances.iter().map(|own| Value::Instance(*own)).collect()
+            }
             Value::List(parts) | Value::Tuple(parts) => parts,
             Value::Int(extent) => match extent.as_constant() {
                 Some(count) if count as usize <= LIMIT => (0..count)
                     .map(|turn| Value::Int(girih_graph::Extent::constant(turn)))
                     .collect(),
                 Some(count) => {
-                    return self.error(307, over.span, format!("{count} turns are too many"), format!("at most {LIMIT}"));
+                    return self.error(
+                        307,
+                        over.span,
+                        format!("{count} turns are too many"),
+                        format!("at most {LIMIT}"),
+                    );
                 }
                 None => {
                     return self.error_help(
                         309,
                         over.span,
-                        format!("`{extent}` turns: the count has to be known before the model runs"),
+                        format!(
+                            "`{extent}` turns: the count has to be known before the model runs"
+                        ),
                         "a `for` is unrolled",
                         "walk an axis with `recurrence over t { … }`",
                     );
@@ -499,8 +570,17 @@ impl Elaborator<'_> {
     }
 
     /// The next values of an instance's own states take effect after the call.
-    pub(crate) fn commit_states(&mut self, env: &mut Env, instance: InstanceId, method: &ast::Method) -> Eval<()> {
-        let next: Vec<(String, Tensor)> = env.next.iter().map(|(name, next)| (name.clone(), *next)).collect();
+    pub(crate) fn commit_states(
+        &mut self,
+        env: &mut Env,
+        instance: InstanceId,
+        method: &ast::Method,
+    ) -> Eval<()> {
+        let next: Vec<(String, Tensor)> = env
+            .next
+            .iter()
+            .map(|(name, next)| (name.clone(), *next))
+            .collect();
         for (name, next) in next {
             let span = method.name.span;
             let old = self.state_value(instance, &name, &env.lifted, span)?;
@@ -524,7 +604,11 @@ impl Elaborator<'_> {
             }
             let next = self.expand_to(next, &wanted, span)?;
             let path = &self.instances[instance.0].path;
-            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let path = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             // A later call in the same run reads what this one wrote.
             self.states.insert(path.clone(), next);
             self.updates.insert(path, next);
@@ -543,13 +627,19 @@ pub(crate) fn defined_names(kind: &StmtKind, names: &mut Vec<String>) {
                 place.name.text.clone()
             }
         })),
-        StmtKind::Recurrence { body, .. } | StmtKind::For { body, .. } | StmtKind::While { body, .. } => {
+        StmtKind::Recurrence { body, .. }
+        | StmtKind::For { body, .. }
+        | StmtKind::While { body, .. } => {
             for stmt in &body.stmts {
                 defined_names(&stmt.kind, names);
             }
         }
         StmtKind::If { then, other, .. } => {
-            for stmt in then.stmts.iter().chain(other.iter().flat_map(|block| &block.stmts)) {
+            for stmt in then
+                .stmts
+                .iter()
+                .chain(other.iter().flat_map(|block| &block.stmts))
+            {
                 defined_names(&stmt.kind, names);
             }
         }
@@ -574,9 +664,13 @@ pub(crate) fn stmt_names(stmt: &Stmt, names: &mut BTreeSet<String>) {
                 }
             }
         }
-        StmtKind::Return(expr) | StmtKind::Emit(expr) | StmtKind::Do(expr) => expr_names(expr, names),
+        StmtKind::Return(expr) | StmtKind::Emit(expr) | StmtKind::Do(expr) => {
+            expr_names(expr, names)
+        }
         StmtKind::State(state) => expr_names(&state.init, names),
-        StmtKind::Recurrence { body, .. } => body.stmts.iter().for_each(|stmt| stmt_names(stmt, names)),
+        StmtKind::Recurrence { body, .. } => {
+            body.stmts.iter().for_each(|stmt| stmt_names(stmt, names))
+        }
         StmtKind::For { over, body, .. } => {
             expr_names(over, names);
             body.stmts.iter().for_each(|stmt| stmt_names(stmt, names));
@@ -589,7 +683,9 @@ pub(crate) fn stmt_names(stmt: &Stmt, names: &mut BTreeSet<String>) {
         StmtKind::If { cond, then, other } => {
             expr_names(cond, names);
             let blocks = std::iter::once(then).chain(other);
-            blocks.flat_map(|block| &block.stmts).for_each(|stmt| stmt_names(stmt, names));
+            blocks
+                .flat_map(|block| &block.stmts)
+                .for_each(|stmt| stmt_names(stmt, names));
         }
     }
 }
@@ -603,6 +699,8 @@ pub(crate) fn expr_names(expr: &Expr, names: &mut BTreeSet<String>) {
         ExprKind::Next(name) => {
             names.insert(format!("{name}'"));
         }
-        _ => children(expr).into_iter().for_each(|part| expr_names(part, names)),
+        _ => children(expr)
+            .into_iter()
+            .for_each(|part| expr_names(part, names)),
     }
 }

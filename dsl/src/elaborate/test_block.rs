@@ -62,10 +62,19 @@ impl Elaborator<'_> {
                     if self.instance_in_test(&mut env, stmt)? {
                         continue;
                     }
-                    self.run_block(&mut env, std::slice::from_ref(stmt), &all_names(&test.stmts))?;
+                    self.run_block(
+                        &mut env,
+                        std::slice::from_ref(stmt),
+                        &all_names(&test.stmts),
+                    )?;
                 }
-                TestStmt::Expect { claim, within, span } => {
-                    let expectation = self.expect(&mut env, claim, within.as_ref(), *span, &mut outputs)?;
+                TestStmt::Expect {
+                    claim,
+                    within,
+                    span,
+                } => {
+                    let expectation =
+                        self.expect(&mut env, claim, within.as_ref(), *span, &mut outputs)?;
                     expectations.push(expectation);
                 }
             }
@@ -91,14 +100,26 @@ impl Elaborator<'_> {
     }
 
     /// `t = 5` where the file declares `axis t` without a size.
-    fn size_of_axis<'a>(&self, file: usize, stmt: &'a TestStmt) -> Option<(&'a str, &'a ast::Expr)> {
+    fn size_of_axis<'a>(
+        &self,
+        file: usize,
+        stmt: &'a TestStmt,
+    ) -> Option<(&'a str, &'a ast::Expr)> {
         let TestStmt::Stmt(stmt) = stmt else {
             return None;
         };
         let StmtKind::Bind { places, value } = &stmt.kind else {
             return None;
         };
-        let [ast::Place { name, next: false, indices: None, .. }] = places.as_slice() else {
+        let [
+            ast::Place {
+                name,
+                next: false,
+                indices: None,
+                ..
+            },
+        ] = places.as_slice()
+        else {
             return None;
         };
         let place = self.program.find(file, &name.text)?;
@@ -113,7 +134,8 @@ impl Elaborator<'_> {
         let StmtKind::Bind { places, value } = &stmt.kind else {
             return Ok(false);
         };
-        let ([place], ExprKind::Call { .. } | ExprKind::Name(_)) = (places.as_slice(), &value.kind) else {
+        let ([place], ExprKind::Call { .. } | ExprKind::Name(_)) = (places.as_slice(), &value.kind)
+        else {
             return Ok(false);
         };
         if place.indices.is_some() || place.next {
@@ -159,7 +181,12 @@ impl Elaborator<'_> {
                 Value::Real(number) => Some(number),
                 Value::Int(extent) => extent.as_constant().map(|number| number as f64),
                 other => {
-                    return self.error(303, expr.span, "a tolerance is a number", format!("this is {}", other.kind()));
+                    return self.error(
+                        303,
+                        expr.span,
+                        "a tolerance is a number",
+                        format!("this is {}", other.kind()),
+                    );
                 }
             },
         };

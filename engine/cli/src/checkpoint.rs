@@ -300,12 +300,20 @@ fn check_copies(
         };
         if own != other {
             let names = |step: &LoadStep| {
-                let names: Vec<_> = step.parts.iter().map(|part| format!("`{}`", part.stored)).collect();
+                let names: Vec<_> = step
+                    .parts
+                    .iter()
+                    .map(|part| format!("`{}`", part.stored))
+                    .collect();
                 names.join(", ")
             };
             let mut diagnostic = Diagnostic::error(
                 Code::new(613),
-                format!("{} is no copy of {}: their numbers differ", names(copy), names(load)),
+                format!(
+                    "{} is no copy of {}: their numbers differ",
+                    names(copy),
+                    names(load)
+                ),
             )
             .note(format!("both would be the parameter `{}`", copy.param))
             .help("the checkpoint is not tied: give the model a parameter of its own for it");

@@ -59,7 +59,11 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             };
             claims += 1;
             failed += usize::from(!holds);
-            lines.push(Verdict { line, holds, detail });
+            lines.push(Verdict {
+                line,
+                holds,
+                detail,
+            });
         }
         if args.json {
             let claims = lines.iter().map(|verdict| {
@@ -69,31 +73,56 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             continue;
         }
         let holds = lines.iter().all(|verdict| verdict.holds);
-        writeln!(streams.out, "{} {}", if holds { "ok  " } else { "FAIL" }, test.name)?;
+        writeln!(
+            streams.out,
+            "{} {}",
+            if holds { "ok  " } else { "FAIL" },
+            test.name
+        )?;
         for verdict in lines.iter().filter(|verdict| !verdict.holds) {
             let file = args.file.display();
-            writeln!(streams.out, "     {file}:{}: {}", verdict.line, verdict.detail)?;
+            writeln!(
+                streams.out,
+                "     {file}:{}: {}",
+                verdict.line, verdict.detail
+            )?;
         }
     }
     if args.json {
-        writeln!(streams.out, "{:#}", json!({ "tests": report, "failed": failed }))?;
+        writeln!(
+            streams.out,
+            "{:#}",
+            json!({ "tests": report, "failed": failed })
+        )?;
     } else {
         let (tests, claims) = (counted(tests.len(), "test"), counted(claims, "claim"));
         writeln!(streams.out, "{tests}, {claims}, {failed} failed")?;
     }
-    Ok(if failed == 0 { Outcome::Holds } else { Outcome::DoesNotHold })
+    Ok(if failed == 0 {
+        Outcome::Holds
+    } else {
+        Outcome::DoesNotHold
+    })
 }
 
 fn outputs_of(test: &TestModel, seed: u64) -> Result<Outputs, String> {
     let mut bindings = Bindings::new();
     bindings.seed = seed;
-    let start = Reference.compile(&test.init).map_err(|error| error.to_string())?;
-    let start = start.run(&bindings, &mut silent).map_err(|error| error.to_string())?;
+    let start = Reference
+        .compile(&test.init)
+        .map_err(|error| error.to_string())?;
+    let start = start
+        .run(&bindings, &mut silent)
+        .map_err(|error| error.to_string())?;
     for (path, output) in start.results {
         bindings = bindings.param(&path, output.data);
     }
-    let graph = Reference.compile(&test.graph).map_err(|error| error.to_string())?;
-    graph.run(&bindings, &mut silent).map_err(|error| error.to_string())
+    let graph = Reference
+        .compile(&test.graph)
+        .map_err(|error| error.to_string())?;
+    graph
+        .run(&bindings, &mut silent)
+        .map_err(|error| error.to_string())
 }
 
 fn judge(expectation: &Expectation, outputs: &Outputs) -> (bool, String) {
@@ -109,13 +138,24 @@ fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String
     let left = values(&expectation.left)?;
     let Some(right_name) = &expectation.right else {
         let failing = left.iter().filter(|truth| **truth == 0.0).count();
-        return Ok((failing == 0, format!("the claim fails at {failing} of {} positions", left.len())));
+        return Ok((
+            failing == 0,
+            format!("the claim fails at {failing} of {} positions", left.len()),
+        ));
     };
-    let axes = |name: &str| outputs.results.get(name).map(|output| output.axes.clone()).unwrap_or_default();
+    let axes = |name: &str| {
+        outputs
+            .results
+            .get(name)
+            .map(|output| output.axes.clone())
+            .unwrap_or_default()
+    };
     let order: Option<Vec<usize>> = (axes(&expectation.left).iter())
         .map(|axis| axes(right_name).iter().position(|own| own == axis))
         .collect();
-    let right = outputs.tensor(right_name).map_err(|error| error.to_string())?;
+    let right = outputs
+        .tensor(right_name)
+        .map_err(|error| error.to_string())?;
     let right = match order {
         Some(order) => right.permute(&order).map_err(|error| error.to_string())?,
         None => return Err("the two sides have unlike axes".to_owned()),
@@ -124,8 +164,16 @@ fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String
     let mut worst = 0.0_f64;
     for (x, y) in left.iter().zip(&right) {
         let both_nan = x.is_nan() && y.is_nan();
-        let difference = if x == y || both_nan { 0.0 } else { (x - y).abs() };
-        worst = if difference.is_nan() { f64::INFINITY } else { worst.max(difference) };
+        let difference = if x == y || both_nan {
+            0.0
+        } else {
+            (x - y).abs()
+        };
+        worst = if difference.is_nan() {
+            f64::INFINITY
+        } else {
+            worst.max(difference)
+        };
     }
     let tolerance = expectation.tolerance.unwrap_or(0.0);
     let detail = format!("the sides differ by up to {worst:.3e}, allowed is {tolerance:e}");
