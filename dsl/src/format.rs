@@ -14,6 +14,7 @@ mod doc;
 mod expr;
 mod item;
 mod lines;
+mod list;
 mod run;
 
 use crate::ast;

@@ -13,6 +13,7 @@
 
 mod block;
 mod build;
+mod chain;
 mod code;
 mod expr;
 mod failure;

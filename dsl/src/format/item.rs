@@ -2,8 +2,9 @@
 
 use super::Printer;
 use super::doc::Doc;
-use super::expr::{Entry, quoted};
+use super::expr::quoted;
 use super::lines::Align;
+use super::list::Entry;
 use crate::ast::{
     AxisDecl, Branch, ExpertsDecl, Expr, FnDecl, Item, ItemKind, Member, MemberKind, Method,
     Module, ModuleKind, Name, ParamDecl, Parameter, Path, Procedure, Segment, Setting, StmtKind,
