@@ -82,7 +82,8 @@ impl Tolerance {
         let mut grads: Option<Bound> = None;
         let mut exact = Vec::new();
         let mut all_exact = false;
-        for clause in text.split(';') {
+        let sentences = text.split(';').flat_map(|clause| clause.split(". "));
+        for clause in sentences {
             for group in groups(clause) {
                 match group {
                     Group::Exact(names) if names.is_empty() => all_exact = true,
@@ -151,7 +152,7 @@ fn groups(clause: &str) -> Vec<Group> {
     let mut before: Vec<&str> = Vec::new();
     let mut at = 0;
     while at < words.len() {
-        if words[at] == "exact" {
+        if words[at] == "exact" && says_which(&words, at) {
             // `indices exact`, `exact for attended/score`.
             let mut names: Vec<String> = before.iter().map(|word| (*word).to_owned()).collect();
             at += 1;
@@ -196,6 +197,12 @@ fn groups(clause: &str) -> Vec<Group> {
         result.push(Group::Bound { abs, rel, grad });
     }
     result
+}
+
+/// Whether `exact` is about what stands before it or after `for`, not about the next word (`exact zeros`).
+fn says_which(words: &[String], at: usize) -> bool {
+    let after = words.get(at + 1).map(String::as_str);
+    matches!(after, None | Some("for")) || pair(words, at + 1).is_some()
 }
 
 /// `atol 1e-5` as (true, 1e-5), `rel 1e-3` as (false, 1e-3).
@@ -289,6 +296,13 @@ mod tests {
                 rel: 1e-4
             }
         );
+        let found = Tolerance::parse(
+            "atol 1e-5; integer tensors exact. A sign of a value may flip: none does except exact zeros in scores",
+        )
+        .unwrap();
+        for name in ["value_scores0", "zeros"] {
+            assert_ne!(found.of(name, false), Bound::Exact, "{name}");
+        }
         let found = Tolerance::parse("spikes exact, abs 5e-5 outputs").unwrap();
         assert_eq!(found.of("layer.spike", false), Bound::Exact);
         assert_eq!(
