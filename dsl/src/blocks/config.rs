@@ -116,6 +116,9 @@ fn missing_key<'a>(
     sink.report(diagnostic);
 }
 
+/// Dots of a key that are still levels, far above any that is published.
+const DEEPEST: usize = 32;
+
 /// Keys with dots in them, as GGUF metadata has, as maps within maps. Where a key is both
 /// a value and the beginning of others, the value stays.
 pub fn nested(flat: BTreeMap<String, Static>) -> BTreeMap<String, Static> {
@@ -133,7 +136,11 @@ pub fn nested(flat: BTreeMap<String, Static>) -> BTreeMap<String, Static> {
     }
     let mut tree = BTreeMap::new();
     for (key, value) in flat {
-        insert(&mut tree, &key, value);
+        if key.matches('.').count() > DEEPEST {
+            tree.insert(key, value);
+        } else {
+            insert(&mut tree, &key, value);
+        }
     }
     tree
 }
@@ -391,5 +398,8 @@ mod tests {
         let c = Static::Map(BTreeMap::from([("d".to_owned(), inner)]));
         let expected = BTreeMap::from([("a".to_owned(), Static::Int(1)), ("c".to_owned(), c)]);
         assert_eq!(nested(flat), expected);
+        let deep = "a.".repeat(1_000_000);
+        let flat = BTreeMap::from([(deep, Static::None)]);
+        assert_eq!(nested(flat.clone()), flat);
     }
 }
