@@ -46,10 +46,7 @@ impl<'a> ModelLegend<'a> {
         for found in statements.values_mut() {
             found.sort_by_key(|(span, ..)| span.start);
         }
-        Self {
-            model,
-            statements,
-        }
+        Self { model, statements }
     }
 }
 

@@ -89,7 +89,13 @@ fn fitted(
     }
     let checkpoint = Checkpoint::open(weights)?;
     let request = selection.request();
-    let fitted = fit(&program, &checkpoint, &request, &selection.settings, &mut sink);
+    let fitted = fit(
+        &program,
+        &checkpoint,
+        &request,
+        &selection.settings,
+        &mut sink,
+    );
     match fitted {
         Some(fitted) if !sink.has_errors() => Ok((checkpoint, fitted)),
         _ => Err(broken(&sink)),
@@ -117,8 +123,14 @@ fn check(args: &Check, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     }
     let parameters = counted(plan.loads.len(), "parameter");
     let tensors = counted(entries.len(), "stored tensor");
-    write!(streams.out, "{parameters} of {tensors}; every one is found, none is left over")?;
-    for (count, what) in [(plan.copies.len(), "tied"), (plan.ignored.len(), "ignored on purpose")] {
+    write!(
+        streams.out,
+        "{parameters} of {tensors}; every one is found, none is left over"
+    )?;
+    for (count, what) in [
+        (plan.copies.len(), "tied"),
+        (plan.ignored.len(), "ignored on purpose"),
+    ] {
         if count > 0 {
             write!(streams.out, "; {count} {what}")?;
         }
@@ -129,15 +141,21 @@ fn check(args: &Check, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
 
 fn export(args: &Export, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     let (checkpoint, Fitted { plan, .. }) = fitted(&args.selection, &args.weights, streams)?;
-    let loads: BTreeMap<&str, &LoadStep> =
-        plan.loads.iter().map(|step| (step.param.as_str(), step)).collect();
+    let loads: BTreeMap<&str, &LoadStep> = plan
+        .loads
+        .iter()
+        .map(|step| (step.param.as_str(), step))
+        .collect();
     let mut read = |path: &str| -> Result<Tensor, StoreError> {
-        let step = loads.get(path).ok_or_else(|| StoreError::Unknown(path.to_owned()))?;
+        let step = loads
+            .get(path)
+            .ok_or_else(|| StoreError::Unknown(path.to_owned()))?;
         Ok(checkpoint.parameter(step)?)
     };
     let mut made: BTreeMap<String, Tensor> = BTreeMap::new();
     for step in plan_export(&plan) {
-        let tensor = store(&step, &mut read).map_err(|error| Failure::Refused(error.to_string()))?;
+        let tensor =
+            store(&step, &mut read).map_err(|error| Failure::Refused(error.to_string()))?;
         made.insert(step.stored.clone(), tensor);
     }
     // What no parameter says – ignored tensors – is written as it was read.
@@ -163,9 +181,11 @@ fn write_all(
         let (name, tensor) = made.get_key_value(&entry.name)?;
         Some((name.as_str(), tensor))
     });
-    let texts = map_of(source.metadata()).into_iter().filter_map(|(name, value)| match value {
-        Static::Text(text) => Some((name, text)),
-        _ => None,
-    });
+    let texts = map_of(source.metadata())
+        .into_iter()
+        .filter_map(|(name, value)| match value {
+            Static::Text(text) => Some((name, text)),
+            _ => None,
+        });
     write_safetensors(output, ordered, &texts.collect())
 }

@@ -31,7 +31,9 @@ fn small(scene: &Scene, frame: usize) -> Option<Vec<usize>> {
         let own = scene.cards[card].frame;
         own == frame || scene.frames[own].parent == Some(frame)
     };
-    let cards: Vec<usize> = (0..scene.cards.len()).filter(|card| inside(*card)).collect();
+    let cards: Vec<usize> = (0..scene.cards.len())
+        .filter(|card| inside(*card))
+        .collect();
     let mut homes: BTreeMap<usize, usize> = BTreeMap::new();
     for card in &cards {
         *homes.entry(scene.cards[*card].frame).or_insert(0) += 1;
@@ -43,9 +45,14 @@ fn small(scene: &Scene, frame: usize) -> Option<Vec<usize>> {
         let above = scene.frames[card.frame].parent;
         above.is_some_and(|above| scene.frames[above].parent == Some(frame))
     });
-    let lines: usize = cards.iter().map(|card| scene.cards[*card].lines.len()).sum();
-    let loops = (cards.iter()).any(|card| matches!(scene.cards[*card].kind, Kind::Loop | Kind::Route));
-    let fits = cards.len() > 1 && lines <= LINES && few && inner_are_cards && !grandchildren && !loops;
+    let lines: usize = cards
+        .iter()
+        .map(|card| scene.cards[*card].lines.len())
+        .sum();
+    let loops =
+        (cards.iter()).any(|card| matches!(scene.cards[*card].kind, Kind::Loop | Kind::Route));
+    let fits =
+        cards.len() > 1 && lines <= LINES && few && inner_are_cards && !grandchildren && !loops;
     fits.then_some(cards)
 }
 
@@ -62,9 +69,16 @@ fn merge(mut scene: Scene, frame: usize, cards: &[usize]) -> Scene {
     for card in cards {
         let card = &scene.cards[*card];
         let path = &scene.frames[card.frame].path;
-        let inner = path.strip_prefix(&*base).unwrap_or("").trim_start_matches('.');
+        let inner = path
+            .strip_prefix(&*base)
+            .unwrap_or("")
+            .trim_start_matches('.');
         for (name, ty) in &card.chips {
-            let name = if inner.is_empty() { name.clone() } else { format!("{inner}.{name}") };
+            let name = if inner.is_empty() {
+                name.clone()
+            } else {
+                format!("{inner}.{name}")
+            };
             if !chips.contains(&(name.clone(), ty.clone())) {
                 chips.push((name, ty.clone()));
             }
@@ -73,8 +87,11 @@ fn merge(mut scene: Scene, frame: usize, cards: &[usize]) -> Scene {
     let own = &mut scene.cards[kept];
     own.chips = chips;
     own.frame = frame;
-    let position: BTreeMap<usize, usize> =
-        cards.iter().enumerate().map(|(position, card)| (*card, position)).collect();
+    let position: BTreeMap<usize, usize> = cards
+        .iter()
+        .enumerate()
+        .map(|(position, card)| (*card, position))
+        .collect();
     let mut wires: BTreeMap<(usize, usize), Wire> = BTreeMap::new();
     for wire in std::mem::take(&mut scene.wires) {
         let (from, output) = match position.get(&wire.from) {
@@ -85,7 +102,15 @@ fn merge(mut scene: Scene, frame: usize, cards: &[usize]) -> Scene {
             .map(|to| if position.contains_key(to) { kept } else { *to })
             .collect();
         to.remove(&from);
-        wires.insert((from, output), Wire { from, output, label: wire.label, to: to.into_iter().collect() });
+        wires.insert(
+            (from, output),
+            Wire {
+                from,
+                output,
+                label: wire.label,
+                to: to.into_iter().collect(),
+            },
+        );
     }
     scene.wires = wires.into_values().collect();
     scene.without(&cards[1..].iter().copied().collect())

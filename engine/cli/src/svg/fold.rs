@@ -45,7 +45,7 @@ fn next_run(scene: &Scene) -> Option<Vec<usize>> {
             let end = (start..members.len())
                 .find(|at| !same(at))
                 .unwrap_or(members.len());
-            if end > start + 1 {
+            if end > start + 1 && !returns(scene, &members[start..end]) {
                 return Some(
                     members[start..end]
                         .iter()
@@ -57,6 +57,38 @@ fn next_run(scene: &Scene) -> Option<Vec<usize>> {
         }
     }
     None
+}
+
+/// Whether a value leaves a member and comes back to another one by way of something else,
+/// as with two stacks that take turns: as one box each they would feed each other.
+fn returns(scene: &Scene, run: &[(u64, usize)]) -> bool {
+    let mut member: BTreeMap<usize, usize> = BTreeMap::new();
+    for (position, (_, frame)) in run.iter().enumerate() {
+        let cards = cards_of(scene, &inside(scene, *frame));
+        member.extend(cards.into_iter().map(|card| (card, position)));
+    }
+    let mut readers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for wire in &scene.wires {
+        readers.entry(wire.from).or_default().extend(&wire.to);
+    }
+    let of = |card: &usize| readers.get(card).into_iter().flatten().copied();
+    let mut outside: Vec<usize> = (member.keys())
+        .flat_map(|card| {
+            of(card)
+                .filter(|to| !member.contains_key(to))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let mut seen: BTreeSet<usize> = BTreeSet::new();
+    while let Some(card) = outside.pop() {
+        if member.contains_key(&card) {
+            return true;
+        }
+        if seen.insert(card) {
+            outside.extend(of(&card));
+        }
+    }
+    false
 }
 
 /// All boxes inside `frame`, itself first, by path.

@@ -314,13 +314,17 @@ impl Sketch {
             arrivals.sort_by(|a, b| a.0.total_cmp(&b.0));
             departures.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             // A few wires stay near the middle, many use the whole side.
-            let span = (size.width - 24.0).min(arrivals.len() as f64 * 46.0).max(0.0);
+            let span = (size.width - 24.0)
+                .min(arrivals.len() as f64 * 46.0)
+                .max(0.0);
             for (position, (_, piece)) in arrivals.iter().enumerate() {
                 let part = (position as f64 + 0.5) / arrivals.len() as f64 - 0.5;
                 self.pieces[*piece].to_at = size.width / 2.0 + span * part;
             }
             // Labels stand on the right of where a wire starts.
-            let rooms = departures.iter().map(|(_, link, _)| room(links[*link].label));
+            let rooms = departures
+                .iter()
+                .map(|(_, link, _)| room(links[*link].label));
             let total: f64 = rooms.sum();
             let scale = ((size.width - 16.0) / total).min(1.0);
             let mut left = match departures.len() {

@@ -417,13 +417,20 @@ fn numbered(chips: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut groups: Vec<(String, String, String, Vec<u64>)> = Vec::new();
     for (name, ty) in chips {
         let parts: Vec<&str> = name.split('.').collect();
-        let number = (parts.iter().enumerate()).find_map(|(at, part)| Some((at, part.parse().ok()?)));
+        let number =
+            (parts.iter().enumerate()).find_map(|(at, part)| Some((at, part.parse().ok()?)));
         let (before, after, numbers) = match number {
-            Some((at, number)) => (parts[..at].join("."), parts[at + 1..].join("."), vec![number]),
+            Some((at, number)) => (
+                parts[..at].join("."),
+                parts[at + 1..].join("."),
+                vec![number],
+            ),
             None => (name.clone(), String::new(), Vec::new()),
         };
         let same = groups.iter_mut().find(|group| {
-            !numbers.is_empty() && !group.3.is_empty() && (&group.0, &group.1, &group.2) == (&before, &after, &ty)
+            !numbers.is_empty()
+                && !group.3.is_empty()
+                && (&group.0, &group.1, &group.2) == (&before, &after, &ty)
         });
         match same {
             Some(group) => group.3.extend(numbers),

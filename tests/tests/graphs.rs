@@ -1,0 +1,147 @@
+//! What every example becomes: text where it is short, counts and a hash where it is not.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use girih_dsl::diag::{Sink, render};
+use girih_dsl::elaborate::{Request, elaborate};
+use girih_dsl::model::Model;
+use girih_dsl::program::{Loader, Program};
+use girih_graph::{Graph, Region, text, verify};
+
+struct Disk;
+
+impl Loader for Disk {
+    fn load(&self, from: &str, path: &str) -> Result<(String, String), String> {
+        let file = Path::new(from).parent().unwrap_or(Path::new("")).join(path);
+        let text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+        Ok((file.display().to_string(), text))
+    }
+}
+
+/// The most lines of a snapshot.
+const LINES: usize = 60;
+
+fn model(file: &Path, module: Option<&str>) -> Model {
+    let text = fs::read_to_string(file).unwrap();
+    let mut sink = Sink::new();
+    let program = Program::load(&file.display().to_string(), &text, &Disk, &mut sink);
+    let request = Request {
+        module: module.map(str::to_owned),
+        ..Request::default()
+    };
+    let model = elaborate(&program, &request, &mut sink);
+    let said: Vec<String> = sink
+        .sorted()
+        .iter()
+        .map(|d| render(&program.sources, d))
+        .collect();
+    model.unwrap_or_else(|| panic!("{}\n{}", file.display(), said.join("\n")))
+}
+
+/// The text if it is short, else how often each primitive occurs, and a hash of the text.
+fn brief(graph: &Graph) -> String {
+    let whole = text::snapshot(graph);
+    if whole.lines().count() <= LINES {
+        return whole;
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    count(&graph.root, &mut counts);
+    let head = whole
+        .lines()
+        .find(|line| line.starts_with("graph "))
+        .unwrap_or_default();
+    let mut brief = format!("{}\n", head.trim_end_matches(" {"));
+    for (op, count) in counts {
+        writeln!(brief, "{count:6} {op}").unwrap();
+    }
+    writeln!(brief, "text {:016x}", fnv(&whole)).unwrap();
+    brief
+}
+
+fn count<'g>(region: &'g Region, counts: &mut BTreeMap<&'g str, usize>) {
+    for (_, node) in region.nodes() {
+        *counts.entry(node.op.name()).or_insert(0) += 1;
+        node.op
+            .regions()
+            .iter()
+            .for_each(|inner| count(inner, counts));
+    }
+}
+
+/// Fowler, Noll and Vo's hash: the same on every machine and with every compiler.
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn examples(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new("..").join("examples").join(folder);
+    let mut found: Vec<PathBuf> = (fs::read_dir(&folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .map(|path| {
+            if path.is_dir() {
+                path.join("model.girih")
+            } else {
+                path
+            }
+        })
+        .filter(|path| path.extension().is_some_and(|ending| ending == "girih") && path.is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+#[track_caller]
+fn check(file: &Path, module: Option<&str>) {
+    let graph = model(file, module).graph;
+    verify::verify(&graph).unwrap_or_else(|problem| panic!("{}: {problem:?}", file.display()));
+    let read = text::parse(&text::print(&graph)).expect("what is printed can be read");
+    assert_eq!(read, text::canonical(&graph), "{}", file.display());
+    let stem = |path: &Path| path.file_stem().unwrap().to_string_lossy().into_owned();
+    let mut name = stem(file);
+    if name == "model" {
+        name = stem(file.parent().unwrap());
+    }
+    if let Some(module) = module {
+        name = format!("{name}-{module}");
+    }
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "graphs"}, {
+        insta::assert_snapshot!(name, brief(&graph));
+    });
+}
+
+#[test]
+fn quickstart() {
+    let file = Path::new("../examples/quickstart/gated.girih");
+    for module in [None, Some("Block"), Some("Attention")] {
+        check(file, module);
+    }
+}
+
+#[test]
+fn published_architectures() {
+    for file in examples("hf") {
+        check(&file, None);
+    }
+}
+
+#[test]
+fn papers() {
+    for file in examples("papers") {
+        check(&file, None);
+    }
+}
+
+#[test]
+fn models_with_a_short_name() {
+    for name in ["smollm2", "minilm"] {
+        check(
+            &Path::new("../examples").join(name).with_extension("girih"),
+            None,
+        );
+    }
+}
