@@ -6,9 +6,9 @@ use super::build::{Builder, Parts, only};
 use super::grammar::Rule;
 use super::slip;
 use crate::ast::{
-    AxisDecl, Block, Branch, ExpertsDecl, Expr, FnDecl, Index, ItemKind, Member, MemberKind,
-    Method, Module, ModuleKind, Name, ParamDecl, Parameter, Path, Procedure, Segment, StackDecl,
-    Stmt, StmtKind, Storage, SubDecl, Text, Type, TypeKind, Use,
+    AxisDecl, BinaryOp, Block, Branch, ExpertsDecl, Expr, ExprKind, FnDecl, Index, ItemKind,
+    Member, MemberKind, Method, Module, ModuleKind, Name, ParamDecl, Parameter, Path, Procedure,
+    Segment, StackDecl, Stmt, StmtKind, Storage, SubDecl, Text, Type, TypeKind, Use,
 };
 
 impl Builder<'_> {
@@ -223,7 +223,12 @@ impl Builder<'_> {
         let var = parts
             .maybe(Rule::count_var)
             .map(|var| self.declared(&only(var)));
-        (var, self.expr(parts.part()))
+        let count = self.expr(parts.part());
+        if let ExprKind::Binary(BinaryOp::In, left, _) = &count.kind {
+            let found = slip::counted_by_in(self.slice(left.span), count.span);
+            self.report(found);
+        }
+        (var, count)
     }
 
     fn experts_decl(&mut self, pair: Pair<'_, Rule>) -> ExpertsDecl {

@@ -9,8 +9,8 @@ mod statement;
 
 pub(super) use index::{Strong, positional_index, shape_call, slice, transposed};
 pub(super) use operator::{
-    comprehension, equals_in_condition, equals_in_record, foreign_assignment, foreign_operator,
-    no_operand, not_needs_parentheses, ternary,
+    comprehension, counted_by_in, equals_in_condition, equals_in_record, foreign_assignment,
+    foreign_operator, no_operand, not_needs_parentheses, ternary,
 };
 pub(super) use reducer::{reducer_as_function, two_bare_reducers, two_side_by_side};
 pub(super) use statement::{

@@ -54,6 +54,10 @@ const BODIED: [&str; 11] = [
     "intervene",
     "procedure",
 ];
+/// Words that begin a member or a statement even after a comma.
+const STARTING: [&str; 9] = [
+    "param", "sub", "stack", "state", "experts", "axis", "let", "forward", "return",
+];
 /// Words that join parts of an expression.
 const JOINING: [&str; 7] = ["where", "else", "then", "not", "and", "or", "in"];
 /// Words that go on with what stands before them.
@@ -192,10 +196,14 @@ impl<'a> Outline<'a> {
             return true;
         };
         let text = self.text(before);
-        (matches!(
-            self.kind(before),
-            Some(Kind::Word | Kind::Number | Kind::Text | Kind::OpenText)
-        ) && text != "return")
+        // `sum_{e}` opens no body, `else {` does.
+        let touches = self.span(before).end == self.span(open).start;
+        (!touches
+            && matches!(
+                self.kind(before),
+                Some(Kind::Word | Kind::Number | Kind::Text | Kind::OpenText)
+            )
+            && text != "return")
             || matches!(text, ")" | "]" | "}" | "'")
     }
 
@@ -213,10 +221,12 @@ impl<'a> Outline<'a> {
         let word = self.text(token);
         // `as = 3` is a setting, `where (x > 0)` is none.
         let is_name = matches!(self.text(token + 1), "=" | ":" | "(") && !JOINING.contains(&word);
+        let separated = token > 0 && self.text(token - 1) == "," && STARTING.contains(&word);
         (CONTINUING.contains(&word) && !is_name)
-            || token
-                .checked_sub(1)
-                .is_some_and(|before| self.wants_more(before))
+            || !separated
+                && token
+                    .checked_sub(1)
+                    .is_some_and(|before| self.wants_more(before))
     }
 
     /// Whether something has to follow a token.

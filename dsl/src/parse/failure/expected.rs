@@ -90,7 +90,7 @@ fn phrase(expected: &[Rule]) -> String {
         words.retain(|word| {
             !matches!(
                 word.as_str(),
-                "a name" | "`*`" | "`:`" | "`if`" | "`[`" | "`(`" | "`{`"
+                "a name" | "a text" | "`*`" | "`:`" | "`if`" | "`[`" | "`(`" | "`{`"
             )
         });
     }
@@ -99,6 +99,10 @@ fn phrase(expected: &[Rule]) -> String {
     }
     if words.iter().any(|word| word == "a declaration") {
         words.retain(|word| matches!(word.as_str(), "a declaration" | "`}`"));
+    }
+    // After an operand anything that goes on with it could stand: say only what else could.
+    if operators && words.iter().any(|word| !is_postfix(word)) {
+        words.retain(|word| !is_postfix(word));
     }
     let role = "a role such as `input`";
     if words.iter().any(|word| word == role) {
@@ -115,6 +119,10 @@ fn phrase(expected: &[Rule]) -> String {
     }
 }
 
+fn is_postfix(word: &str) -> bool {
+    matches!(word, "`(`" | "`[`" | "`if`" | "`where`")
+}
+
 fn word(rule: Rule) -> Option<String> {
     let fixed = match rule {
         Rule::expr
@@ -122,7 +130,6 @@ fn word(rule: Rule) -> Option<String> {
         | Rule::operand
         | Rule::if_expr
         | Rule::name
-        | Rule::text
         | Rule::number
         | Rule::truth
         | Rule::paren
@@ -138,7 +145,7 @@ fn word(rule: Rule) -> Option<String> {
         Rule::word | Rule::dotted | Rule::place | Rule::kw_shared => "a name",
         Rule::path | Rule::paths => "a path",
         Rule::digits => "a number",
-        Rule::texts => "a text",
+        Rule::texts | Rule::text => "a text",
         Rule::star => "`*`",
         Rule::ty | Rule::tensor_ty | Rule::record_ty | Rule::tuple_ty => "a type",
         Rule::assign

@@ -19,6 +19,8 @@ pub(super) fn explain(stop: &Stop<'_>, expected: &[Rule]) -> Option<Diagnostic> 
         .or_else(|| type_slip(stop))
         .or_else(|| clause(stop, expected))
         .or_else(|| missing_comma(stop))
+        .or_else(|| separator(stop))
+        .or_else(|| unbraced(stop))
         .or_else(|| comma_outside(stop))
         .or_else(|| unary_plus(stop))
         .or_else(|| head(stop))
@@ -372,6 +374,43 @@ fn missing_comma(stop: &Stop<'_>) -> Option<Diagnostic> {
         )
         .at(outline.span(stop.token), "expected `,` before this")
         .help(format!("write `{}, {}`", stop.before(), stop.here())),
+    )
+}
+
+/// `param w: f32[d],` at the end of a line.
+fn separator(stop: &Stop<'_>) -> Option<Diagnostic> {
+    let outline = stop.outline;
+    let ends = outline.is_first(stop.token + 1) || outline.text(stop.token + 1) == "}";
+    if stop.here() != "," || !ends || stop.chunk.is_none() || stop.bracket().is_some() {
+        return None;
+    }
+    Some(
+        Diagnostic::error(
+            code::SEMICOLON,
+            "`,` is not needed: a line ends where the next one begins",
+        )
+        .at(outline.span(stop.token), "")
+        .help("remove it"),
+    )
+}
+
+/// `if c then y = 3` as a statement, `forward(x) -> f32 = …`.
+fn unbraced(stop: &Stop<'_>) -> Option<Diagnostic> {
+    let (message, help) = match stop.here() {
+        "then" if stop.first() == "if" && stop.is_statement() => (
+            "a choice of statements has braces and no `then`",
+            "write `if c { … } else { … }`; a choice of values is `y = if c then a else b`",
+        ),
+        "=" if stop.is_member() && stop.outline.text(stop.start + 1) == "(" => (
+            "a method has a body in braces",
+            "write `forward(x: f32[t, d]) -> f32[t, d] { return … }`",
+        ),
+        _ => return None,
+    };
+    Some(
+        Diagnostic::error(code::BRACES, message)
+            .at(stop.outline.span(stop.token), "expected `{`")
+            .help(help),
     )
 }
 

@@ -19,6 +19,7 @@ pub(super) fn clean(
     };
     let mut cleaner = Cleaner {
         line,
+        round: 0,
         file,
         source,
         text: source.to_owned(),
@@ -73,6 +74,8 @@ struct Cleaner<'a> {
     tokens: &'a [Token],
     text: String,
     found: &'a mut Vec<Diagnostic>,
+    /// How many `(` and `[` are open; braces inside them are not told apart.
+    round: usize,
     /// The first token of the current line.
     line: Token,
     /// Messages that are told once for a file.
@@ -181,6 +184,9 @@ impl Cleaner<'_> {
         let (start, end) = (token.start, token.end);
         let span = self.span(start, end);
         match token.text(self.source, 0) {
+            "(" | "[" => self.round += 1,
+            ")" | "]" => self.round = self.round.saturating_sub(1),
+            "{" | "}" => self.round = 0,
             "\t" => {
                 self.report_first(
                     '\t',
@@ -189,6 +195,14 @@ impl Cleaner<'_> {
                         .help("indent with two spaces; the formatter does it"),
                 );
                 self.replace(start, end, "");
+            }
+            ";" if self.round > 0 => {
+                let found =
+                    Diagnostic::error(code::SEMICOLON, "entries are separated by `,`, not by `;`")
+                        .at(span, "")
+                        .help("write `,`");
+                self.found.push(found);
+                self.replace(start, end, ",");
             }
             ";" => {
                 self.report_first(

@@ -12,9 +12,10 @@ pub(super) fn check(
     tokens: &[Token],
     found: &mut Vec<Diagnostic>,
 ) -> bool {
-    let mut blanked = Vec::new();
+    let mut blanked: Vec<(usize, usize)> = Vec::new();
     for (place, token) in tokens.iter().enumerate() {
-        if token.kind != Kind::Number {
+        let done = blanked.last().is_some_and(|&(_, end)| token.start < end);
+        if token.kind != Kind::Number || done {
             continue;
         }
         let before = place.checked_sub(1).map(|place| tokens[place]);
@@ -28,6 +29,13 @@ pub(super) fn check(
             let span = span_of(file, token.start, word.end);
             found.push(glued(span, number, word.text(clean, 0)));
             blanked.push((word.start, word.end));
+        } else if let Some(end) = range_end(clean, tokens, place) {
+            found.push(
+                Diagnostic::error(code::NUMBER, "there are no ranges")
+                    .at(span_of(file, token.start, end), "")
+                    .help("a repetition counts from 0: `for i in 3 { … }`; a part of an axis is chosen by `where`"),
+            );
+            blanked.push((token.end, end));
         } else if let Some(dot) = touches.filter(|next| next.text(clean, 0) == ".")
             && !tokens
                 .get(place + 2)
@@ -64,6 +72,19 @@ pub(super) fn check(
         clean.replace_range(start..end, &" ".repeat(end - start));
     }
     !blanked.is_empty()
+}
+
+/// Where `0..3` ends, if a range begins with the number at this place.
+fn range_end(clean: &str, tokens: &[Token], place: usize) -> Option<usize> {
+    let next = |at: usize| tokens.get(place + at).copied();
+    let touching = |at: usize| {
+        next(at).filter(|one| next(at - 1).is_some_and(|before| before.end == one.start))
+    };
+    let dots = touching(1)
+        .zip(touching(2))
+        .filter(|(first, second)| first.text(clean, 0) == "." && second.text(clean, 0) == ".")?;
+    let last = touching(3).filter(|last| matches!(last.kind, Kind::Number | Kind::Word));
+    Some(last.map_or(dots.1.end, |last| last.end))
 }
 
 fn glued(span: Span, number: &str, word: &str) -> Diagnostic {

@@ -101,3 +101,9 @@ pub(in crate::parse) fn comprehension(span: Span) -> Diagnostic {
         .at(span, "")
         .help("write an equation over an axis, `y[i] = f(x)`; for unlike modules, `stack h[i: n] = …`")
 }
+
+pub(in crate::parse) fn counted_by_in(var: &str, span: Span) -> Diagnostic {
+    Diagnostic::error(code::EQUALS, "the index of a stack is declared with `:`")
+        .at(span, "")
+        .help(format!("write `[{var}: 12]` with the number of instances"))
+}
