@@ -373,7 +373,7 @@ fn any_set() -> impl Strategy<Value = Setting> {
 fn any_member() -> impl Strategy<Value = Member> {
     let storage =
         (any_word(), option::of(any_leaf())).prop_map(|(kind, group)| Storage { kind, group });
-    let count = || (option::of(any_name()), any_expr());
+    let count = || (option::of(any_name()), any_leaf());
     let branch = (any_name(), option::of(count()), any_expr()).prop_map(|(name, count, value)| {
         let (var, count) = count.map_or((None, None), |(var, count)| (var, Some(count)));
         Branch {
