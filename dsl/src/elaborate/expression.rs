@@ -139,36 +139,33 @@ impl Elaborator<'_> {
             Value::Bool(false) => self.eval(env, other),
             condition => {
                 let condition = self.to_tensor(condition, DType::Bool, cond.span)?;
+                self.require_truth(condition, cond.span)?;
                 let x = self.eval(env, then)?;
                 let y = self.eval(env, other)?;
-                let (x, y) = self.pair_or_real(x, then.span, y, other.span)?;
+                let (x, y) = self.pair(x, then.span, y, other.span)?;
                 self.op(Op::Select, &[condition, x, y], span)
                     .map(Value::Tensor)
             }
         }
     }
-
-    /// Two alternatives of one dtype; two numbers are real.
-    pub(crate) fn pair_or_real(
+    /// A condition holds or it does not.
+    pub(crate) fn require_truth(
         &mut self,
-        x: Value,
-        x_span: Span,
-        y: Value,
-        y_span: Span,
-    ) -> Eval<(super::value::Tensor, super::value::Tensor)> {
-        let real = |value: Value| match value {
-            Value::Int(extent) => match extent.as_constant() {
-                Some(number) => Value::Real(number as f64),
-                None => Value::Int(extent),
-            },
-            value => value,
-        };
-        match (x, y) {
-            (x @ (Value::Int(_) | Value::Real(_)), y @ (Value::Int(_) | Value::Real(_))) => {
-                self.pair(real(x), x_span, real(y), y_span)
-            }
-            (x, y) => self.pair(x, x_span, y, y_span),
+        condition: super::value::Tensor,
+        span: Span,
+    ) -> Eval<()> {
+        if self.ty(condition).dtype == DType::Bool {
+            return Ok(());
         }
+        let shown = self.b.axes.show(self.ty(condition));
+        let help = format!("compare: `{} > 0`", self.written(span));
+        self.error_help(
+            302,
+            span,
+            "a condition is a truth value",
+            format!("this is `{shown}`"),
+            help,
+        )
     }
 
     /// Arguments in order; `a -> b` counts as two.
@@ -249,8 +246,7 @@ impl Elaborator<'_> {
         }
         Ok(self.has_method(instance, method).then_some(instance))
     }
-
-    fn has_method(&self, instance: InstanceId, name: &str) -> bool {
+    pub(crate) fn has_method(&self, instance: InstanceId, name: &str) -> bool {
         let decl = self.instances[instance.0].decl;
         let ast::ItemKind::Module(module) = &self.program.item(decl).kind else {
             return false;
@@ -315,7 +311,7 @@ impl Elaborator<'_> {
     }
 
     fn no_field<T>(&mut self, env: &Env, value: &Value, word: &str, span: Span) -> Eval<T> {
-        let names: Vec<String> = match value {
+        let mut names: Vec<String> = match value {
             Value::Record(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
             Value::Instance(instance) => {
                 self.instances[instance.0].members.keys().cloned().collect()
@@ -323,11 +319,32 @@ impl Elaborator<'_> {
             Value::Poison => return Err(Reported),
             _ => Vec::new(),
         };
+        let owner = match value {
+            Value::Instance(instance) => {
+                let decl = self.instances[instance.0].decl;
+                match &self.program.item(decl).kind {
+                    ast::ItemKind::Module(module) => {
+                        names.extend(module.members.iter().filter_map(
+                            |member| match &member.kind {
+                                ast::MemberKind::Method(method) => Some(method.name.text.clone()),
+                                _ => None,
+                            },
+                        ));
+                        format!("`{}`", module.name.text)
+                    }
+                    _ => value.kind().to_owned(),
+                }
+            }
+            Value::Tensor(tensor) => {
+                format!("a tensor `{}`", self.b.axes.show(self.ty(*tensor)))
+            }
+            value => value.kind().to_owned(),
+        };
         let _ = env;
         let nearest = super::scope::nearest(word, names.iter().map(String::as_str));
         let mut diagnostic = crate::diag::Diagnostic::error(
             crate::diag::Code::new(202),
-            format!("{} has no `{word}`", value.kind()),
+            format!("{owner} has no `{word}`"),
         )
         .at(span, "not there");
         if let Some(nearest) = nearest {
