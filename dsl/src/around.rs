@@ -70,6 +70,19 @@ pub fn check_blocks(program: &Program, sink: &mut Sink) {
             sink: &mut *sink,
         };
         match &item.kind {
+            ItemKind::Weights(block) => names.weights(block),
+            ItemKind::Golden(block) => {
+                let head = match &block.model.kind {
+                    ExprKind::Call { callee, .. } => callee,
+                    _ => &block.model,
+                };
+                if let ExprKind::Name(name) = &head.kind {
+                    names.module(&Name {
+                        text: name.clone(),
+                        span: head.span,
+                    });
+                }
+            }
             ItemKind::Train(train) => {
                 names.module(&train.model);
                 names.train(&train.items);
@@ -130,6 +143,56 @@ impl Names<'_> {
             self.unknown("the model", &name.text, name.span, program.names(self.file));
         }
         is_module
+    }
+    /// The model, and every path without wildcards.
+    fn weights(&mut self, block: &ast::WeightsBlock) {
+        if !self.module(&block.model) {
+            return;
+        }
+        let Some(place) = self.program.find(self.file, &block.model.text) else {
+            return;
+        };
+        // Settings decide which parameters there are.
+        if !block.sets.is_empty() {
+            return;
+        }
+        let request = Request {
+            module: Some(block.model.text.clone()),
+            without_init: true,
+            ..Request::default()
+        };
+        // The model's own mistakes are reported where it is checked.
+        let mut quiet = Sink::new();
+        let Some(model) = (place.file == self.file)
+            .then(|| elaborate(self.program, &request, &mut quiet))
+            .flatten()
+        else {
+            return;
+        };
+        for path in block
+            .entries
+            .iter()
+            .filter(|entry| !entry.optional)
+            .flat_map(|entry| &entry.paths)
+        {
+            let words: Option<Vec<&str>> = (path.segments.iter())
+                .map(|segment| match segment {
+                    Segment::Name(name) => Some(name.text.as_str()),
+                    _ => None,
+                })
+                .collect();
+            let Some(words) = words else {
+                continue;
+            };
+            let wanted = words.join(".");
+            let known = model
+                .params
+                .iter()
+                .flat_map(|own| [own.path.as_str(), own.stored_name.as_str()]);
+            if !known.clone().any(|own| own == wanted) {
+                self.unknown("the parameter", &wanted, path.span, known);
+            }
+        }
     }
 
     fn train(&mut self, items: &[TrainItem]) {

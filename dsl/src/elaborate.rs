@@ -61,6 +61,26 @@ use value::{Eval, InstanceId, Reported, Tensor, Value};
 /// The most instances, loop turns or list elements that one model may have.
 pub const LIMIT: usize = 100_000;
 
+/// Primitives of the graph that have other names, or none, in the language.
+const WRITTEN_NOWHERE: &[&str] = &[
+    "select",
+    "reduce",
+    "window",
+    "gather",
+    "rename",
+    "expand",
+    "merge",
+    "split",
+    "route",
+    "recurrence",
+    "order",
+    "cumulate",
+    "contract",
+    "dot",
+    "table",
+    "state",
+];
+
 /// How deep calls may nest.
 const DEPTH: usize = 64;
 
@@ -570,6 +590,12 @@ impl<'p> Elaborator<'p> {
         union.iter().any(|axis| walked.contains(axis))
             && axes.iter().all(|own| own.len() < union.len())
     }
+    /// What stands at a place, to be shown within a line of advice; `x` where it is long.
+    fn written(&self, span: Span) -> &str {
+        let text = self.program.sources.slice(span);
+        let short = !text.is_empty() && text.len() <= 30 && !text.contains(char::is_control);
+        if short { text } else { "x" }
+    }
 
     /// Says where the nodes that follow come from.
     fn mark(&mut self, span: Span) {
@@ -582,16 +608,49 @@ impl<'p> Elaborator<'p> {
     }
 
     fn op_error<T>(&mut self, error: &OpError, span: Span) -> Eval<T> {
-        let (code, help) = match error {
-            OpError::DType { .. } | OpError::Mixed { .. } => {
-                (302, Some("convert with `real(x)`, `int(x)` or `bool(x)`"))
+        let (code, message, label, help) = match error {
+            OpError::DType { op, wanted, found } => {
+                let help = match *wanted {
+                    "bool" => "compare: `x > 0`",
+                    wanted if wanted.contains("real") => "convert with `real(x)`",
+                    _ => "convert with `int(x)`",
+                };
+                let message = if WRITTEN_NOWHERE.contains(op) {
+                    format!("{wanted} values are needed here, not `{found}`")
+                } else {
+                    error.to_string()
+                };
+                (302, message, format!("given `{found}`"), Some(help))
             }
-            OpError::Missing { .. } => (304, None),
-            OpError::Twice { .. } => (305, Some("bind one of them to another index: `x[t = j]`")),
-            OpError::Extent { .. } => (301, None),
-            OpError::Operands { .. } | OpError::Rule { .. } => (306, None),
+            OpError::Mixed { left, right, .. } => (
+                302,
+                format!("values of one element type are needed here, not `{left}` and `{right}`"),
+                "two element types".to_owned(),
+                Some("convert one of them with `real(x)` or `int(x)`"),
+            ),
+            OpError::Missing { axis, .. } => (
+                304,
+                format!("the value has no axis `{axis}`"),
+                "it is needed here".to_owned(),
+                None,
+            ),
+            OpError::Twice { axis, .. } => (
+                305,
+                format!("the value would have the axis `{axis}` twice"),
+                "axes of one tensor are distinct".to_owned(),
+                Some("bind one of them to another index: `x[t = j]`"),
+            ),
+            OpError::Extent { wanted, found, .. } => (
+                301,
+                format!("{found} positions stand where {wanted} are needed"),
+                format!("{found} is not {wanted}"),
+                None,
+            ),
+            OpError::Operands { .. } | OpError::Rule { .. } => {
+                (306, error.to_string(), "here".to_owned(), None)
+            }
         };
-        let mut diagnostic = Diagnostic::error(Code::new(code), error.to_string()).at(span, "here");
+        let mut diagnostic = Diagnostic::error(Code::new(code), message).at(span, label);
         if let Some(help) = help {
             diagnostic = diagnostic.help(help);
         }

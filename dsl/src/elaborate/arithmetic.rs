@@ -261,10 +261,15 @@ impl Elaborator<'_> {
         } else {
             "an integer"
         };
+        let written = self.written(span);
         let help = if integer == DType::Bool {
-            "write `if c then x else 0`, or `real(c)`"
+            format!("write `if c then x else 0`, or `real({written})`")
+        } else if written.chars().count() == 1 {
+            format!(
+                "write `real({written})`; where `{written}` is an axis, its size is `size({written})`"
+            )
         } else {
-            "write `real(x)`; a bare axis name is a position here, its size is `size(e)`"
+            format!("write `real({written})`")
         };
         let shown = format!("`{integer}`, the other side is `{other}`");
         self.error_help(
@@ -396,10 +401,8 @@ impl Elaborator<'_> {
                         308,
                         span,
                         format!("{a} is not divisible by {b}"),
-                        "sizes divide exactly",
-                        format!(
-                            "write `{a} // {b}` for the floor, `{a}.0 / {b}` for a real number"
-                        ),
+                        format!("this is {a} / {b}; sizes divide exactly"),
+                        "choose sizes that divide, or write `//` for the floor",
                     );
                 }
             },
@@ -430,11 +433,12 @@ impl Elaborator<'_> {
             }
         };
         if result.is_none() && env.is_static {
-            return self.error(
+            return self.error_help(
                 309,
                 span,
                 format!("`{a}` and `{b}` cannot be compared before the sizes are known"),
                 "a declaration needs the answer now",
+                "give the sizes numbers: defaults, or `--set`",
             );
         }
         Ok(result)

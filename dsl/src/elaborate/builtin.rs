@@ -349,6 +349,13 @@ impl Elaborator<'_> {
         match self.take_opt(args, name) {
             Some((Value::Poison, _)) => Err(Reported),
             Some(found) => Ok(found),
+            None if matches!(args.name, "maximum" | "minimum") => self.error_help(
+                205,
+                args.span,
+                format!("`{}` compares two values", args.name),
+                "one is given",
+                "along an axis write `max(j) x` or `min(j) x`",
+            ),
             None => self.error(
                 205,
                 args.span,
@@ -453,6 +460,23 @@ impl Elaborator<'_> {
             });
         }
         let tensor = self.to_tensor(value, DType::F32, span)?;
+        let dtype = self.ty(tensor).dtype;
+        if !dtype.is_real()
+            && !matches!(
+                op,
+                Unary::Abs | Unary::Neg | Unary::Sign | Unary::Not | Unary::PopCount
+            )
+        {
+            let shown = self.b.axes.show(self.ty(tensor));
+            let help = format!("convert: `{}(real({}))`", op.word(), self.written(span));
+            return self.error_help(
+                302,
+                span,
+                format!("`{}` takes real values, not `{dtype}`", op.word()),
+                format!("this is `{shown}`"),
+                help,
+            );
+        }
         self.op(Op::Unary(op), &[tensor], span).map(Value::Tensor)
     }
 
@@ -498,14 +522,33 @@ impl Elaborator<'_> {
         let axis = self.take_axis(args, "axis")?;
         let tensor = self.to_tensor(value, DType::F32, place)?;
         let extent = self.b.axes.extent(axis).clone();
-        let Some(count) = extent.as_constant().filter(|count| *count <= 1024) else {
+        let name = self.b.axes.name(axis).to_owned();
+        if !self.ty(tensor).has(axis) {
+            let shown = self.b.axes.show(self.ty(tensor));
             return self.error(
+                304,
+                place,
+                format!("the value has no axis `{name}` to take apart"),
+                format!("it is `{shown}`"),
+            );
+        }
+        let Some(count) = extent.as_constant() else {
+            return self.error_help(
                 309,
                 args.span,
-                format!("`unstack` makes {extent} values"),
-                "a small static size is needed",
+                format!("the size of `{name}` has to be known before the model runs"),
+                "`unstack` gives one value for each position",
+                format!("read a position, `x[{name} = 0]`, or walk the axis: `recurrence over {name} {{ … }}`"),
             );
         };
+        if count > 1024 {
+            return self.error(
+                307,
+                args.span,
+                format!("`unstack` would make {count} values"),
+                "at most 1024",
+            );
+        }
         let mut parts = Vec::new();
         for position in 0..count {
             let op = Op::Window {

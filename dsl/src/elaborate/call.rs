@@ -136,6 +136,7 @@ impl Elaborator<'_> {
             .map(|p| p.name.text.as_str())
             .collect();
         let mut position = 0;
+        let mut here: Vec<String> = Vec::new();
         for (name, value, place) in args {
             let name = match name {
                 Some(name) => name,
@@ -165,6 +166,15 @@ impl Elaborator<'_> {
                     }
                 }
             };
+            if here.contains(&name) {
+                return self.error(
+                    205,
+                    place,
+                    format!("the parameter `{name}` is given twice"),
+                    "again",
+                );
+            }
+            here.push(name.clone());
             if !names.contains(&name.as_str()) {
                 let mut diagnostic = Diagnostic::error(
                     Code::new(205),
@@ -203,11 +213,12 @@ impl Elaborator<'_> {
         // Instances nest up to `DEPTH`; what nests deeper has been reported there.
         if self.depth > 2 * DEPTH {
             self.depth -= 1;
-            return self.error(
+            return self.error_help(
                 409,
                 span,
                 "calls nest without end",
                 format!("more than {} calls inside one another", 2 * DEPTH),
+                "nothing can call itself: count with `for`, or walk an axis with `recurrence over t { … }`",
             );
         }
         Ok(())

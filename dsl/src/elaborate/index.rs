@@ -536,6 +536,23 @@ impl Elaborator<'_> {
     ) -> Eval<Tensor> {
         let name = self.b.axes.name(axis).to_owned();
         let written = self.show_affine(form);
+        if let (Some(at), Some(size)) = (
+            form.constant
+                .as_constant()
+                .filter(|_| form.terms.is_empty()),
+            self.b.axes.extent(axis).as_constant(),
+        ) {
+            return self.error_help(
+                310,
+                span,
+                format!("position {at} lies outside axis `{name}`"),
+                format!("`{name}` has size {size}"),
+                format!(
+                    "positions count from 0; the last one is `[{name} = {}]`",
+                    size - 1
+                ),
+            );
+        }
         let (side, condition) = if below {
             ("below 0", format!("{written} >= 0"))
         } else {
@@ -546,14 +563,18 @@ impl Elaborator<'_> {
                 Code::new(310),
                 format!("the read of axis `{name}` may lie {side}"),
             )
-            .at(
-                span,
-                format!("`{name}` has size {}", self.b.axes.extent(axis)),
-            )
+            .at(span, self.reach(axis, &name))
             .help(format!(
                 "say where it is inside: `… where {condition}`; outside, the result is 0"
             )),
         )
+    }
+    /// How far an axis reaches, for a label.
+    fn reach(&self, axis: AxisId, name: &str) -> String {
+        match self.b.axes.extent(axis).as_constant() {
+            Some(size) => format!("`{name}` has size {size}"),
+            None => format!("nothing says that this is a position of `{name}`"),
+        }
     }
 
     fn show_affine(&self, form: &Affine) -> String {

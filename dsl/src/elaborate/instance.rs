@@ -49,6 +49,14 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
+/// What is wrong with an axis whose size lies outside what a size can be.
+fn unsized_axis(name: &str, extent: &Extent) -> String {
+    match extent.as_constant() {
+        Some(size) if size < 0 => format!("axis `{name}` would have size {size}"),
+        _ => format!("axis `{name}` would be too large"),
+    }
+}
+
 /// A path of plain words.
 pub(crate) fn plain_path(path: &ast::Path) -> String {
     let words = path.segments.iter().filter_map(|segment| match segment {
@@ -153,13 +161,7 @@ impl Elaborator<'_> {
             next = self.instances[instance.0].parent;
         }
         if depth > DEPTH {
-            return self.error_help(
-                409,
-                span,
-                "modules nest without end",
-                format!("more than {DEPTH} modules inside one another"),
-                "a module cannot contain itself; give it a `stack`",
-            );
+            return self.endless(module.decl, parent, span);
         }
         if self.instances.len() >= LIMIT {
             return self.error(
@@ -203,6 +205,9 @@ impl Elaborator<'_> {
                     return self.fail(diagnostic);
                 }
             };
+            if self.instances[id.0].members.contains_key(name) {
+                self.twice(&parameter.name)?;
+            }
             self.bind_static(id, parameter, value, module.span)?;
         }
         // A broken member does not hide the mistakes of the others.
@@ -217,6 +222,58 @@ impl Elaborator<'_> {
         }
         let _ = broken;
         Ok(id)
+    }
+    /// Modules that contain one another are told once, at the first of them.
+    fn endless<T>(&mut self, decl: ItemRef, parent: Option<InstanceId>, span: Span) -> Eval<T> {
+        let mut circle = vec![decl];
+        let mut next = parent;
+        while let Some(instance) = next {
+            let found = &self.instances[instance.0];
+            if found.decl == decl {
+                break;
+            }
+            circle.insert(0, found.decl);
+            next = found.parent;
+        }
+        let mut names = Vec::new();
+        for place in &circle {
+            if let ItemKind::Module(module) = &self.program.item(*place).kind {
+                names.push(module.name.clone());
+            }
+        }
+        let first = (0..names.len()).min_by_key(|at| names[*at].span.key());
+        let Some(first) = first.filter(|_| next.is_some()) else {
+            return self.error_help(
+                409,
+                span,
+                "modules nest without end",
+                format!("more than {DEPTH} modules inside one another"),
+                "a module cannot contain itself; write a `stack`",
+            );
+        };
+        names.rotate_left(first);
+        let mut shown = names
+            .iter()
+            .skip(1)
+            .map(|name| format!("`{}`", name.text))
+            .collect::<Vec<_>>();
+        shown.push(if names.len() == 1 {
+            "itself".to_owned()
+        } else {
+            "itself again".to_owned()
+        });
+        let name = names[0].clone();
+        self.error_help(
+            409,
+            name.span,
+            format!(
+                "`{}` contains {}",
+                name.text,
+                shown.join(", which contains ")
+            ),
+            "it would never end",
+            "a module cannot contain itself; repeat its layers with `stack h[n] = …`",
+        )
     }
 
     fn bind_static(
@@ -308,7 +365,7 @@ impl Elaborator<'_> {
             return self.error(
                 307,
                 span,
-                format!("axis `{name}` would have size {extent}"),
+                unsized_axis(name, &extent),
                 format!("sizes lie between 0 and {}", Extent::LIMIT),
             );
         }
@@ -368,7 +425,7 @@ impl Elaborator<'_> {
                     return self.error(
                         307,
                         axis.name.span,
-                        format!("axis `{}` would have size {extent}", axis.name.text),
+                        unsized_axis(&axis.name.text, &extent),
                         format!("sizes lie between 0 and {}", Extent::LIMIT),
                     );
                 }
@@ -390,10 +447,29 @@ impl Elaborator<'_> {
             MemberKind::Experts(experts) => self.declare_experts(id, &mut env, experts)?,
             MemberKind::State(state) => {
                 self.tensor_type(&mut env, &state.ty)?;
+                let found = &self.instances[id.0];
+                let name = &state.name.text;
+                if found.states.contains_key(name) || found.members.contains_key(name) {
+                    return self.twice(&state.name);
+                }
                 let found = &mut self.instances[id.0];
                 found.states.insert(state.name.text.clone(), state.clone());
             }
-            MemberKind::Method(_) => {}
+            MemberKind::Method(method) => {
+                let decl = self.instances[id.0].decl;
+                let ItemKind::Module(module) = &self.program.item(decl).kind else {
+                    return Err(Reported);
+                };
+                let first = module.members.iter().find_map(|member| match &member.kind {
+                    MemberKind::Method(own) if own.name.text == method.name.text => {
+                        Some(own.name.span)
+                    }
+                    _ => None,
+                });
+                if first.is_some_and(|first| first != method.name.span) {
+                    return self.twice(&method.name);
+                }
+            }
             MemberKind::Setting(setting) => {
                 if !matches!(setting.name.text.as_str(), "order" | "grad" | "evict") {
                     return self.error_help(
@@ -527,7 +603,7 @@ impl Elaborator<'_> {
             _ => self.error(
                 307,
                 expr.span,
-                format!("{count} is no sensible count"),
+                format!("{count} is no number of modules"),
                 format!("between 0 and {LIMIT}"),
             ),
         }

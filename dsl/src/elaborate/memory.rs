@@ -42,6 +42,17 @@ impl Elaborator<'_> {
             );
         };
         let order = self.method_order(instance)?;
+        for method in &order {
+            if !self.has_method(instance, method) {
+                return self.error_help(
+                    207,
+                    span,
+                    format!("`step` calls {} at each position, and there is no `{method}`", order.join(", then ")),
+                    format!("the memory lacks `{method}`"),
+                    format!("declare it, or say in the memory what is called: `order = write` without `{method}`"),
+                );
+            }
+        }
         let names: Vec<String> = self.instances[instance.0].states.keys().cloned().collect();
         let mut lifted: Vec<AxisId> = Vec::new();
         for (_, tensor, _) in &inputs {

@@ -185,7 +185,7 @@ impl Elaborator<'_> {
         }
         let found = self.ty(start).dtype;
         if found != dtype && !(found.is_integer() && dtype.is_integer()) {
-            return self.error(
+            return self.error_help(
                 302,
                 state.init.span,
                 format!(
@@ -193,6 +193,10 @@ impl Elaborator<'_> {
                     state.name.text
                 ),
                 format!("this is `{found}`"),
+                format!(
+                    "declare `state {}: {found}[…]`, or start with a `{dtype}` value",
+                    state.name.text
+                ),
             );
         }
         let start = self.cast(start, dtype, state.init.span)?;
@@ -232,9 +236,13 @@ impl Elaborator<'_> {
             super::statement::stmt_names(stmt, &mut tail);
         }
         if self.run_block(&mut inner, &stmts, &tail)?.is_some() {
+            let place = stmts.iter().find_map(|stmt| match &stmt.kind {
+                StmtKind::Return(value) => Some(value.span),
+                _ => None,
+            });
             return self.error_help(
                 405,
-                body.span,
+                place.unwrap_or(body.span),
                 "a recurrence returns nothing",
                 "there is a `return` inside",
                 "use the names after the loop: they are sequences then",
@@ -255,14 +263,26 @@ impl Elaborator<'_> {
             };
             let (was, is) = (self.ty(*start).clone(), self.ty(tensor).clone());
             if was.dtype != is.dtype && !(was.dtype.is_integer() && is.dtype.is_integer()) {
-                return self.error(
-                    302,
-                    state.name.span,
-                    format!(
-                        "`{name}` is `{}` and continues as `{}`",
-                        was.dtype, is.dtype
-                    ),
-                    "declared here",
+                let place = super::statement::next_place(&stmts, name).unwrap_or(state.name.span);
+                let wanted = if was.dtype.is_real() {
+                    "real(x)"
+                } else {
+                    "int(x)"
+                };
+                return self.fail(
+                    Diagnostic::error(
+                        Code::new(302),
+                        format!(
+                            "`{name}` is `{}` and continues as `{}`",
+                            was.dtype, is.dtype
+                        ),
+                    )
+                    .at(place, format!("the next value is `{}`", is.dtype))
+                    .also(state.name.span, "declared here")
+                    .help(format!(
+                        "declare `state {name}: {}[…]`, or convert the next value with `{wanted}`",
+                        is.dtype
+                    )),
                 );
             }
             let more: Vec<AxisId> = is.without(&was.axes);
@@ -275,7 +295,11 @@ impl Elaborator<'_> {
                             Code::new(403),
                             format!("`{name}` is `{was}` and its next value `{is}`"),
                         )
-                        .at(state.name.span, "declared here")
+                        .at(
+                            super::statement::next_place(&stmts, name).unwrap_or(state.name.span),
+                            format!("this is `{is}`"),
+                        )
+                        .also(state.name.span, "declared here")
                         .help(format!("declare `{axis}` with the state, or sum it away")),
                     );
                 }

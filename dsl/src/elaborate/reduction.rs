@@ -74,6 +74,18 @@ impl Elaborator<'_> {
             (outside, _) => outside,
         };
         let outside = self.to_tensor(outside, dtype, span)?;
+        if let Some(other) = other
+            && self.ty(outside).dtype != dtype
+        {
+            let found = self.ty(outside).dtype;
+            return self.error_help(
+                302,
+                other.span,
+                format!("the value is `{dtype}` inside the domain and `{found}` outside it"),
+                format!("this is `{found}`"),
+                format!("write a `{dtype}` value after `else`"),
+            );
+        }
         self.op(Op::Select, &[inside, result, outside], span)
             .map(Value::Tensor)
     }
@@ -114,6 +126,7 @@ impl Elaborator<'_> {
             }
             Reducer::Softmax => {
                 let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                self.require_real(reducer, x, body.span)?;
                 match kept {
                     None => self.op(Op::Softmax(words.axes), &[x], span)?,
                     Some(kept) => {
@@ -125,10 +138,12 @@ impl Elaborator<'_> {
             }
             Reducer::LogSumExp => {
                 let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                self.require_real(reducer, x, body.span)?;
                 self.log_sum_exp(x, &words.axes, kept, span)?
             }
             Reducer::LogSoftmax => {
                 let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
+                self.require_real(reducer, x, body.span)?;
                 let norm = self.log_sum_exp(x, &words.axes, kept, span)?;
                 let x = self.masked(x, kept, 0.0, span)?;
                 let result = self.op(Op::Binary(Binary::Sub), &[x, norm], span)?;
@@ -199,6 +214,27 @@ impl Elaborator<'_> {
                 _ => words.axes.push(self.eval_axis(env, &arg.value)?),
             }
         }
+        for (position, axis) in words.axes.iter().enumerate() {
+            if words.axes[..position].contains(axis) {
+                let name = self.b.axes.name(*axis).to_owned();
+                return self.error_help(
+                    305,
+                    span,
+                    format!("`{}` names the axis `{name}` twice", reducer.word()),
+                    "once is enough",
+                    format!("write `{name}` once"),
+                );
+            }
+        }
+        if reducer == Reducer::TopK && words.axes.is_empty() {
+            return self.error_help(
+                303,
+                span,
+                "`topk` needs a count and an axis",
+                "one of them is missing",
+                "write `topk(k, j) x`: the k largest along `j`",
+            );
+        }
         if words.axes.is_empty() {
             return self.error_help(
                 303,
@@ -212,6 +248,21 @@ impl Elaborator<'_> {
             );
         }
         Ok(words)
+    }
+    fn require_real(&mut self, reducer: Reducer, x: Tensor, span: Span) -> Eval<()> {
+        let dtype = self.ty(x).dtype;
+        if dtype.is_real() {
+            return Ok(());
+        }
+        let shown = self.b.axes.show(self.ty(x));
+        let help = format!("convert: `real({})`", self.written(span));
+        self.error_help(
+            302,
+            span,
+            format!("`{}` takes real values, not `{dtype}`", reducer.word()),
+            format!("this is `{shown}`"),
+            help,
+        )
     }
 
     fn one_axis(&mut self, words: &Words, span: Span) -> Eval<AxisId> {

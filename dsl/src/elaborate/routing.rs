@@ -27,6 +27,21 @@ impl Elaborator<'_> {
             return Err(Reported);
         }
         let Some(Value::Experts(axis, instances)) = found else {
+            let groups: Vec<String> = (env.instance.into_iter())
+                .flat_map(|instance| &self.instances[instance.0].members)
+                .filter(|(_, value)| matches!(value, Value::Experts(..)))
+                .map(|(name, _)| name.clone())
+                .collect();
+            let near = super::nearest(&experts.text, groups.iter().map(String::as_str));
+            if let Some(near) = near {
+                return self.error_help(
+                    202,
+                    experts.span,
+                    format!("`{}` is no group of experts", experts.text),
+                    "not declared as `experts`",
+                    format!("did you mean `{near}`?"),
+                );
+            }
             return self.error_help(
                 202,
                 experts.span,
@@ -49,7 +64,11 @@ impl Elaborator<'_> {
             let value = self.eval(env, expr)?;
             match setting.name.text.as_str() {
                 "weight" => weight = Some(self.to_tensor(value, DType::F32, expr.span)?),
-                "keep" => keep = Some(self.to_tensor(value, DType::Bool, expr.span)?),
+                "keep" => {
+                    let chosen = self.to_tensor(value, DType::Bool, expr.span)?;
+                    self.require_truth(chosen, expr.span)?;
+                    keep = Some(chosen);
+                }
                 other => {
                     return self.error_help(
                         203,

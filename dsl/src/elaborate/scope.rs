@@ -194,6 +194,14 @@ impl Elaborator<'_> {
                 .at(span, "not declared");
         if let Some(nearest) = nearest {
             diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+        } else if what == "the axis" {
+            diagnostic = diagnostic.help(format!(
+                "declare it: `axis {name}`, or `{name}: axis` among the module's parameters"
+            ));
+        } else if !env.is_static && name.chars().count() == 1 {
+            diagnostic = diagnostic.help(format!(
+                "an index gets its range from a read `x[t = {name}]`, from `axis {name} = 4`, or from `where {name} < 4`"
+            ));
         }
         self.fail(diagnostic)
     }

@@ -209,11 +209,12 @@ impl Elaborator<'_> {
             Value::Record(fields) => fields.into_iter().map(|(_, value)| value).collect(),
             Value::Poison => return Err(Reported),
             other => {
-                return self.error(
+                return self.error_help(
                     303,
                     expr.span,
                     format!("{} names need as many values", places.len()),
                     format!("this is {}", other.kind()),
+                    "take the positions of an axis apart with `unstack(x, z)`",
                 );
             }
         };
@@ -449,6 +450,15 @@ impl Elaborator<'_> {
                         Some(axis) => axis,
                         None => self.axis_of(env, tensor, name, expr.span)?,
                     };
+                    if listed.contains(&axis) {
+                        return self.error_help(
+                            305,
+                            expr.span,
+                            format!("the left side lists the axis `{name}` twice"),
+                            "axes of one tensor are distinct",
+                            "list it once",
+                        );
+                    }
                     listed.push(axis);
                 }
                 ast::Index::Bind(name, parts) => {
@@ -588,15 +598,17 @@ impl Elaborator<'_> {
             if let Some(when) = &method.when {
                 let value = self.eval(env, when)?;
                 let condition = self.to_tensor(value, DType::Bool, when.span)?;
+                self.require_truth(condition, when.span)?;
                 next = self.op(Op::Select, &[condition, next, old], when.span)?;
             }
             let wanted = self.ty(old).axes.clone();
             let extra: Vec<AxisId> = self.ty(next).without(&wanted);
             if let Some(axis) = extra.first() {
                 let axis = self.b.axes.show_axis(*axis);
+                let place = next_place(&method.body.stmts, &name).unwrap_or(span);
                 return self.error_help(
                     403,
-                    span,
+                    place,
                     format!("the next value of `{name}` has the axis `{axis}`, the state has not"),
                     format!("`{name}` is `{}`", self.b.axes.show(self.ty(old))),
                     "reduce it, or declare it with the state",
@@ -615,6 +627,22 @@ impl Elaborator<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the body sets the next value of a state.
+pub(crate) fn next_place(stmts: &[Stmt], name: &str) -> Option<Span> {
+    stmts.iter().find_map(|stmt| match &stmt.kind {
+        StmtKind::Bind { places, .. } => (places.iter())
+            .find(|place| place.next && place.name.text == name)
+            .map(|place| place.span),
+        StmtKind::Recurrence { body, .. } | StmtKind::For { body, .. } => {
+            next_place(&body.stmts, name)
+        }
+        StmtKind::If { then, other, .. } => {
+            next_place(&then.stmts, name).or_else(|| next_place(&other.as_ref()?.stmts, name))
+        }
+        _ => None,
+    })
 }
 
 /// Names that a statement defines.
