@@ -65,7 +65,7 @@ fn a_stack_is_drawn_once_with_its_count() {
 fn modules_parameters_and_axes_are_named() {
     let svg = draw("examples/quickstart/gated.girih", Some("Block"));
     check_well_formed(&svg);
-    for text in ["norm", "RmsNorm", "weight [d]", "return x + down", "[t, d]"] {
+    for text in ["norm", "RmsNorm", "weight [d]", " x + down(silu(gate(n)) * up(n))", "[t, d]"] {
         assert!(svg.contains(text), "{text}");
     }
 }
