@@ -1,3 +1,5 @@
+//! What `golden` blocks mean, and what is wrong in them.
+
 use super::*;
 use crate::elaborate::elaborate;
 use crate::program::NoFiles;

@@ -1,3 +1,5 @@
+//! What `weights` blocks mean, and what is wrong in them.
+
 use super::*;
 use crate::elaborate::{Request, elaborate};
 use crate::program::NoFiles;
