@@ -611,7 +611,7 @@ impl<'p> Elaborator<'p> {
         let (code, message, label, help) = match error {
             OpError::DType { op, wanted, found } => {
                 let help = match *wanted {
-                    "bool" => "compare: `x > 0`",
+                    wanted if wanted.starts_with("bool") => "compare: `x > 0`",
                     wanted if wanted.contains("real") => "convert with `real(x)`",
                     _ => "convert with `int(x)`",
                 };

@@ -8,20 +8,14 @@ mod mutate;
 mod pages;
 #[path = "syntax/trees.rs"]
 mod trees;
-
-use std::path::{Path, PathBuf};
+mod wrong;
 
 use girih_dsl::ast;
 use girih_dsl::diag::{Sink, render};
 use girih_dsl::format::format_file;
 use girih_dsl::parse::parse_file;
 use girih_dsl::source::SourceMap;
-
-/// Set to rewrite the expectations of the wrong files; read the difference afterwards.
-const BLESS: &str = "GIRIH_BLESS";
-
-/// Begins the last comment block of a wrong file.
-const EXPECTED: &str = "# == errors\n";
+use wrong::{BLESS, check_wrong_files, files, source_of};
 
 /// The tree of a text and what is said about it.
 fn read(name: &str, text: &str) -> (ast::File, Vec<String>) {
@@ -38,32 +32,6 @@ fn read(name: &str, text: &str) -> (ast::File, Vec<String>) {
     )
 }
 
-/// The `.girih` files of a folder, by name.
-fn files(folder: &str) -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .expect("the folder of the test files is there")
-        .map(|entry| entry.expect("its entries are readable").path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "girih")
-        })
-        .collect();
-    paths.sort();
-    paths
-        .into_iter()
-        .map(|path| {
-            let text = std::fs::read_to_string(&path).expect("a test file is text");
-            (path, text)
-        })
-        .collect()
-}
-
-/// A wrong file without its expectations.
-fn source_of(text: &str) -> &str {
-    text.find(EXPECTED).map_or(text, |at| text[..at].trim_end())
-}
-
 #[test]
 fn examples_are_read() {
     for (path, text) in files("tests/syntax/examples") {
@@ -75,33 +43,9 @@ fn examples_are_read() {
 
 #[test]
 fn wrong_files_are_explained() {
-    let mut wrong = Vec::new();
-    for (path, text) in files("../tests/suite/lang/syntax") {
-        let source = text
-            .find(EXPECTED)
-            .map_or(&*text, |at| text[..at].trim_end());
-        let name = path.file_name().unwrap().to_string_lossy();
-        let (_, found) = read(&name, &format!("{source}\n"));
-        let lines: String = found
-            .join("\n\n")
-            .lines()
-            .map(|line| format!("# {line}").trim_end().to_owned() + "\n")
-            .collect();
-        let whole = format!("{source}\n\n{EXPECTED}{lines}");
-        if std::env::var_os(BLESS).is_some() {
-            std::fs::write(&path, whole).unwrap();
-        } else if whole != text {
-            wrong.push(format!("{name}: expected\n{text}\nbut found\n{whole}"));
-        }
-        if found.is_empty() {
-            wrong.push(format!("{name}: nothing was found"));
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "set {BLESS} to accept:\n{}",
-        wrong.join("\n")
-    );
+    check_wrong_files("../tests/suite/lang/syntax", |name, text| {
+        read(name, text).1
+    });
 }
 
 /// Checks that a text is formatted to itself after one round, keeps its tree and its comments.

@@ -330,7 +330,11 @@ impl Elaborator<'_> {
             )
             .at(span, format!("this is `{to}`"))
             .also(name_span, format!("this is `{from}`"))
-            .help("bind an index of the same size, or say where the read is inside: `… where j < size(t)`"),
+            .help(format!(
+                "bind an index of the same size, or say where the read is inside: `… where {} < size({})`",
+                self.b.axes.name(target),
+                self.b.axes.name(axis)
+            )),
         )
     }
 

@@ -260,7 +260,7 @@ impl Elaborator<'_> {
         shown.push(if names.len() == 1 {
             "itself".to_owned()
         } else {
-            "itself again".to_owned()
+            format!("`{}`", names[0].text)
         });
         let name = names[0].clone();
         self.error_help(
@@ -466,7 +466,7 @@ impl Elaborator<'_> {
                     }
                     _ => None,
                 });
-                if first.is_some_and(|first| first != method.name.span) {
+                if first.is_some_and(|first| first.key() != method.name.span.key()) {
                     return self.twice(&method.name);
                 }
             }

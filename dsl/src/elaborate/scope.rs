@@ -198,6 +198,10 @@ impl Elaborator<'_> {
             diagnostic = diagnostic.help(format!(
                 "declare it: `axis {name}`, or `{name}: axis` among the module's parameters"
             ));
+        } else if !env.is_static && name.chars().count() == 1 && env.instance.is_none() {
+            diagnostic = diagnostic.help(format!(
+                "a function sees what it is given: pass the axis, `fn f(x, {name}: axis)`"
+            ));
         } else if !env.is_static && name.chars().count() == 1 {
             diagnostic = diagnostic.help(format!(
                 "an index gets its range from a read `x[t = {name}]`, from `axis {name} = 4`, or from `where {name} < 4`"

@@ -420,6 +420,13 @@ impl Elaborator<'_> {
         env.locals.insert(name.clone(), value);
         Ok(())
     }
+    fn has_axis_called(&self, tensor: Tensor, name: &str) -> bool {
+        let axes = &self.ty(tensor).axes;
+        axes.iter().any(|axis| {
+            // An axis that came with a value from elsewhere is known by its own name.
+            self.b.axes.name(*axis).split('.').next() == Some(name)
+        })
+    }
 
     /// The axes on the left are those of the value.
     fn check_left(
@@ -448,6 +455,16 @@ impl Elaborator<'_> {
                     };
                     let axis = match self.axis_named(env, name, expr.span)? {
                         Some(axis) => axis,
+                        None if !self.has_axis_called(tensor, name) => {
+                            let shown = self.b.axes.show(self.ty(tensor));
+                            return self.error_help(
+                                304,
+                                expr.span,
+                                format!("the right side has no axis `{name}`, and nothing declares one"),
+                                format!("the right side is `{shown}`"),
+                                format!("declare `axis {name} = …` to repeat the value along it, or leave it out"),
+                            );
+                        }
                         None => self.axis_of(env, tensor, name, expr.span)?,
                     };
                     if listed.contains(&axis) {

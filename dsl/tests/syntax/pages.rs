@@ -3,19 +3,7 @@
 use girih_dsl::diag::{Code, explain};
 
 use super::read;
-
-/// The example that follows a word on its own line.
-fn example<'a>(page: &'a str, word: &str) -> &'a str {
-    let after = page
-        .split(word)
-        .nth(1)
-        .unwrap_or_else(|| panic!("no `{word}` in\n{page}"));
-    after
-        .split("```girih\n")
-        .nth(1)
-        .and_then(|rest| rest.split("```").next())
-        .expect("an example is a block of code")
-}
+use super::wrong::example;
 
 #[test]
 fn examples_of_pages_are_what_they_say() {

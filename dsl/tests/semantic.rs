@@ -1,0 +1,95 @@
+//! What a file means: wrong files, and the pages of the codes of meaning.
+
+mod wrong;
+
+use std::collections::BTreeSet;
+
+use girih_dsl::diag::{Code, Sink, explain, render};
+use girih_dsl::elaborate::{Request, check, elaborate};
+use girih_dsl::program::{Loader, Program};
+use wrong::{check_wrong_files, example, files};
+
+const FOLDER: &str = "../tests/suite/lang/semantic";
+
+/// There is no other file.
+struct Nothing;
+
+impl Loader for Nothing {
+    fn load(&self, _: &str, path: &str) -> Result<(String, String), String> {
+        Err(format!("there is no file `{path}`"))
+    }
+}
+
+/// What is said about a file.
+fn found(name: &str, text: &str) -> Vec<String> {
+    let mut sink = Sink::new();
+    let program = Program::load(name, text, &Nothing, &mut sink);
+    check(&program, &mut sink);
+    sink.sorted()
+        .iter()
+        .map(|found| render(&program.sources, found))
+        .collect()
+}
+
+#[test]
+fn wrong_files_are_explained() {
+    check_wrong_files(FOLDER, found);
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for (path, text) in files(FOLDER) {
+        let told = found("wrong.girih", wrong::source_of(&text));
+        assert_eq!(told.len(), 1, "{}\n{}", path.display(), told.join("\n"));
+    }
+}
+
+/// What is said when the last model of a file is asked for, and its value `hidden`.
+fn asked(text: &str, module: &str, keep: &[String]) -> Vec<String> {
+    let mut sink = Sink::new();
+    let program = Program::load("asked.girih", text, &Nothing, &mut sink);
+    let request = Request {
+        module: Some(module.to_owned()),
+        keep: keep.to_vec(),
+        ..Request::default()
+    };
+    let model = elaborate(&program, &request, &mut sink);
+    assert_eq!(model.is_none(), sink.has_errors());
+    sink.sorted()
+        .iter()
+        .map(|found| render(&program.sources, found))
+        .collect()
+}
+
+#[test]
+fn examples_of_pages_are_what_they_say() {
+    let meaning = 200..600;
+    for code in Code::all().filter(|code| meaning.contains(&code.number())) {
+        // Two codes answer to what a command asks for rather than to a file alone.
+        let told = |text: &str| match code.number() {
+            204 => asked(text, "Tiny", &[]),
+            206 => asked(text, "M", &["hidden".to_owned()]),
+            _ => found("page.girih", text),
+        };
+        let page = explain(code).expect("it is among all codes");
+        let wrong = told(example(page, "Wrong:"));
+        assert!(!wrong.is_empty(), "{code}: the wrong example is right");
+        for wrong in &wrong {
+            assert!(wrong.contains(&format!("[{code}]")), "{code}:\n{wrong}");
+        }
+        let right = told(example(page, "Right:"));
+        assert!(right.is_empty(), "{code}:\n{}", right.join("\n"));
+    }
+}
+
+#[test]
+fn every_code_of_a_wrong_file_has_a_page() {
+    let mut told: BTreeSet<Code> = BTreeSet::new();
+    for (_, text) in files(FOLDER) {
+        let words = text.split("# error[").skip(1);
+        told.extend(words.filter_map(|word| Code::parse(word.get(..5)?)));
+    }
+    for code in told {
+        assert!(explain(code).is_some(), "{code} has no page");
+    }
+}
