@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use girih_dsl::ast::{ItemKind, MemberKind, ModuleKind};
 use girih_dsl::diag::{Sink, render};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::Model;
@@ -24,12 +25,38 @@ impl Loader for Disk {
 /// The most lines of a snapshot.
 const LINES: usize = 60;
 
-fn model(file: &Path, module: Option<&str>) -> Model {
+fn load(file: &Path, sink: &mut Sink) -> Program {
     let text = fs::read_to_string(file).unwrap();
+    Program::load(&file.display().to_string(), &text, &Disk, sink)
+}
+
+/// The models of a file, each with its first method.
+fn models(file: &Path) -> Vec<(String, String)> {
+    let program = load(file, &mut Sink::new());
+    let places = program.entry_modules().into_iter();
+    places
+        .filter_map(|place| {
+            let ItemKind::Module(module) = &program.item(place).kind else {
+                return None;
+            };
+            let method = module
+                .members
+                .iter()
+                .find_map(|member| match &member.kind {
+                    MemberKind::Method(method) => Some(method.name.text.clone()),
+                    _ => None,
+                })?;
+            (module.kind == ModuleKind::Model).then(|| (module.name.text.clone(), method))
+        })
+        .collect()
+}
+
+fn model(file: &Path, module: Option<&str>, method: Option<&str>) -> Model {
     let mut sink = Sink::new();
-    let program = Program::load(&file.display().to_string(), &text, &Disk, &mut sink);
+    let program = load(file, &mut sink);
     let request = Request {
         module: module.map(str::to_owned),
+        method: method.map(str::to_owned),
         ..Request::default()
     };
     let model = elaborate(&program, &request, &mut sink);
@@ -97,7 +124,12 @@ fn examples(folder: &str) -> Vec<PathBuf> {
 
 #[track_caller]
 fn check(file: &Path, module: Option<&str>) {
-    let graph = model(file, module).graph;
+    check_method(file, module, None);
+}
+
+#[track_caller]
+fn check_method(file: &Path, module: Option<&str>, method: Option<&str>) {
+    let graph = model(file, module, method).graph;
     verify::verify(&graph).unwrap_or_else(|problem| panic!("{}: {problem:?}", file.display()));
     let read = text::parse(&text::print(&graph)).expect("what is printed can be read");
     assert_eq!(read, text::canonical(&graph), "{}", file.display());
@@ -132,7 +164,9 @@ fn published_architectures() {
 #[test]
 fn papers() {
     for file in examples("papers") {
-        check(&file, None);
+        for (module, method) in models(&file) {
+            check_method(&file, Some(&module), Some(&method));
+        }
     }
 }
 
