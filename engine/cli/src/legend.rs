@@ -16,13 +16,16 @@ pub struct ModelLegend<'a> {
     model: &'a Model,
     /// By file, sorted: statements of methods, each with its module. Loops and branches that
     /// the checker unrolls are transparent; a recurrence is one statement, a function another.
-    statements: BTreeMap<u32, Vec<(Span, Option<&'a str>, String)>>,
+    statements: BTreeMap<u32, Vec<Place<'a>>>,
 }
+
+/// A statement: where, in which module, its text.
+type Place<'a> = (Span, Option<&'a str>, String);
 
 impl<'a> ModelLegend<'a> {
     /// Collects the statements of every module.
     pub fn new(program: &'a Program, model: &'a Model) -> Self {
-        let mut statements: BTreeMap<u32, Vec<(Span, Option<&str>, String)>> = BTreeMap::new();
+        let mut statements: BTreeMap<u32, Vec<Place<'_>>> = BTreeMap::new();
         for file in &program.files {
             let found = statements.entry(file.id.0).or_default();
             for item in &file.ast.items {

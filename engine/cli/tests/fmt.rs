@@ -5,6 +5,7 @@ use std::process::Command;
 const LOOSE: &str =
     "axis t:time\n# kept\nmodule M(d:axis){\n forward(x:f32[t,d])->f32[t,d]{\n return 2*x }\n}\n";
 
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 fn girih(arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_girih"))
         .args(arguments)

@@ -1,5 +1,10 @@
 //! Pictures of models: the same bytes each time, well-formed, and true.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed unwrap is how a test fails"
+)]
+
 use std::path::{Path, PathBuf};
 
 use girih::legend::ModelLegend;
@@ -65,7 +70,13 @@ fn a_stack_is_drawn_once_with_its_count() {
 fn modules_parameters_and_axes_are_named() {
     let svg = draw("examples/quickstart/gated.girih", Some("Block"));
     check_well_formed(&svg);
-    for text in ["norm", "RmsNorm", "weight [d]", " x + down(silu(gate(n)) * up(n))", "[t, d]"] {
+    for text in [
+        "norm",
+        "RmsNorm",
+        "weight [d]",
+        " x + down(silu(gate(n)) * up(n))",
+        "[t, d]",
+    ] {
         assert!(svg.contains(text), "{text}");
     }
 }

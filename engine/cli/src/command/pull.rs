@@ -13,7 +13,8 @@ use crate::failure::{Failure, Outcome};
 ///
 /// A name is one that is known here, a hub's `organization/model`, or one file of such a
 /// model: `organization/model/file.gguf`. Prints where the checkpoint lies. The cache is
-/// the system's folder for caches, or GIRIH_CACHE; the hub is the usual one, or HF_ENDPOINT.
+/// the system's folder for caches, or what `GIRIH_CACHE` names; the hub
+/// is the usual one, or what `HF_ENDPOINT` names.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

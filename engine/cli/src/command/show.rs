@@ -47,7 +47,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             .map(|own| format!("`{own}`"))
             .collect();
         if !near.is_empty() {
-            message.push_str(&format!("; did you mean {}?", near.join(" or ")));
+            let near = near.join(" or ");
+            message = format!("{message}; did you mean {near}?");
         } else if args.file.is_none() {
             message.push_str(" in the standard library; `girih show` lists it");
         }
@@ -142,14 +143,18 @@ fn modules_in<'a>(value: &'a Expr, names: &mut BTreeSet<&'a str>) {
         }
         ExprKind::Call { callee, args } => {
             modules_in(callee, names);
-            args.iter().for_each(|arg| modules_in(&arg.value, names));
+            for arg in args {
+                modules_in(&arg.value, names);
+            }
         }
         ExprKind::If { then, other, .. } => {
             modules_in(then, names);
             modules_in(other, names);
         }
         ExprKind::List(items) | ExprKind::Tuple(items) => {
-            items.iter().for_each(|item| modules_in(item, names));
+            for item in items {
+                modules_in(item, names);
+            }
         }
         _ => {}
     }

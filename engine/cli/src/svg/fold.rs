@@ -5,8 +5,9 @@
 //! last one leave the box that stays.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-use super::scene::{Scene, Wire};
+use super::scene::{Card, Scene, Wire};
 
 /// The scene with every run of equal stack instances as one box.
 pub(super) fn fold(mut scene: Scene) -> Scene {
@@ -122,7 +123,8 @@ fn contents(scene: &Scene, frame: usize) -> String {
     for inner in &frames {
         let inner = &scene.frames[*inner];
         let path = inner.path.strip_prefix(&**base).unwrap_or(&inner.path);
-        text.push_str(&format!("{path} {} {}\n", inner.module, inner.count));
+        // Writing to a `String` cannot fail, here and below.
+        let _ = writeln!(text, "{path} {} {}", inner.module, inner.count);
     }
     let cards = cards_of(scene, &frames);
     let position: BTreeMap<usize, usize> = cards
@@ -133,10 +135,10 @@ fn contents(scene: &Scene, frame: usize) -> String {
     for card in &cards {
         let card = &scene.cards[*card];
         let home = frames.iter().position(|frame| *frame == card.frame);
-        text.push_str(&format!(
-            "{home:?} {:?} {:?} {:?}\n",
-            card.kind, card.lines, card.chips
-        ));
+        let Card {
+            kind, lines, chips, ..
+        } = card;
+        let _ = writeln!(text, "{home:?} {kind:?} {lines:?} {chips:?}");
     }
     for wire in &scene.wires {
         let from = position.get(&wire.from);
@@ -146,7 +148,7 @@ fn contents(scene: &Scene, frame: usize) -> String {
             .filter_map(|to| position.get(to).copied())
             .collect();
         if !to.is_empty() && from.is_some() {
-            text.push_str(&format!("{from:?} {} {} {to:?}\n", wire.output, wire.label));
+            let _ = writeln!(text, "{from:?} {} {} {to:?}", wire.output, wire.label);
         }
     }
     text

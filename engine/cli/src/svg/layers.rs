@@ -372,7 +372,7 @@ impl Sketch {
         match (self.vertices[left].wire, self.vertices[right].wire) {
             (true, true) => WIRE,
             (false, false) => SIDE,
-            _ => (SIDE + WIRE) / 2.0,
+            _ => f64::midpoint(SIDE, WIRE),
         }
     }
 

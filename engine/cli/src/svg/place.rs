@@ -473,7 +473,7 @@ pub(super) fn chip_rows(card: &Card, width: f64) -> Vec<Vec<usize>> {
     for index in 0..card.chips.len() {
         match rows.last_mut() {
             Some(row) if row_width(card, row) + 6.0 + chip_width(card, index) <= wide => {
-                row.push(index)
+                row.push(index);
             }
             _ => rows.push(vec![index]),
         }
