@@ -1,5 +1,10 @@
 //! Whether the repository agrees with itself: what is listed in one place exists in the other.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a failed unwrap is how a test fails"
+)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
