@@ -129,6 +129,8 @@ impl Names<'_> {
                 .at(span, "not declared");
         if let Some(nearest) = nearest(name, known.iter().copied()) {
             diagnostic = diagnostic.help(format!("did you mean `{nearest}`?"));
+        } else if (1..=8).contains(&known.len()) {
+            diagnostic = diagnostic.note(format!("there is `{}`", known.join("`, `")));
         }
         self.sink.report(diagnostic);
     }
@@ -185,10 +187,10 @@ impl Names<'_> {
                 continue;
             };
             let wanted = words.join(".");
-            let known = model
-                .params
-                .iter()
-                .flat_map(|own| [own.path.as_str(), own.stored_name.as_str()]);
+            let known = model.params.iter().flat_map(|own| {
+                let renamed = (own.stored_name != own.path).then_some(own.stored_name.as_str());
+                std::iter::once(own.path.as_str()).chain(renamed)
+            });
             if !known.clone().any(|own| own == wanted) {
                 self.unknown("the parameter", &wanted, path.span, known);
             }

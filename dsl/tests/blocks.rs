@@ -98,7 +98,8 @@ fn codes(members: &str, tensors: &str, block: &str) -> Vec<Code> {
 fn examples_of_pages_are_what_they_say() {
     let pages: Vec<u16> = Code::all()
         .map(Code::number)
-        .filter(|code| (600..700).contains(code))
+        // E0613 is about the numbers in a file, which only who reads them can compare.
+        .filter(|code| (600..700).contains(code) && *code != 613)
         .collect();
     let cases: Vec<u16> = CASES.iter().map(|(code, ..)| *code).collect();
     assert_eq!(pages, cases);

@@ -911,7 +911,8 @@ impl Elaborator<'_> {
                             format!("`{wanted}` is declared to be returned, and `{shown}` is"),
                         )
                         .at(end, format!("this is `{shown}`"))
-                        .also(ty.span, "declared here"),
+                        .also(ty.span, "declared here")
+                        .help(format!("declare `-> {shown}`, or make the value fit")),
                     );
                 }
                 let tensor = if found.dtype == dtype {
