@@ -139,13 +139,8 @@ impl Program {
 
     fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
         let id = self.sources.add(name, text);
-        let errors = sink.error_count();
         let ast = parse_file(&self.sources, id, sink);
-        let broken = if sink.error_count() > errors {
-            declared_words(text)
-        } else {
-            BTreeSet::new()
-        };
+        let broken = ast.broken.iter().map(|name| name.text.clone()).collect();
         self.files.push(LoadedFile {
             id,
             ast: Rc::new(ast),
@@ -302,27 +297,4 @@ pub fn declared_name(kind: &ItemKind) -> Option<&ast::Name> {
         | ItemKind::Train(_)
         | ItemKind::Probe(_) => None,
     }
-}
-
-/// The words that follow a declaring word, in a text that cannot be parsed as a whole.
-fn declared_words(text: &str) -> BTreeSet<String> {
-    const DECLARING: &[&str] = &[
-        "module",
-        "model",
-        "memory",
-        "fn",
-        "axis",
-        "let",
-        "procedure",
-    ];
-    let is_word = |letter: char| letter.is_alphanumeric() || letter == '_';
-    let words: Vec<&str> = text
-        .split(|letter| !is_word(letter))
-        .filter(|word| !word.is_empty())
-        .collect();
-    words
-        .windows(2)
-        .filter(|pair| DECLARING.contains(&pair[0]))
-        .map(|pair| pair[1].to_owned())
-        .collect()
 }

@@ -1,9 +1,6 @@
 //! What every example becomes: text where it is short, counts and a hash where it is not.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed unwrap is how a test fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,9 +1,6 @@
 //! Whether the repository agrees with itself: what is listed in one place exists in the other.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed unwrap is how a test fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
 use std::collections::BTreeSet;
 use std::fs;

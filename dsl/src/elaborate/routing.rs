@@ -153,37 +153,36 @@ impl Elaborator<'_> {
                 break;
             }
         }
-        // Every branch takes all that some branch takes.
-        let mut shared: Vec<ValueId> = Vec::new();
-        for (_, _, invariants) in &branches {
-            for (outer, _) in invariants {
-                if !shared.contains(outer) {
-                    shared.push(*outer);
-                }
-            }
-        }
+        // The inputs are the items, then what the branches take from around them.
+        let mut inputs: Vec<ValueId> = ids.clone();
         let mut regions = Vec::new();
+        let mut reads = Vec::new();
         for (mut region, params, invariants) in branches {
-            let mut wanted: Vec<Result<ValueId, ValueType>> = params.into_iter().map(Ok).collect();
-            for value in &shared {
-                let own = invariants.iter().find(|(outer, _)| outer == value);
-                wanted.push(match own {
-                    Some((_, inner)) => Ok(*inner),
-                    None => Err(self.b.region_at(outer).ty(*value).clone()),
+            let mut own_reads: Vec<usize> = (0..params.len()).collect();
+            let mut order = params;
+            for (outer, inner) in invariants {
+                order.push(inner);
+                own_reads.push(match inputs.iter().position(|own| *own == outer) {
+                    Some(known) => known,
+                    None => {
+                        inputs.push(outer);
+                        inputs.len() - 1
+                    }
                 });
             }
-            Builder::set_parameters(&mut region, &wanted);
+            Builder::order_parameters_of(&mut region, &order);
             regions.push(region);
+            reads.push(own_reads);
         }
         let items: Vec<AxisId> = self.ty(keep).without(&[branch]);
         let mut operands = vec![self.import(weight, outer), self.import(keep, outer)];
-        operands.extend(ids);
-        operands.extend(shared);
+        operands.extend(inputs);
         self.b.set_level(outer);
         let route = Route {
             branch,
             items,
             branches: regions,
+            reads,
         };
         self.mark(span);
         match self.b.node(Op::Route(Box::new(route)), &operands) {

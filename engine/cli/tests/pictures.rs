@@ -1,9 +1,6 @@
 //! Pictures of models: the same bytes each time, well-formed, and true.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed unwrap is how a test fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
 use std::path::{Path, PathBuf};
 

@@ -122,24 +122,12 @@ impl Builder {
         region.params = ordered;
     }
 
-    /// Gives a closed region these parameters, in this order: own ones, or new ones that it does
-    /// not use. Every parameter it has must be listed.
-    pub fn set_parameters(region: &mut Region, wanted: &[Result<ValueId, ValueType>]) {
-        region.params.clear();
-        for (position, parameter) in wanted.iter().enumerate() {
-            let definition = Definition::Parameter(position);
-            let value = match parameter {
-                Ok(value) => {
-                    region.values[value.index()].1 = definition;
-                    *value
-                }
-                Err(ty) => {
-                    region.values.push((ty.clone(), definition));
-                    ValueId(region.values.len() as u32 - 1)
-                }
-            };
-            region.params.push(value);
+    /// Puts the parameters of a closed region in this order; every one must be listed.
+    pub fn order_parameters_of(region: &mut Region, order: &[ValueId]) {
+        for (position, value) in order.iter().enumerate() {
+            region.values[value.index()].1 = Definition::Parameter(position);
         }
+        region.params = order.to_vec();
     }
 
     /// The type of a value of the innermost region.

@@ -99,10 +99,9 @@ fn trim_node(node: &Node, used: Vec<bool>, inner: &[Depend]) -> TrimNode {
             let regions = regions.map(|(branch, depend)| trim_region(branch, &[true], depend));
             let regions: Vec<Trim> = regions.collect();
             let mut operands = vec![false; node.operands.len()];
-            for (branch, trim) in route.branches.iter().zip(&regions) {
-                let inputs = live_params(branch, trim);
-                for (operand, live) in operands[2..].iter_mut().zip(inputs) {
-                    *operand |= live;
+            for ((branch, reads), trim) in route.parts().zip(&regions) {
+                for (input, live) in reads.iter().zip(live_params(branch, trim)) {
+                    operands[input + 2] |= live;
                 }
             }
             operands[..2].fill(true);
@@ -148,20 +147,30 @@ fn copy_into(
         let Some(trim) = trim else {
             continue;
         };
-        let inner_params: &[bool] = match node.op {
-            Op::Route(_) => &trim.operands[2..],
-            _ => &trim.operands,
-        };
         let regions = node.op.regions().iter().zip(&trim.regions);
-        let regions = regions.map(|(inner, trim)| {
+        let regions = regions.map(|(inner, inner_trim)| {
             builder.open_region();
             let mut values = vec![ValueId(0); inner.value_count()];
-            copy_into(builder, inner, trim, inner_params, &mut values);
+            let params = match node.op {
+                Op::Route(_) => live_params(inner, inner_trim),
+                _ => trim.operands.clone(),
+            };
+            copy_into(builder, inner, inner_trim, &params, &mut values);
+            let trim = inner_trim;
             let results = kept(inner.results(), &trim.results);
             let results = results.map(|old| values[old.index()]).collect();
             builder.close_region(results)
         });
         let mut op = node.op.with_regions(regions.collect());
+        if let Op::Route(route) = &mut op {
+            let inputs = &trim.operands[2..];
+            let regions = node.op.regions().iter().zip(&trim.regions);
+            for ((inner, trim), reads) in regions.zip(&mut route.reads) {
+                let live = live_params(inner, trim);
+                let moved = |input: &usize| inputs[..*input].iter().filter(|kept| **kept).count();
+                *reads = kept(reads, &live).map(|input| moved(&input)).collect();
+            }
+        }
         if let Op::Recurrence(recurrence) = &mut op {
             let Recurrence {
                 carried, sequences, ..

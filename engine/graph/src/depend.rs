@@ -54,11 +54,17 @@ pub(crate) fn reads(node: &Node, regions: &[Depend], slot: usize, position: usiz
                     .get(position)
                     .is_some_and(|reads| *reads)
         }
-        (Op::Route(_), branches) => {
+        (Op::Route(route), branches) => {
             let input = position.checked_sub(2);
             let through = |input: usize| {
-                let mut reads = branches.iter().flat_map(|branch| &branch.results);
-                reads.any(|params| params.get(input).is_some_and(|reads| *reads))
+                let mut branches = branches.iter().zip(&route.reads);
+                branches.any(|(branch, own)| {
+                    let mut params = branch
+                        .results
+                        .iter()
+                        .flat_map(|reads| own.iter().zip(reads));
+                    params.any(|(read, needed)| *read == input && *needed)
+                })
             };
             input.is_none_or(through)
         }

@@ -171,9 +171,9 @@ pub struct Recurrence {
 
 /// Σ over branches e of `weight[e] · branch_e(items)` where `kept[e]`; a branch need not
 /// run on items it does not keep. Operands: weights (real, with the branch axis), kept
-/// (`bool`, with the branch axis), then the inputs of the branches. Every branch has one
-/// parameter per input, of the same type, and one result, all alike; it treats every
-/// position of `items` alone.
+/// (`bool`, with the branch axis), then the inputs of the branches. Every branch reads the
+/// inputs that it needs and has one result, all alike; it treats every position of `items`
+/// alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Which branch: its extent is the number of branches.
@@ -182,6 +182,31 @@ pub struct Route {
     pub items: Vec<AxisId>,
     /// In order of the branch axis.
     pub branches: Vec<Region>,
+    /// Which input each parameter of each branch is: positions among the inputs.
+    pub reads: Vec<Vec<usize>>,
+}
+
+impl Route {
+    /// A route whose branches all read all of `input_count` inputs, in order.
+    pub fn sharing(
+        branch: AxisId,
+        items: Vec<AxisId>,
+        branches: Vec<Region>,
+        input_count: usize,
+    ) -> Self {
+        Self {
+            branch,
+            items,
+            reads: vec![(0..input_count).collect(); branches.len()],
+            branches,
+        }
+    }
+
+    /// Every branch with the inputs that its parameters are.
+    pub fn parts(&self) -> impl Iterator<Item = (&Region, &[usize])> {
+        let reads = self.reads.iter().map(Vec::as_slice);
+        self.branches.iter().zip(reads)
+    }
 }
 
 /// A scalar constant. Equal when the bits are: `-0` is not `0`, NaN is NaN.

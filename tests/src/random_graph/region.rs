@@ -136,8 +136,17 @@ impl Grow<'_> {
         let types = inputs.iter().map(|value| self.b.ty(*value).clone());
         let types: Vec<ValueType> = types.collect();
         let outside = std::mem::replace(&mut self.frozen, items.clone());
+        let mut reads = Vec::new();
         let branches = (0..count).map(|_| {
-            self.region(&types, 4.0, |own| {
+            // Each branch reads some of the inputs, the first one always.
+            let mut own_reads = vec![0];
+            own_reads.extend((1..types.len()).filter(|_| self.flip()));
+            let own: Vec<ValueType> = own_reads
+                .iter()
+                .map(|input| types[*input].clone())
+                .collect();
+            reads.push(own_reads);
+            self.region(&own, 4.0, |own| {
                 let any = own.any();
                 vec![own.fit_apart(any, &types[0])]
             })
@@ -148,6 +157,7 @@ impl Grow<'_> {
             branch,
             items,
             branches,
+            reads,
         };
         let operands = [&[weights, kept], inputs.as_slice()].concat();
         self.add(Op::Route(Box::new(route)), &operands, count as f64)

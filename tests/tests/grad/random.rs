@@ -279,10 +279,6 @@ fn route(
         let result = *fits.unwrap_or(&first);
         branches.push(b.close_region(vec![result]));
     }
-    let route = Route {
-        branch,
-        items: vec![items],
-        branches,
-    };
+    let route = Route::sharing(branch, vec![items], branches, 2);
     b.value(Op::Route(Box::new(route)), &[weights, kept, x, y])
 }

@@ -64,6 +64,7 @@ impl Op {
                 branch: route.branch,
                 items: route.items.clone(),
                 branches: regions,
+                reads: route.reads.clone(),
             })),
             other => other.clone(),
         }
@@ -151,6 +152,7 @@ impl Op {
                 branch: map(route.branch),
                 items: all(&route.items),
                 branches: route.branches.iter().map(|b| b.map_axes(map)).collect(),
+                reads: route.reads.clone(),
             })),
             Self::State(_)
             | Self::Const(_)

@@ -116,10 +116,21 @@ pub(super) fn route(
     has(OP, table, kept, route.branch)?;
     let count = Extent::constant(route.branches.len() as i64);
     same_extent(OP, &count, table.extent(route.branch))?;
-    let inputs: Vec<ValueType> = inputs.iter().map(|ty| (*ty).clone()).collect();
+    if route.reads.len() != route.branches.len() {
+        return Err(broken(OP, "not every branch says what it reads".to_owned()));
+    }
     let mut result: Option<&ValueType> = None;
-    for branch in &route.branches {
-        takes(OP, table, branch, &inputs)?;
+    for (branch, reads) in route.parts() {
+        let mut given = Vec::with_capacity(reads.len());
+        for input in reads {
+            let ty = inputs.get(*input).ok_or_else(|| OpError::Operands {
+                op: OP,
+                wanted: input + 3,
+                found: operands.len(),
+            })?;
+            given.push((*ty).clone());
+        }
+        takes(OP, table, branch, &given)?;
         let [value] = branch.results() else {
             return Err(broken(OP, "a branch has not exactly one result".to_owned()));
         };

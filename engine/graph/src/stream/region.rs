@@ -233,14 +233,14 @@ pub(super) fn route(question: Question<'_>, route: &Route) -> Span {
     if depth == 0 {
         return depends(question);
     }
-    let branches =
-        route.branches.iter().map(
-            |branch| match (branch.params().get(input), branch.results()) {
-                (Some(param), [result]) => {
-                    Spans::nested(axes, branch, *param, from, depth - 1).of(*result, to)
-                }
+    let branches = route.parts().flat_map(|(branch, reads)| {
+        let params = branch.params().iter().zip(reads);
+        params
+            .filter(|(_, read)| **read == input)
+            .map(move |(param, _)| match branch.results() {
+                [result] => Spans::nested(axes, branch, *param, from, depth - 1).of(*result, to),
                 _ => Span::Whole,
-            },
-        );
+            })
+    });
     branches.fold(Span::None, |all, span| all.join(&span))
 }

@@ -3,6 +3,7 @@
 use super::mentions::{is_input, mentions};
 use crate::axis::{Axis, AxisId, AxisTable};
 use crate::graph::{Definition, Graph, Node, NodeId, Region, ValueId};
+use crate::op::Op;
 
 /// The same graph with inputs first, axes in the order in which the text mentions
 /// them and without those it does not, parameters of regions before other values,
@@ -51,7 +52,15 @@ fn region(old: &Region, map: &dyn Fn(AxisId) -> AxisId) -> Region {
         }
         let regions = node.op.regions().iter().map(|inner| region(inner, map));
         let bare = node.op.with_regions(Vec::new());
-        let op = bare.map_axes(map).with_regions(regions.collect());
+        let mut op = bare.map_axes(map).with_regions(regions.collect());
+        if let Op::Route(route) = &mut op {
+            // An input that comes in twice is known by its first place.
+            let inputs = node.operands.get(2..).unwrap_or_default();
+            for input in route.reads.iter_mut().flatten() {
+                let same = |own: &ValueId| inputs.get(*input) == Some(own);
+                *input = inputs.iter().position(same).unwrap_or(*input);
+            }
+        }
         let mapped = |old: &[ValueId]| old.iter().map(|v| values[v.index()]).collect();
         new.nodes.push(Node {
             op,

@@ -283,7 +283,7 @@ impl<'a> Parser<'a> {
             "recurrence" | "route" => {
                 self.at.wants_mark("{")?;
                 let (op, operands) = if word == "route" {
-                    (self.route(attributes, depth)?, operands)
+                    (self.route(attributes, scope, &operands, depth)?, operands)
                 } else if operands.is_empty() {
                     self.recurrence(attributes, scope, depth)?
                 } else {

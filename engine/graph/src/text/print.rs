@@ -194,7 +194,7 @@ impl Printer<'_> {
             }
             Op::Route(route) => {
                 self.typed(&line, &types, " {");
-                self.route(route);
+                self.route(route, operands);
             }
             _ => self.typed(&line, &types, ""),
         }
@@ -218,14 +218,16 @@ impl Printer<'_> {
         self.body(body, &mut names);
     }
 
-    fn route(&mut self, route: &Route) {
+    fn route(&mut self, route: &Route, operands: &[String]) {
         self.depth += 1;
-        for branch in &route.branches {
+        for (branch, reads) in route.parts() {
             let mut names = vec![String::new(); branch.value_count()];
             let mut params = Vec::new();
-            for param in branch.params() {
+            for (param, input) in branch.params().iter().zip(reads) {
                 let inner = self.fresh();
-                params.push(format!("{inner}: {}", self.axes.show(branch.ty(*param))));
+                let outer = operands.get(input + 2).map_or("_", String::as_str);
+                let ty = self.axes.show(branch.ty(*param));
+                params.push(format!("{inner} = {outer}: {ty}"));
                 names[param.index()] = inner;
             }
             self.line(&format!("branch({}) {{", params.join(", ")));

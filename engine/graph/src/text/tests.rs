@@ -79,10 +79,10 @@ graph all(
   %34 = expand %0 {axes: [t, e]}       : f32[t, e=4]
   %35 = expand %5 {axes: e}            : bool[e=4]
   %36 = route %34, %35, x, ids {branch: e, items: t} : f32[t, d=8] {
-    branch(%37: f32[t, d=8], %38: i64[t]) {
+    branch(%37 = x: f32[t, d=8], %38 = ids: i64[t]) {
       return %37
     }
-    branch(%39: f32[t, d=8], %40: i64[t]) {
+    branch(%39 = x: f32[t, d=8], %40 = ids: i64[t]) {
       %41 = recurrence {axis: steps}   : f32[t, d=8] {
         carry %42 = %39                : f32[t, d=8]
         keep %43 = %40                 : i64[t]
@@ -90,10 +90,10 @@ graph all(
       }
       return %41
     }
-    branch(%44: f32[t, d=8], %45: i64[t]) {
+    branch(%44 = x: f32[t, d=8], %45 = ids: i64[t]) {
       return %44
     }
-    branch(%46: f32[t, d=8], %47: i64[t]) {
+    branch(%46 = x: f32[t, d=8], %47 = ids: i64[t]) {
       return %46
     }
   }

@@ -29,14 +29,15 @@ pub(super) fn route(
     let asked: Vec<usize> = asked.collect();
     let wanted: Vec<ValueId> = asked.iter().map(|slot| inputs[*slot]).collect();
     let mut of_weights = Vec::new();
-    for (position, branch) in route.branches.iter().enumerate() {
+    for (position, (branch, reads)) in route.parts().enumerate() {
         let weight = slice(b, *weights, route.branch, position)?;
         let kept = slice(b, *kept, route.branch, position)?;
         let first = b.region().node_count();
         // A branch may mix positions of axes that are not routed: all or none of them count.
         let mixed = b.ty(kept).without(&route.items);
         let items = b.reduce(Combine::Any, kept, &mixed)?;
-        let value = run_masked(b, branch, inputs, items)?;
+        let own: Vec<ValueId> = reads.iter().map(|input| inputs[*input]).collect();
+        let value = run_masked(b, branch, &own, items)?;
         b.set_origin(at.origin.clone());
         let zero = b.number(b.ty(g).dtype, 0.0);
         if at.wanted[0] {

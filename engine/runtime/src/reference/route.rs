@@ -87,6 +87,13 @@ impl Call<'_, '_> {
         }
     }
 
+    /// What the parameters of a branch are.
+    fn inputs_of(&self, branch: usize) -> impl Iterator<Item = Value<'_>> {
+        self.route.reads[branch]
+            .iter()
+            .map(|input| self.inputs[*input])
+    }
+
     fn can_gather(&self, branch: usize, kept: &Part, weights: &Part) -> bool {
         let items = &self.route.items;
         let region = &self.route.branches[branch];
@@ -97,8 +104,7 @@ impl Call<'_, '_> {
             && only(kept)
             && only(weights)
             && self
-                .inputs
-                .iter()
+                .inputs_of(branch)
                 .all(|input| all(input.ty) || none(input.ty))
             && region
                 .results()
@@ -117,8 +123,7 @@ impl Call<'_, '_> {
     ) -> Result<(), RunError> {
         let region = &self.route.branches[branch];
         let inputs = self
-            .inputs
-            .iter()
+            .inputs_of(branch)
             .map(|input| input.array.clone())
             .collect();
         let results = run_region(self.scope, region, &self.programs[branch], inputs)?;
@@ -181,14 +186,14 @@ impl Call<'_, '_> {
             *first = chosen.len();
         }
         let scope = self.scope.with_extents(&collapsed);
-        let mut inputs = Vec::with_capacity(self.inputs.len());
-        for input in self.inputs {
+        let mut inputs = Vec::new();
+        for input in self.inputs_of(branch) {
             inputs.push(if items.iter().all(|item| input.ty.has(*item)) {
                 gathered(
                     &scope,
-                    *input,
+                    input,
                     items,
-                    &offsets(*input, items, &extents, &chosen),
+                    &offsets(input, items, &extents, &chosen),
                 )?
             } else {
                 input.array.clone()

@@ -148,11 +148,7 @@ fn route(
     let x_param = c.b.add_parameter(ty);
     let result = branch(c, t, x_param)?;
     branches.push(c.b.close_region(vec![result]));
-    let route = Route {
-        branch: e,
-        items: vec![t],
-        branches,
-    };
+    let route = Route::sharing(e, vec![t], branches, 1);
     c.b.value(Op::Route(Box::new(route)), &[weights, kept, x])
 }
 
@@ -232,11 +228,7 @@ fn items_may_be_over_several_axes_and_weights_over_others() {
                 let y = c.b.unary(op, x)?;
                 branches.push(c.b.close_region(vec![y]));
             }
-            let route = Route {
-                branch: e,
-                items: vec![b, t],
-                branches,
-            };
+            let route = Route::sharing(e, vec![b, t], branches, 1);
             let y = c.b.value(Op::Route(Box::new(route)), &[weights, kept, x])?;
             c.b.reduce(Combine::Sum, y, &[t])
         },

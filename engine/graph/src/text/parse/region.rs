@@ -54,15 +54,20 @@ impl<'a> Parser<'a> {
     pub(super) fn route(
         &mut self,
         mut attributes: Attributes<'a>,
+        outer: &Scope,
+        operands: &[ValueId],
         depth: usize,
     ) -> Result<Op, TextError> {
+        let inputs = operands.get(2..).unwrap_or_default();
         let branch = attributes.axis("branch", &self.builder.axes)?;
         let items = attributes.axes("items", &self.builder.axes)?;
         attributes.finish()?;
         let mut branches = Vec::new();
+        let mut reads = Vec::new();
         while self.at.takes_word("branch")? {
             self.enter(depth)?;
             let mut scope = Scope::new();
+            let mut own_reads = Vec::new();
             self.at.wants_mark("(")?;
             self.listed(")", |parser| {
                 let start = parser.at;
@@ -70,6 +75,15 @@ impl<'a> Parser<'a> {
                     Token::Value(text) => Reference::Number(text.to_owned()),
                     _ => return Err(start.expected("a value such as `%0`")),
                 };
+                // Without a name of its own, a parameter is the input at its place.
+                let mut input = own_reads.len();
+                if parser.at.takes_mark("=")? {
+                    let place = parser.at;
+                    let value = parser.reference(outer)?;
+                    let found = inputs.iter().position(|own| *own == value);
+                    input = found.ok_or_else(|| place.expected("an input of the route"))?;
+                }
+                own_reads.push(input);
                 parser.at.wants_mark(":")?;
                 let ty = parser.ty()?;
                 let value = parser.builder.add_parameter(ty);
@@ -77,12 +91,14 @@ impl<'a> Parser<'a> {
             })?;
             self.at.wants_mark("{")?;
             branches.push(self.body(&mut scope, depth)?);
+            reads.push(own_reads);
         }
         self.at.wants_mark("}")?;
         Ok(Op::Route(Box::new(Route {
             branch,
             items,
             branches,
+            reads,
         })))
     }
 
