@@ -398,7 +398,7 @@ impl Names<'_> {
                     .zip(&pattern)
                     .all(|(word, own)| own == "*" || own == word)
         };
-        if !known.iter().any(|name| matches(&name)) {
+        if !known.iter().any(matches) {
             let wanted = pattern.join(".");
             self.unknown("the value", &wanted, path.span, known.into_iter());
         }

@@ -521,7 +521,7 @@ impl<'p> Elaborator<'p> {
             }
             Value::None => {}
             other => {
-                let tensor = self.to_tensor(other, DType::F32, span)?;
+                let tensor = self.tensor(other, DType::F32, span)?;
                 outputs.push((name.to_owned(), self.at_root(tensor, span)?));
             }
         }

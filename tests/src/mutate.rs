@@ -129,7 +129,7 @@ pub fn mutate(text: &str, numbers: &mut Numbers) -> String {
                 let word = words[other].clone();
                 words[at] = word;
             }
-            4 | 5 => words[at] = WORDS[numbers.below(WORDS.len())].to_owned(),
+            4 | 5 => WORDS[numbers.below(WORDS.len())].clone_into(&mut words[at]),
             _ => words.insert(at, WORDS[numbers.below(WORDS.len())].to_owned()),
         }
     }

@@ -13,7 +13,7 @@ use crate::span::Span;
 
 impl Elaborator<'_> {
     /// The value as a tensor; a number takes `dtype` if it can.
-    pub(crate) fn to_tensor(&mut self, value: Value, dtype: DType, span: Span) -> Eval<Tensor> {
+    pub(crate) fn tensor(&mut self, value: Value, dtype: DType, span: Span) -> Eval<Tensor> {
         match value {
             Value::Tensor(tensor) => Ok(tensor),
             Value::Real(number) => {
@@ -36,7 +36,7 @@ impl Elaborator<'_> {
             Value::Axes(Axes::One(axis)) => self.op(Op::Index(axis), &[], span),
             Value::Axes(axes) => {
                 let extent = self.axes_extent(&axes);
-                self.to_tensor(Value::Int(extent), dtype, span)
+                self.tensor(Value::Int(extent), dtype, span)
             }
             Value::Poison => Err(Reported),
             other => self.error(
@@ -103,7 +103,7 @@ impl Elaborator<'_> {
                 } else {
                     DType::F32
                 };
-                let tensor = self.to_tensor(value, hint, span)?;
+                let tensor = self.tensor(value, hint, span)?;
                 let op = match op {
                     UnaryOp::Neg => Unary::Neg,
                     UnaryOp::Not => Unary::Not,
@@ -122,7 +122,7 @@ impl Elaborator<'_> {
         span: Span,
     ) -> Eval<Value> {
         if op == BinaryOp::In {
-            return self.contains(left, right, span);
+            return self.contains(&left, &right, span);
         }
         // Things that only compare.
         if matches!(op, BinaryOp::Eq | BinaryOp::Ne)
@@ -226,7 +226,6 @@ impl Elaborator<'_> {
     ) -> Eval<(Tensor, Tensor)> {
         let dtype_of = |this: &Self, value: &Value| match value {
             Value::Tensor(tensor) => Some(this.ty(*tensor).dtype),
-            Value::Real(_) => None,
             Value::Bool(_) => Some(DType::Bool),
             _ => None,
         };
@@ -238,8 +237,8 @@ impl Elaborator<'_> {
             (None, None) if either_real => DType::F32,
             (None, None) => DType::I64,
         };
-        let left = self.to_tensor(left, l.unwrap_or(hint), left_span)?;
-        let right = self.to_tensor(right, r.unwrap_or(hint), right_span)?;
+        let left = self.tensor(left, l.unwrap_or(hint), left_span)?;
+        let right = self.tensor(right, r.unwrap_or(hint), right_span)?;
         let (l, r) = (self.ty(left).dtype, self.ty(right).dtype);
         if l == r {
             return Ok((left, right));
@@ -281,8 +280,8 @@ impl Elaborator<'_> {
         )
     }
 
-    fn contains(&mut self, left: Value, right: Value, span: Span) -> Eval<Value> {
-        let Value::List(parts) = &right else {
+    fn contains(&mut self, left: &Value, right: &Value, span: Span) -> Eval<Value> {
+        let Value::List(parts) = right else {
             return self.error(
                 302,
                 span,
@@ -292,7 +291,7 @@ impl Elaborator<'_> {
         };
         let found = parts
             .iter()
-            .any(|part| same_thing(&left, part) == Some(true));
+            .any(|part| same_thing(left, part) == Some(true));
         Ok(Value::Bool(found))
     }
 
@@ -337,6 +336,10 @@ impl Elaborator<'_> {
         })
     }
 
+    #[expect(
+        clippy::float_cmp,
+        reason = "`==` on numbers of a model file means equal numbers"
+    )]
     fn reals(&mut self, op: BinaryOp, a: f64, b: f64, span: Span) -> Eval<Value> {
         Ok(match op {
             BinaryOp::Add => Value::Real(a + b),
@@ -546,15 +549,18 @@ impl Elaborator<'_> {
 }
 
 /// Whether two static things are the same, where the question makes sense without arithmetic.
+#[expect(
+    clippy::float_cmp,
+    reason = "`==` on numbers of a model file means equal numbers"
+)]
 fn same_thing(left: &Value, right: &Value) -> Option<bool> {
     Some(match (left, right) {
         (Value::None, Value::None) => true,
-        (Value::None, _) | (_, Value::None) => false,
         (Value::Text(a), Value::Text(b)) => a == b,
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Int(a), Value::Int(b)) => a.as_constant()? == b.as_constant()?,
         (Value::Real(a), Value::Real(b)) => a == b,
-        (Value::Text(_), _) | (_, Value::Text(_)) => false,
+        (Value::None | Value::Text(_), _) | (_, Value::None | Value::Text(_)) => false,
         (Value::List(a), Value::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_thing(a, b) == Some(true))
         }

@@ -223,9 +223,9 @@ impl Elaborator<'_> {
             "reverse" => {
                 let (value, place) = self.take(&mut args, "x")?;
                 let (factor, factor_span) = self.take(&mut args, "factor")?;
-                let x = self.to_tensor(value, DType::F32, place)?;
+                let x = self.tensor(value, DType::F32, place)?;
                 let dtype = self.ty(x).dtype;
-                let factor = self.to_tensor(factor, dtype, factor_span)?;
+                let factor = self.tensor(factor, dtype, factor_span)?;
                 let proxy = self.op(Op::Binary(Binary::Mul), &[factor, x], span)?;
                 let proxy = self.op(Op::Unary(Unary::Neg), &[proxy], span)?;
                 Value::Tensor(self.op(Op::GradAs, &[x, proxy], span)?)
@@ -244,8 +244,8 @@ impl Elaborator<'_> {
             "through" => {
                 let (value, value_span) = self.take(&mut args, "value")?;
                 let (proxy, proxy_span) = self.take(&mut args, "proxy")?;
-                let value = self.to_tensor(value, DType::F32, value_span)?;
-                let proxy = self.to_tensor(proxy, DType::F32, proxy_span)?;
+                let value = self.tensor(value, DType::F32, value_span)?;
+                let proxy = self.tensor(proxy, DType::F32, proxy_span)?;
                 let wanted = self.ty(proxy).axes.clone();
                 let value = self.expand_to(value, &wanted, span)?;
                 Value::Tensor(self.op(Op::GradAs, &[value, proxy], span)?)
@@ -256,12 +256,12 @@ impl Elaborator<'_> {
                     Value::Int(extent) => match extent.as_constant() {
                         Some(number) => Value::Real(number as f64),
                         None => {
-                            Value::Tensor(self.to_tensor(Value::Int(extent), DType::F32, place)?)
+                            Value::Tensor(self.tensor(Value::Int(extent), DType::F32, place)?)
                         }
                     },
                     Value::Real(number) => Value::Real(number),
                     value => {
-                        let x = self.to_tensor(value, DType::F32, place)?;
+                        let x = self.tensor(value, DType::F32, place)?;
                         let x = if self.ty(x).dtype.is_real() {
                             x
                         } else {
@@ -280,7 +280,7 @@ impl Elaborator<'_> {
                     }
                     Value::Bool(truth) => Value::Int(Extent::constant(i64::from(truth))),
                     value => {
-                        let x = self.to_tensor(value, DType::I64, place)?;
+                        let x = self.tensor(value, DType::I64, place)?;
                         let x = if self.ty(x).dtype.is_integer() {
                             x
                         } else {
@@ -292,7 +292,7 @@ impl Elaborator<'_> {
             }
             "bool" => {
                 let (value, place) = self.take(&mut args, "x")?;
-                let x = self.to_tensor(value, DType::I64, place)?;
+                let x = self.tensor(value, DType::I64, place)?;
                 Value::Tensor(self.cast(x, DType::Bool, span)?)
             }
             "append" => {
@@ -326,27 +326,8 @@ impl Elaborator<'_> {
         Ok(result)
     }
 
-    fn take_opt(&mut self, args: &mut Args, name: &str) -> Option<(Value, Span)> {
-        let named = args
-            .given
-            .iter()
-            .position(|(own, ..)| own.as_deref() == Some(name));
-        let at = named.or_else(|| args.given.iter().position(|(own, ..)| own.is_none()))?;
-        let (_, value, span) = args.given.remove(at);
-        Some((value, span))
-    }
-
-    fn take_named(&mut self, args: &mut Args, name: &str) -> Option<(Value, Span)> {
-        let at = args
-            .given
-            .iter()
-            .position(|(own, ..)| own.as_deref() == Some(name))?;
-        let (_, value, span) = args.given.remove(at);
-        Some((value, span))
-    }
-
     fn take(&mut self, args: &mut Args, name: &str) -> Eval<(Value, Span)> {
-        match self.take_opt(args, name) {
+        match take_opt(args, name) {
             Some((Value::Poison, _)) => Err(Reported),
             Some(found) => Ok(found),
             None if matches!(args.name, "maximum" | "minimum") => self.error_help(
@@ -459,7 +440,7 @@ impl Elaborator<'_> {
                 this.op(Op::Unary(op), &[tensor], span)
             });
         }
-        let tensor = self.to_tensor(value, DType::F32, span)?;
+        let tensor = self.tensor(value, DType::F32, span)?;
         let dtype = self.ty(tensor).dtype;
         if !dtype.is_real()
             && !matches!(
@@ -520,7 +501,7 @@ impl Elaborator<'_> {
     fn unstack(&mut self, args: &mut Args) -> Eval<Value> {
         let (value, place) = self.take(args, "x")?;
         let axis = self.take_axis(args, "axis")?;
-        let tensor = self.to_tensor(value, DType::F32, place)?;
+        let tensor = self.tensor(value, DType::F32, place)?;
         let extent = self.b.axes.extent(axis).clone();
         let name = self.b.axes.name(axis).to_owned();
         if !self.ty(tensor).has(axis) {
@@ -564,7 +545,7 @@ impl Elaborator<'_> {
     /// `concat(x, y, from = (s, t), into = u)`: joined along axes into a declared axis. A part
     /// without its axis counts as one position: `from = (none, t)`.
     fn concat(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
-        let Some((from, from_span)) = self.take_named(args, "from") else {
+        let Some((from, from_span)) = take_named(args, "from") else {
             return self.error_help(
                 205,
                 args.span,
@@ -573,7 +554,7 @@ impl Elaborator<'_> {
                 "write `concat(x, y, from = (s, t), into = u)` with a declared axis `u`",
             );
         };
-        let Some((into, into_span)) = self.take_named(args, "into") else {
+        let Some((into, into_span)) = take_named(args, "into") else {
             return self.error_help(
                 205,
                 args.span,
@@ -584,7 +565,7 @@ impl Elaborator<'_> {
         };
         let into = self.as_axis(&into, into_span)?;
         let mut parts = Vec::new();
-        while let Some((value, span)) = self.take_opt(args, "x") {
+        while let Some((value, span)) = take_opt(args, "x") {
             parts.push((value, span));
         }
         let from: Vec<Value> = match from {
@@ -608,7 +589,7 @@ impl Elaborator<'_> {
         let mut axes = Vec::new();
         let mut operands = Vec::new();
         for ((value, span), axis) in parts.into_iter().zip(from) {
-            let tensor = self.to_tensor(value, hint, span)?;
+            let tensor = self.tensor(value, hint, span)?;
             let axis = match axis {
                 Value::None => {
                     let taken = self.ty(tensor).axes.iter().copied().collect();
@@ -646,7 +627,7 @@ impl Elaborator<'_> {
         let into = self.take_axis(args, "into")?;
         let (over, over_span) = self.take(args, "over")?;
         let over = self.as_axis_list(&over, over_span)?;
-        let combine = match self.take_named(args, "combine") {
+        let combine = match take_named(args, "combine") {
             None => Combine::Sum,
             Some((Value::Text(word), span)) => {
                 match Combine::ALL.iter().find(|own| own.word() == word) {
@@ -670,8 +651,8 @@ impl Elaborator<'_> {
                 );
             }
         };
-        let x = self.to_tensor(value, DType::F32, place)?;
-        let at = self.to_tensor(at, DType::I64, at_span)?;
+        let x = self.tensor(value, DType::F32, place)?;
+        let at = self.tensor(at, DType::I64, at_span)?;
         let op = Op::Scatter {
             axis: into,
             over,
@@ -688,7 +669,7 @@ impl Elaborator<'_> {
         let mut dtype = None;
         self.flatten_list(&list, 0, &mut shape, &mut data, &mut dtype, place)?;
         let mut axes = Vec::new();
-        while let Some((value, span)) = self.take_opt(args, "axis") {
+        while let Some((value, span)) = take_opt(args, "axis") {
             axes.push(self.as_axis(&value, span)?);
         }
         if axes.len() != shape.len() {
@@ -791,14 +772,14 @@ impl Elaborator<'_> {
             _ => self.take(args, "value")?.0,
         };
         let mut axes = Vec::new();
-        while let Some((value, span)) = self.take_opt(args, "axis") {
+        while let Some((value, span)) = take_opt(args, "axis") {
             axes.extend(self.as_axis_list(&value, span)?);
         }
         if axes.is_empty() {
             return Ok(value);
         }
         let _ = env;
-        let tensor = self.to_tensor(value, DType::F32, args.span)?;
+        let tensor = self.tensor(value, DType::F32, args.span)?;
         self.expand_to(tensor, &axes, args.span).map(Value::Tensor)
     }
 
@@ -814,16 +795,13 @@ impl Elaborator<'_> {
             );
         };
         let axes = env.lifted.clone();
-        let (distribution, low, high) = match args.name {
-            "normal" => {
-                let deviation = self.real_arg(args, "deviation", 1.0)?;
-                (Distribution::Normal, 0.0, deviation)
-            }
-            _ => {
-                let low = self.real_arg(args, "low", 0.0)?;
-                let high = self.real_arg(args, "high", 1.0)?;
-                (Distribution::Uniform, low, high)
-            }
+        let (distribution, low, high) = if args.name == "normal" {
+            let deviation = self.real_arg(args, "deviation", 1.0)?;
+            (Distribution::Normal, 0.0, deviation)
+        } else {
+            let low = self.real_arg(args, "low", 0.0)?;
+            let high = self.real_arg(args, "high", 1.0)?;
+            (Distribution::Uniform, low, high)
         };
         let span = args.span;
         let draw = self.op(
@@ -858,7 +836,7 @@ impl Elaborator<'_> {
     }
 
     fn real_arg(&mut self, args: &mut Args, name: &str, default: f64) -> Eval<f64> {
-        match self.take_opt(args, name) {
+        match take_opt(args, name) {
             None => Ok(default),
             Some((Value::Real(number), _)) => Ok(number),
             Some((Value::Int(extent), span)) => match extent.as_constant() {
@@ -882,7 +860,7 @@ impl Elaborator<'_> {
     /// `random_uniform(t, d)`: keyed by the place where it is written; independent along lifted axes.
     fn draw(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
         let mut axes = env.lifted.clone();
-        while let Some((value, span)) = self.take_opt(args, "axis") {
+        while let Some((value, span)) = take_opt(args, "axis") {
             axes.extend(self.as_axis_list(&value, span)?);
         }
         let distribution = if args.name == "random_normal" {
@@ -906,4 +884,23 @@ impl Elaborator<'_> {
         *count += 1;
         *count - 1
     }
+}
+
+fn take_opt(args: &mut Args, name: &str) -> Option<(Value, Span)> {
+    let named = args
+        .given
+        .iter()
+        .position(|(own, ..)| own.as_deref() == Some(name));
+    let at = named.or_else(|| args.given.iter().position(|(own, ..)| own.is_none()))?;
+    let (_, value, span) = args.given.remove(at);
+    Some((value, span))
+}
+
+fn take_named(args: &mut Args, name: &str) -> Option<(Value, Span)> {
+    let at = args
+        .given
+        .iter()
+        .position(|(own, ..)| own.as_deref() == Some(name))?;
+    let (_, value, span) = args.given.remove(at);
+    Some((value, span))
 }

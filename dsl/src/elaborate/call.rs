@@ -57,7 +57,7 @@ impl Elaborator<'_> {
             }
             Value::Function(place) => self.call_function(env, place, args, span),
             Value::Builtin(name) => self.call_builtin(env, name, args, span),
-            Value::Module(module) if env.is_static || !self.is_applied(&args) => {
+            Value::Module(module) if env.is_static || !is_applied(&args) => {
                 let module = self.apply_statics(&module, args, span)?;
                 Ok(Value::Module(std::rc::Rc::new(module)))
             }
@@ -103,19 +103,6 @@ impl Elaborator<'_> {
         }
     }
 
-    /// Whether arguments are values to run on rather than static parameters.
-    fn is_applied(&self, args: &[Given]) -> bool {
-        fn is_tensor(value: &Value) -> bool {
-            match value {
-                Value::Tensor(_) => true,
-                Value::Record(fields) => fields.iter().any(|(_, value)| is_tensor(value)),
-                Value::Tuple(parts) => parts.iter().any(is_tensor),
-                _ => false,
-            }
-        }
-        args.iter().any(|(_, value, _)| is_tensor(value))
-    }
-
     fn apply_statics(
         &mut self,
         module: &ModuleValue,
@@ -138,31 +125,30 @@ impl Elaborator<'_> {
         let mut position = 0;
         let mut here: Vec<String> = Vec::new();
         for (name, value, place) in args {
-            let name = match name {
-                Some(name) => name,
-                None => {
-                    while names
-                        .get(position)
-                        .is_some_and(|name| result.args.iter().any(|(own, _)| own == name))
-                    {
-                        position += 1;
-                    }
-                    match names.get(position) {
-                        Some(name) => (*name).to_owned(),
-                        None => {
-                            return self.fail(
-                                Diagnostic::error(
-                                    Code::new(205),
-                                    format!(
-                                        "`{}` takes {}",
-                                        declared.name.text,
-                                        counted(names.len(), "parameter")
-                                    ),
-                                )
-                                .at(place, "one too many")
-                                .also(declared.name.span, "declared here"),
-                            );
-                        }
+            let name = if let Some(name) = name {
+                name
+            } else {
+                while names
+                    .get(position)
+                    .is_some_and(|name| result.args.iter().any(|(own, _)| own == name))
+                {
+                    position += 1;
+                }
+                match names.get(position) {
+                    Some(name) => (*name).to_owned(),
+                    None => {
+                        return self.fail(
+                            Diagnostic::error(
+                                Code::new(205),
+                                format!(
+                                    "`{}` takes {}",
+                                    declared.name.text,
+                                    counted(names.len(), "parameter")
+                                ),
+                            )
+                            .at(place, "one too many")
+                            .also(declared.name.span, "declared here"),
+                        );
                     }
                 }
             };
@@ -354,15 +340,14 @@ impl Elaborator<'_> {
         let mut given: Vec<Option<(Value, Span)>> = vec![None; params.len()];
         let mut position = 0;
         for (name, value, place) in args {
-            let index = match &name {
-                Some(name) => params
+            let index = if let Some(name) = &name {
+                params
                     .iter()
-                    .position(|parameter| parameter.name.text == *name),
-                None => {
-                    let index = position;
-                    position += 1;
-                    Some(index).filter(|index| *index < params.len())
-                }
+                    .position(|parameter| parameter.name.text == *name)
+            } else {
+                let index = position;
+                position += 1;
+                Some(index).filter(|index| *index < params.len())
             };
             let Some(index) = index else {
                 let names: Vec<&str> = params.iter().map(|p| p.name.text.as_str()).collect();
@@ -570,7 +555,7 @@ impl Elaborator<'_> {
         for (formal, outer) in borders {
             value = self.cross_in(value, formal, &outer, span)?;
         }
-        let tensor = self.to_tensor(value, dtype, span)?;
+        let tensor = self.tensor(value, dtype, span)?;
         let found = self.ty(tensor).clone();
         let tensor = match (found.dtype, dtype) {
             (found, wanted) if found == wanted => tensor,
@@ -666,7 +651,7 @@ impl Elaborator<'_> {
                         Axes::One(_) => value.clone(),
                         _ => self.cross_in(value.clone(), axis, part, span)?,
                     };
-                    let tensor = self.to_tensor(value, DType::F32, span)?;
+                    let tensor = self.tensor(value, DType::F32, span)?;
                     if !self.ty(tensor).has(axis) {
                         let shown = self.b.axes.show(self.ty(tensor));
                         return self.error(
@@ -690,7 +675,7 @@ impl Elaborator<'_> {
             }
             (Axes::Record(parts), value) => {
                 // Already joined: its axis has the record's name for the whole.
-                let tensor = self.to_tensor(value, DType::F32, span)?;
+                let tensor = self.tensor(value, DType::F32, span)?;
                 if self.ty(tensor).has(formal) {
                     return Ok(Value::Tensor(tensor));
                 }
@@ -889,7 +874,7 @@ impl Elaborator<'_> {
                 let typed = self.tensor_type(env, ty);
                 env.is_static = false;
                 let (dtype, groups) = typed?;
-                let tensor = self.to_tensor(value, dtype, ty.span)?;
+                let tensor = self.tensor(value, dtype, ty.span)?;
                 let found = self.ty(tensor).clone();
                 let declared: Vec<AxisId> = groups.into_iter().flatten().collect();
                 let missing = declared.iter().any(|axis| !found.has(*axis));
@@ -990,4 +975,17 @@ fn conversion(dtype: DType) -> &'static str {
         dtype if dtype.is_real() => "real(x)",
         _ => "int(x)",
     }
+}
+
+/// Whether arguments are values to run on rather than static parameters.
+fn is_applied(args: &[Given]) -> bool {
+    fn is_tensor(value: &Value) -> bool {
+        match value {
+            Value::Tensor(_) => true,
+            Value::Record(fields) => fields.iter().any(|(_, value)| is_tensor(value)),
+            Value::Tuple(parts) => parts.iter().any(is_tensor),
+            _ => false,
+        }
+    }
+    args.iter().any(|(_, value, _)| is_tensor(value))
 }

@@ -138,7 +138,7 @@ impl Elaborator<'_> {
             Value::Bool(true) => self.eval(env, then),
             Value::Bool(false) => self.eval(env, other),
             condition => {
-                let condition = self.to_tensor(condition, DType::Bool, cond.span)?;
+                let condition = self.tensor(condition, DType::Bool, cond.span)?;
                 self.require_truth(condition, cond.span)?;
                 let x = self.eval(env, then)?;
                 let y = self.eval(env, other)?;
@@ -455,7 +455,7 @@ impl Elaborator<'_> {
             {
                 let mut result = Vec::new();
                 for (name, value) in fields {
-                    let tensor = self.to_tensor(value, DType::F32, base.span)?;
+                    let tensor = self.tensor(value, DType::F32, base.span)?;
                     result.push((
                         name,
                         Value::Tensor(self.index_tensor(env, tensor, items, span)?),

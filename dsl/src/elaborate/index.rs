@@ -289,7 +289,7 @@ impl Elaborator<'_> {
             }
             others.push((axis, form, expr.span));
         }
-        let mut result = self.rename_plain(tensor, plain, &mut others, span)?;
+        let mut result = self.rename_plain(tensor, &plain, &mut others, span)?;
         for (axis, into, place) in splits {
             result = self.op(Op::Split(axis, into), &[result], place)?;
         }
@@ -409,13 +409,13 @@ impl Elaborator<'_> {
     fn rename_plain(
         &mut self,
         tensor: Tensor,
-        plain: Vec<(AxisId, AxisId, Span)>,
+        plain: &[(AxisId, AxisId, Span)],
         others: &mut Vec<(AxisId, Form, Span)>,
         span: Span,
     ) -> Eval<Tensor> {
         let own = self.ty(tensor).axes.clone();
         let mut pairs: Vec<(AxisId, AxisId)> = Vec::new();
-        for (axis, target, place) in &plain {
+        for (axis, target, place) in plain {
             if axis == target {
                 continue;
             }
@@ -512,15 +512,14 @@ impl Elaborator<'_> {
     }
 
     fn positions(&mut self, form: &Affine, span: Span) -> Eval<Tensor> {
-        let mut total = self.to_tensor(
+        let mut total = self.tensor(
             Value::Int(form.constant.clone()),
             girih_graph::DType::I64,
             span,
         )?;
         for (axis, factor) in &form.terms {
             let index = self.op(Op::Index(*axis), &[], span)?;
-            let factor =
-                self.to_tensor(Value::Int(factor.clone()), girih_graph::DType::I64, span)?;
+            let factor = self.tensor(Value::Int(factor.clone()), girih_graph::DType::I64, span)?;
             let product = self.op(Op::Binary(girih_graph::Binary::Mul), &[index, factor], span)?;
             total = self.op(
                 Op::Binary(girih_graph::Binary::Add),
@@ -592,21 +591,21 @@ impl Elaborator<'_> {
             match (text.is_empty(), sign) {
                 (true, "+") => {}
                 (true, _) => text.push('-'),
-                (false, sign) => text.push_str(&format!(" {sign} ")),
+                (false, sign) => text.extend([" ", sign, " "]),
             }
             if factor.as_constant() == Some(1) {
                 text.push_str(name);
             } else {
-                text.push_str(&format!("{factor}*{name}"));
+                text.extend([factor.to_string().as_str(), "*", name]);
             }
         }
         match form.constant.as_constant() {
             Some(0) if !text.is_empty() => {}
             Some(number) if number < 0 && !text.is_empty() => {
-                text.push_str(&format!(" - {}", number.unsigned_abs()));
+                text.extend([" - ", number.unsigned_abs().to_string().as_str()]);
             }
             _ if text.is_empty() => text.push_str(&form.constant.to_string()),
-            _ => text.push_str(&format!(" + {}", form.constant)),
+            _ => text.extend([" + ", form.constant.to_string().as_str()]),
         }
         text
     }

@@ -710,7 +710,7 @@ impl Elaborator<'_> {
         let mut env = Env::of_instance(self, instance);
         let (dtype, groups) = self.tensor_type(&mut env, &decl.ty)?;
         let value = self.eval(&mut env, &decl.init)?;
-        let mut start = self.to_tensor(value, dtype, decl.init.span)?;
+        let mut start = self.tensor(value, dtype, decl.init.span)?;
         let mut wanted: Vec<AxisId> = if decl.shared {
             Vec::new()
         } else {
@@ -742,7 +742,7 @@ impl Elaborator<'_> {
             let start = match &expr {
                 Some(expr) => {
                     let value = self.eval(&mut env, expr)?;
-                    self.to_tensor(value, dtype, expr.span)?
+                    self.tensor(value, dtype, expr.span)?
                 }
                 None if dtype.is_real() => {
                     let op =

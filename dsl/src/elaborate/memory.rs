@@ -27,7 +27,7 @@ impl Elaborator<'_> {
             match (name.as_deref(), value) {
                 (Some("over"), Value::Axes(Axes::One(axis))) => over = Some(axis),
                 (_, value) => {
-                    let tensor = self.to_tensor(value, DType::F32, place)?;
+                    let tensor = self.tensor(value, DType::F32, place)?;
                     inputs.push((name, tensor, place));
                 }
             }

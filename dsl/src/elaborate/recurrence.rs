@@ -161,7 +161,7 @@ impl Elaborator<'_> {
     ) -> Eval<Tensor> {
         let (dtype, groups) = self.tensor_type(env, &state.ty)?;
         let value = self.eval(env, &state.init)?;
-        let start = self.to_tensor(value, dtype, state.init.span)?;
+        let start = self.tensor(value, dtype, state.init.span)?;
         // In a loop within a loop, the outer one has one slice of it.
         let level = self.frames.len();
         let id = self.import(start, level);
@@ -457,9 +457,9 @@ fn inner_tensors(value: &Value, level: usize, found: &mut Vec<Tensor>) {
     match value {
         Value::Tensor(tensor) if tensor.level == level => found.push(*tensor),
         Value::Tuple(parts) | Value::List(parts) => {
-            parts
-                .iter()
-                .for_each(|part| inner_tensors(part, level, found));
+            for part in parts {
+                inner_tensors(part, level, found);
+            }
         }
         Value::Record(fields) => fields
             .iter()

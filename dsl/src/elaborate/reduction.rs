@@ -38,7 +38,7 @@ impl Elaborator<'_> {
         let kept = match kept {
             // A domain that is known now takes all or nothing.
             Value::Bool(true) => return self.eval(env, value),
-            kept => self.to_tensor(kept, DType::Bool, domain.span)?,
+            kept => self.tensor(kept, DType::Bool, domain.span)?,
         };
         if self.ty(kept).dtype != DType::Bool {
             return self.error_help(
@@ -54,7 +54,7 @@ impl Elaborator<'_> {
         inner.guarded = true;
         inner.domain = Some(kept);
         let result = self.eval(&mut inner, value)?;
-        let result = self.to_tensor(result, DType::F32, value.span)?;
+        let result = self.tensor(result, DType::F32, value.span)?;
         let empty_is_zero = inner.domain.is_none() && is_masked_by_itself(value);
         let result_axes = self.ty(result).axes.clone();
         let reduced: Vec<AxisId> = (self.ty(kept).axes.iter().copied())
@@ -73,7 +73,7 @@ impl Elaborator<'_> {
             (Value::Int(_), DType::Bool) => Value::Bool(false),
             (outside, _) => outside,
         };
-        let outside = self.to_tensor(outside, dtype, span)?;
+        let outside = self.tensor(outside, dtype, span)?;
         if let Some(other) = other
             && self.ty(outside).dtype != dtype
         {
@@ -150,7 +150,7 @@ impl Elaborator<'_> {
                 self.masked(result, kept, 0.0, span)?
             }
             Reducer::CumSum | Reducer::CumProd | Reducer::CumMax | Reducer::CumMin => {
-                self.cumulate(env, reducer, words, body, kept, span)?
+                self.cumulate(env, reducer, &words, body, kept, span)?
             }
             Reducer::ArgMax | Reducer::ArgMin => {
                 let axis = self.one_axis(&words, span)?;
@@ -293,7 +293,7 @@ impl Elaborator<'_> {
             (Value::Bool(truth), DType::F32) => Value::Bool(truth),
             (value, _) => value,
         };
-        let tensor = self.to_tensor(value, dtype, body.span)?;
+        let tensor = self.tensor(value, dtype, body.span)?;
         self.with_axes(tensor, axes, kept, body.span)
     }
 
@@ -330,10 +330,10 @@ impl Elaborator<'_> {
         let dtype = self.ty(x).dtype;
         let other = match (dtype, other) {
             (DType::I64, f64::INFINITY) => {
-                self.to_tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?
+                self.tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?
             }
             (DType::I64, f64::NEG_INFINITY) => {
-                self.to_tensor(Value::Int(Extent::constant(i64::MIN + 1)), dtype, span)?
+                self.tensor(Value::Int(Extent::constant(i64::MIN + 1)), dtype, span)?
             }
             _ => self.number(dtype, other),
         };
@@ -351,12 +351,12 @@ impl Elaborator<'_> {
             let size = axes.iter().fold(Extent::constant(1), |size, axis| {
                 size.times(self.b.axes.extent(*axis))
             });
-            return self.to_tensor(Value::Int(size), dtype, span);
+            return self.tensor(Value::Int(size), dtype, span);
         };
         let kept = self.expand_to(kept, axes, span)?;
         let ones = self.cast(kept, DType::I64, span)?;
         let count = self.op(Op::Reduce(Combine::Sum, axes.to_vec()), &[ones], span)?;
-        let one = self.to_tensor(Value::Int(Extent::constant(1)), DType::I64, span)?;
+        let one = self.tensor(Value::Int(Extent::constant(1)), DType::I64, span)?;
         let count = self.op(Op::Binary(Binary::Max), &[count, one], span)?;
         self.cast(count, dtype, span)
     }
@@ -437,12 +437,12 @@ impl Elaborator<'_> {
         &mut self,
         env: &mut Env,
         reducer: Reducer,
-        words: Words,
+        words: &Words,
         body: &Expr,
         kept: Option<Tensor>,
         span: Span,
     ) -> Eval<Tensor> {
-        let axis = self.one_axis(&words, span)?;
+        let axis = self.one_axis(words, span)?;
         let (combine, identity) = match reducer {
             Reducer::CumSum => (Combine::Sum, 0.0),
             Reducer::CumProd => (Combine::Prod, 1.0),
@@ -568,11 +568,11 @@ impl Elaborator<'_> {
         if values.len() == 1 {
             let (value, place, _) = values.remove(0);
             let value = if let Value::Axes(_) = value {
-                Value::Tensor(self.to_tensor(value, DType::I64, place)?)
+                Value::Tensor(self.tensor(value, DType::I64, place)?)
             } else {
                 value
             };
-            let tensor = self.to_tensor(value, DType::F32, place)?;
+            let tensor = self.tensor(value, DType::F32, place)?;
             return self.sum_one(tensor, axes, kept, span);
         }
         let any_real = values.iter().any(|(value, ..)| match value {
@@ -583,7 +583,7 @@ impl Elaborator<'_> {
         if !any_real {
             // Products of integers have no contraction.
             let value = self.eval(env, body)?;
-            let tensor = self.to_tensor(value, DType::F32, body.span)?;
+            let tensor = self.tensor(value, DType::F32, body.span)?;
             return self.sum_one(tensor, axes, kept, span);
         }
         let real = values.iter().find_map(|(value, ..)| match value {
@@ -594,7 +594,7 @@ impl Elaborator<'_> {
         });
         let real = real.unwrap_or(DType::F32);
         for (value, place, is_divisor) in values {
-            let tensor = self.to_tensor(value, real, place)?;
+            let tensor = self.tensor(value, real, place)?;
             let found = self.ty(tensor).dtype;
             if found != real {
                 return self.error_help(

@@ -12,6 +12,17 @@ use super::value::{Eval, InstanceId, Reported, Tensor, Value};
 use crate::ast::{self, Expr};
 use crate::span::Span;
 
+/// One branch as a region.
+struct Branch {
+    region: Region,
+    /// Its parameters for the items.
+    params: Vec<ValueId>,
+    /// What it takes from around the route: outer and inner value.
+    invariants: Vec<(ValueId, ValueId)>,
+    /// Axes of its result.
+    axes: Vec<AxisId>,
+}
+
 impl Elaborator<'_> {
     /// A route expression.
     pub(crate) fn eval_route(
@@ -63,9 +74,9 @@ impl Elaborator<'_> {
             };
             let value = self.eval(env, expr)?;
             match setting.name.text.as_str() {
-                "weight" => weight = Some(self.to_tensor(value, DType::F32, expr.span)?),
+                "weight" => weight = Some(self.tensor(value, DType::F32, expr.span)?),
                 "keep" => {
-                    let chosen = self.to_tensor(value, DType::Bool, expr.span)?;
+                    let chosen = self.tensor(value, DType::Bool, expr.span)?;
                     self.require_truth(chosen, expr.span)?;
                     keep = Some(chosen);
                 }
@@ -92,12 +103,11 @@ impl Elaborator<'_> {
                 ),
             );
         };
-        let keep = match keep {
-            Some(keep) => keep,
-            None => {
-                let zero = self.number(self.ty(weight).dtype, 0.0);
-                self.op(Op::Binary(Binary::Ne), &[weight, zero], span)?
-            }
+        let keep = if let Some(keep) = keep {
+            keep
+        } else {
+            let zero = self.number(self.ty(weight).dtype, 0.0);
+            self.op(Op::Binary(Binary::Ne), &[weight, zero], span)?
         };
         for (tensor, name) in [(weight, "weight"), (keep, "keep")] {
             if !self.ty(tensor).has(axis) {
@@ -116,7 +126,7 @@ impl Elaborator<'_> {
         };
         let mut tensors = Vec::new();
         for value in inputs {
-            tensors.push(self.to_tensor(value, DType::F32, items.span)?);
+            tensors.push(self.tensor(value, DType::F32, items.span)?);
         }
         self.build_route(axis, &instances, weight, keep, &tensors, span)
             .map(Value::Tensor)
@@ -136,17 +146,16 @@ impl Elaborator<'_> {
         for tensor in inputs {
             ids.push(self.import(*tensor, outer));
         }
-        let mut branches: Vec<(Region, Vec<ValueId>, Vec<(ValueId, ValueId)>)> = Vec::new();
+        let mut branches: Vec<Branch> = Vec::new();
         let mut axes: Vec<Vec<AxisId>> = Vec::new();
         for pass in 0..2 {
             branches.clear();
             let wanted = widest(&axes);
             axes.clear();
             for instance in instances {
-                let (region, params, invariants, found) =
-                    self.branch(*instance, &ids, outer, &wanted, span)?;
-                axes.push(found);
-                branches.push((region, params, invariants));
+                let branch = self.branch(*instance, &ids, outer, &wanted, span)?;
+                axes.push(branch.axes.clone());
+                branches.push(branch);
             }
             // Branches with unlike results are made once more, repeated to the widest.
             if pass == 0 && axes.iter().all(|own| same_axes(own, &axes[0])) {
@@ -157,21 +166,22 @@ impl Elaborator<'_> {
         let mut inputs: Vec<ValueId> = ids.clone();
         let mut regions = Vec::new();
         let mut reads = Vec::new();
-        for (mut region, params, invariants) in branches {
-            let mut own_reads: Vec<usize> = (0..params.len()).collect();
-            let mut order = params;
-            for (outer, inner) in invariants {
+        for mut branch in branches {
+            let mut order = branch.params;
+            let mut own_reads: Vec<usize> = (0..order.len()).collect();
+            for (outer, inner) in branch.invariants {
                 order.push(inner);
-                own_reads.push(match inputs.iter().position(|own| *own == outer) {
-                    Some(known) => known,
-                    None => {
+                own_reads.push(
+                    if let Some(known) = inputs.iter().position(|own| *own == outer) {
+                        known
+                    } else {
                         inputs.push(outer);
                         inputs.len() - 1
-                    }
-                });
+                    },
+                );
             }
-            Builder::order_parameters_of(&mut region, &order);
-            regions.push(region);
+            Builder::order_parameters_of(&mut branch.region, &order);
+            regions.push(branch.region);
             reads.push(own_reads);
         }
         let items: Vec<AxisId> = self.ty(keep).without(&[branch]);
@@ -194,10 +204,6 @@ impl Elaborator<'_> {
         }
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "one branch: region, parameters, what it takes, axes of its result"
-    )]
     fn branch(
         &mut self,
         instance: InstanceId,
@@ -205,7 +211,7 @@ impl Elaborator<'_> {
         outer: usize,
         wanted: &[AxisId],
         span: Span,
-    ) -> Eval<(Region, Vec<ValueId>, Vec<(ValueId, ValueId)>, Vec<AxisId>)> {
+    ) -> Eval<Branch> {
         let types: Vec<ValueType> = ids
             .iter()
             .map(|id| self.b.region_at(outer).ty(*id).clone())
@@ -225,7 +231,7 @@ impl Elaborator<'_> {
             .collect();
         let result = self
             .call_named(instance, "forward", args, span)
-            .and_then(|value| self.to_tensor(value, DType::F32, span))
+            .and_then(|value| self.tensor(value, DType::F32, span))
             .and_then(|tensor| self.expand_to(tensor, wanted, span));
         let result = match result {
             Ok(result) => result,
@@ -239,7 +245,12 @@ impl Elaborator<'_> {
         let id = self.import(result, level);
         let frame = self.frames.pop().unwrap_or_default();
         let region = self.b.close_region(vec![id]);
-        Ok((region, params, frame.invariants, axes))
+        Ok(Branch {
+            region,
+            params,
+            invariants: frame.invariants,
+            axes,
+        })
     }
 }
 

@@ -304,7 +304,7 @@ impl Elaborator<'_> {
         };
         let mut groups = Vec::new();
         for axis in axes {
-            groups.push(self.stored_axis(env, axis, ty.span)?);
+            groups.push(self.stored_axis(env, axis)?);
         }
         let mut seen = BTreeSet::new();
         for axis in groups.iter().flatten() {
@@ -324,7 +324,7 @@ impl Elaborator<'_> {
         Ok((dtype, groups))
     }
 
-    fn stored_axis(&mut self, env: &mut Env, axis: &ast::Index, span: Span) -> Eval<Vec<AxisId>> {
+    fn stored_axis(&mut self, env: &mut Env, axis: &ast::Index) -> Eval<Vec<AxisId>> {
         match axis {
             ast::Index::Bind(name, expr) => {
                 let extent = {
@@ -333,7 +333,7 @@ impl Elaborator<'_> {
                     self.eval_extent(&mut inner, expr)?
                 };
                 if let Some(axis) = self.axis_named(env, &name.text, name.span)? {
-                    self.require_equal(&extent.clone(), axis, name.span)?;
+                    self.require_equal(&extent, axis, name.span)?;
                     return Ok(vec![axis]);
                 }
                 let axis = self.declare_axis(env, &name.text, &extent, false);
@@ -345,12 +345,9 @@ impl Elaborator<'_> {
                 self.flat_axes(&axes, expr.span, &mut flat)?;
                 Ok(flat)
             }
-            ast::Index::All(span_all) => self
-                .error(303, *span_all, "`*` is no axis", "only probes use it")
-                .or_else(|reported| {
-                    let _ = span;
-                    Err(reported)
-                }),
+            ast::Index::All(place) => {
+                self.error(303, *place, "`*` is no axis", "only probes use it")
+            }
         }
     }
 

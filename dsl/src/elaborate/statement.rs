@@ -263,11 +263,10 @@ impl Elaborator<'_> {
     /// Whether the only index on a left side is a static number rather than an axis.
     fn is_position(&mut self, env: &mut Env, expr: &Expr) -> Eval<bool> {
         Ok(match &expr.kind {
-            ExprKind::Int(_) => true,
+            ExprKind::Int(_) | ExprKind::Binary(..) => true,
             ExprKind::Name(name) => {
                 matches!(self.lookup(env, name, expr.span)?, Some(Value::Int(_)))
             }
-            ExprKind::Binary(..) => true,
             _ => false,
         })
     }
@@ -359,7 +358,7 @@ impl Elaborator<'_> {
             };
             let axis = self.axis_of(env, old, &axis_name.text, axis_name.span)?;
             let value = self.eval(env, position)?;
-            let positions = self.to_tensor(value, DType::I64, position.span)?;
+            let positions = self.tensor(value, DType::I64, position.span)?;
             let index = self.op(Op::Index(axis), &[], axis_name.span)?;
             let positions = self.cast(positions, DType::I64, position.span)?;
             let here = self.op(Op::Binary(Binary::Eq), &[index, positions], position.span)?;
@@ -373,7 +372,7 @@ impl Elaborator<'_> {
         };
         let value = self.equation(env, expr)?;
         let dtype = self.ty(old).dtype;
-        let value = self.to_tensor(value, dtype, expr.span)?;
+        let value = self.tensor(value, dtype, expr.span)?;
         let next = self.op(Op::Select, &[chosen, value, old], place.span)?;
         env.next.insert(name.clone(), next);
         Ok(())
@@ -396,7 +395,7 @@ impl Elaborator<'_> {
                     format!("declare it: `state {name}: f32[…] = 0`"),
                 );
             }
-            let tensor = self.to_tensor(value, DType::F32, place.span)?;
+            let tensor = self.tensor(value, DType::F32, place.span)?;
             env.next.insert(name.clone(), tensor);
             return Ok(());
         }
@@ -438,7 +437,7 @@ impl Elaborator<'_> {
     ) -> Eval<Value> {
         let mut tensor = match value {
             Value::Poison => return Err(Reported),
-            value => self.to_tensor(value, DType::F32, place.span)?,
+            value => self.tensor(value, DType::F32, place.span)?,
         };
         let mut listed: Vec<AxisId> = Vec::new();
         for index in indices {
@@ -614,7 +613,7 @@ impl Elaborator<'_> {
             let mut next = next;
             if let Some(when) = &method.when {
                 let value = self.eval(env, when)?;
-                let condition = self.to_tensor(value, DType::Bool, when.span)?;
+                let condition = self.tensor(value, DType::Bool, when.span)?;
                 self.require_truth(condition, when.span)?;
                 next = self.op(Op::Select, &[condition, next, old], when.span)?;
             }
@@ -710,11 +709,11 @@ pub(crate) fn stmt_names(stmt: &Stmt, names: &mut BTreeSet<String>) {
             }
         }
         StmtKind::Return(expr) | StmtKind::Emit(expr) | StmtKind::Do(expr) => {
-            expr_names(expr, names)
+            expr_names(expr, names);
         }
         StmtKind::State(state) => expr_names(&state.init, names),
         StmtKind::Recurrence { body, .. } => {
-            body.stmts.iter().for_each(|stmt| stmt_names(stmt, names))
+            body.stmts.iter().for_each(|stmt| stmt_names(stmt, names));
         }
         StmtKind::For { over, body, .. } => {
             expr_names(over, names);

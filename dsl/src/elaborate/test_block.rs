@@ -191,7 +191,7 @@ impl Elaborator<'_> {
             },
         };
         let mut keep = |this: &mut Self, value: Value, span: Span, side: &str| -> Eval<String> {
-            let tensor = this.to_tensor(value, DType::F32, span)?;
+            let tensor = this.tensor(value, DType::F32, span)?;
             let tensor = this.at_root(tensor, span)?;
             let name = format!("expect.{number}.{side}");
             outputs.push((name.clone(), tensor.id));

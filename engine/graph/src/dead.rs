@@ -168,7 +168,7 @@ fn copy_into(
             for ((inner, trim), reads) in regions.zip(&mut route.reads) {
                 let live = live_params(inner, trim);
                 let moved = |input: &usize| inputs[..*input].iter().filter(|kept| **kept).count();
-                *reads = kept(reads, &live).map(|input| moved(&input)).collect();
+                *reads = kept(reads, &live).map(moved).collect();
             }
         }
         if let Op::Recurrence(recurrence) = &mut op {

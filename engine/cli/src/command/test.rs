@@ -130,6 +130,7 @@ fn judge(expectation: &Expectation, outputs: &Outputs) -> (bool, String) {
     found.unwrap_or_else(|problem| (false, problem))
 }
 
+#[expect(clippy::float_cmp, reason = "equal infinities differ by nothing")]
 fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String), String> {
     let values = |name: &str| {
         let tensor = outputs.tensor(name).map_err(|error| error.to_string())?;
