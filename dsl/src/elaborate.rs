@@ -533,7 +533,7 @@ impl<'p> Elaborator<'p> {
             Ok(tensor)
         } else {
             self.error(
-                410,
+                405,
                 span,
                 "a value of a recurrence is used outside it",
                 "made inside the loop",

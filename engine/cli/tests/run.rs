@@ -220,7 +220,7 @@ fn checkpoints_are_proved_and_written_back() {
         let stored = repository(&format!("tests/data/conformance/{name}"));
         let (status, out, err) = girih(&["weights", "check", &model, &stored]);
         assert!(
-            status == 0 && out.contains("every one is accounted for"),
+            status == 0 && out.contains("every one is found"),
             "{name}: {out}{err}"
         );
         let output = copy.to_str().unwrap();
