@@ -1,7 +1,7 @@
 //! From syntax trees to a typed model: names, instances, axes, dtypes, graph.
 //!
 //! A module is elaborated by walking its body with values of the graph in place of
-//! tensors ([`value`]), so that inference and lowering are one walk and every type that a
+//! tensors (`value`), so that inference and lowering are one walk and every type that a
 //! diagnostic shows is the type of a real node. Lifting needs no rule of its own: axes that
 //! a body does not mention ride along, because primitives align by name. The language is
 //! total: instances nest only as written, loops have static counts, and every count is
