@@ -13,10 +13,16 @@
 //! | `scope`      | what does a name mean here?                                    |
 //! | `instance`   | how does a module with arguments become an instance?           |
 //! | `call`       | how do values enter and leave a method?                        |
+//! | `border`     | how do groups and records cross into an instance?              |
+//! | `start`      | how do parameters start?                                       |
 //! | `statement`  | what does a statement do?                                      |
 //! | `expression` | what is the value of an expression?                            |
 //! | `arithmetic` | how do numbers, sizes, positions and tensors combine?          |
 //! | `index`      | which elements does `x[t = …]` read?                           |
+//! | `affine`     | which index expressions are affine, and what is proved?        |
+//! | `bind`       | which index variables does an equation bind?                   |
+//! | `sum`        | how do sums of products contract?                              |
+//! | `make`       | what makes values of nothing: tables, constants, draws?        |
 //! | `reduction`  | what do prefix operators make of their axes and domain?        |
 //! | `recurrence` | how does a loop body become a region?                          |
 //! | `memory`     | how is a memory stepped along an axis?                         |
@@ -24,18 +30,24 @@
 //! | `builtin`    | what do the built-in functions do?                             |
 //! | `test_block` | what does a `test` compute and claim?                          |
 
+mod affine;
 mod arithmetic;
+mod bind;
+mod border;
 mod builtin;
 mod call;
 mod expression;
 mod index;
 mod instance;
+mod make;
 mod memory;
 mod recurrence;
 mod reduction;
 mod routing;
 mod scope;
+mod start;
 mod statement;
+mod sum;
 mod test_block;
 mod value;
 

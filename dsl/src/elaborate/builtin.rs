@@ -1,8 +1,6 @@
 //! The built-in functions. Everything that can be said with them is library code in Girih.
 
-use std::sync::Arc;
-
-use girih_graph::{AxisId, Binary, Combine, DType, Distribution, Extent, Op, Unary};
+use girih_graph::{AxisId, Binary, Combine, DType, Extent, Op, Unary};
 
 use super::call::Given;
 use super::scope::Env;
@@ -120,10 +118,10 @@ fn binary(name: &str) -> Option<Binary> {
 }
 
 /// Arguments by position and by name.
-struct Args {
-    name: &'static str,
-    span: Span,
-    given: Vec<Given>,
+pub(crate) struct Args {
+    pub(crate) name: &'static str,
+    pub(crate) span: Span,
+    pub(crate) given: Vec<Given>,
 }
 
 impl Elaborator<'_> {
@@ -326,7 +324,7 @@ impl Elaborator<'_> {
         Ok(result)
     }
 
-    fn take(&mut self, args: &mut Args, name: &str) -> Eval<(Value, Span)> {
+    pub(crate) fn take(&mut self, args: &mut Args, name: &str) -> Eval<(Value, Span)> {
         match take_opt(args, name) {
             Some((Value::Poison, _)) => Err(Reported),
             Some(found) => Ok(found),
@@ -390,14 +388,14 @@ impl Elaborator<'_> {
         self.as_axis(&value, span)
     }
 
-    fn as_axis(&mut self, value: &Value, span: Span) -> Eval<AxisId> {
+    pub(crate) fn as_axis(&mut self, value: &Value, span: Span) -> Eval<AxisId> {
         match value {
             Value::Axes(Axes::One(axis)) | Value::Experts(axis, _) => Ok(*axis),
             other => self.not_an_axis(other, span),
         }
     }
 
-    fn as_axis_list(&mut self, value: &Value, span: Span) -> Eval<Vec<AxisId>> {
+    pub(crate) fn as_axis_list(&mut self, value: &Value, span: Span) -> Eval<Vec<AxisId>> {
         match value {
             Value::Tuple(parts) | Value::List(parts) => {
                 parts.iter().map(|part| self.as_axis(part, span)).collect()
@@ -660,233 +658,9 @@ impl Elaborator<'_> {
         };
         self.op(op, &[at, x], args.span).map(Value::Tensor)
     }
-
-    /// `tensor([[1, 2], [3, 4]], i, j)`: numbers written in the model.
-    fn table(&mut self, args: &mut Args) -> Eval<Value> {
-        let (list, place) = self.take(args, "numbers")?;
-        let mut shape = Vec::new();
-        let mut data = Vec::new();
-        let mut dtype = None;
-        self.flatten_list(&list, 0, &mut shape, &mut data, &mut dtype, place)?;
-        let mut axes = Vec::new();
-        while let Some((value, span)) = take_opt(args, "axis") {
-            axes.push(self.as_axis(&value, span)?);
-        }
-        if axes.len() != shape.len() {
-            return self.error_help(
-                303,
-                args.span,
-                format!(
-                    "the list is {} deep, {} axes are named",
-                    shape.len(),
-                    axes.len()
-                ),
-                "one axis for each level",
-                "write `tensor([1, 2, 3], t)`",
-            );
-        }
-        let mut named = Vec::new();
-        for (axis, count) in axes.iter().zip(&shape) {
-            let extent = self.b.axes.extent(*axis).clone();
-            let count = Extent::constant(*count as i64);
-            if extent == count {
-                named.push(*axis);
-                continue;
-            }
-            let name = self.b.axes.name(*axis).to_owned();
-            return self.error(
-                301,
-                place,
-                format!("axis `{name}` is {extent}, the list has {count}"),
-                "as many numbers as positions",
-            );
-        }
-        let op = Op::Table(dtype.unwrap_or(DType::F32), named, Arc::from(data));
-        self.op(op, &[], args.span).map(Value::Tensor)
-    }
-
-    fn flatten_list(
-        &mut self,
-        value: &Value,
-        depth: usize,
-        shape: &mut Vec<usize>,
-        data: &mut Vec<f64>,
-        dtype: &mut Option<DType>,
-        span: Span,
-    ) -> Eval<()> {
-        let (number, found) = match value {
-            Value::List(parts) => {
-                match shape.get(depth) {
-                    None => shape.push(parts.len()),
-                    Some(count) if *count == parts.len() => {}
-                    Some(count) => {
-                        return self.error(
-                            303,
-                            span,
-                            format!("rows of {count} and of {} numbers", parts.len()),
-                            "all rows are as long",
-                        );
-                    }
-                }
-                for part in parts {
-                    self.flatten_list(part, depth + 1, shape, data, dtype, span)?;
-                }
-                return Ok(());
-            }
-            Value::Int(extent) => match extent.as_constant() {
-                Some(number) => (number as f64, DType::I64),
-                None => {
-                    return self.error(
-                        309,
-                        span,
-                        format!("`{extent}` is not known"),
-                        "numbers only",
-                    );
-                }
-            },
-            Value::Real(number) => (*number, DType::F32),
-            Value::Bool(truth) => (f64::from(u8::from(*truth)), DType::Bool),
-            other => {
-                return self.error(
-                    303,
-                    span,
-                    format!("a list of numbers holds {}", other.kind()),
-                    "numbers only",
-                );
-            }
-        };
-        *dtype = Some(match *dtype {
-            None => found,
-            Some(own) if own == found => own,
-            Some(_) => DType::F32,
-        });
-        data.push(number);
-        self.spend(span, 1)
-    }
-
-    /// `zeros()`, `ones()`, `full(x)`; with axes, repeated along them.
-    fn filled(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
-        let value = match args.name {
-            "zeros" => Value::Int(Extent::constant(0)),
-            "ones" => Value::Int(Extent::constant(1)),
-            _ => self.take(args, "value")?.0,
-        };
-        let mut axes = Vec::new();
-        while let Some((value, span)) = take_opt(args, "axis") {
-            axes.extend(self.as_axis_list(&value, span)?);
-        }
-        if axes.is_empty() {
-            return Ok(value);
-        }
-        let _ = env;
-        let tensor = self.tensor(value, DType::F32, args.span)?;
-        self.expand_to(tensor, &axes, args.span).map(Value::Tensor)
-    }
-
-    /// A parameter's start: `uniform(low, high)`, `normal(deviation)`, `log_uniform(low, high)`.
-    fn init_draw(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
-        let Some(Value::Text(key)) = env.locals.get("$key").cloned() else {
-            return self.error_help(
-                405,
-                args.span,
-                format!("`{}` starts a parameter", args.name),
-                "not the start of a parameter",
-                "in a body write `random_uniform(t, d)` or `random_normal(t, d)`",
-            );
-        };
-        let axes = env.lifted.clone();
-        let (distribution, low, high) = if args.name == "normal" {
-            let deviation = self.real_arg(args, "deviation", 1.0)?;
-            (Distribution::Normal, 0.0, deviation)
-        } else {
-            let low = self.real_arg(args, "low", 0.0)?;
-            let high = self.real_arg(args, "high", 1.0)?;
-            (Distribution::Uniform, low, high)
-        };
-        let span = args.span;
-        let draw = self.op(
-            Op::Random(distribution, Arc::from(key.as_str()), axes),
-            &[],
-            span,
-        )?;
-        let logarithmic = args.name == "log_uniform";
-        if logarithmic && (low <= 0.0 || high <= 0.0) {
-            return self.error(
-                307,
-                span,
-                "`log_uniform` takes positive bounds",
-                format!("{low} to {high}"),
-            );
-        }
-        let (low, high) = if logarithmic {
-            (low.ln(), high.ln())
-        } else {
-            (low, high)
-        };
-        let scale = self.number(DType::F32, high - low);
-        let offset = self.number(DType::F32, low);
-        let scaled = self.op(Op::Binary(Binary::Mul), &[draw, scale], span)?;
-        let moved = self.op(Op::Binary(Binary::Add), &[scaled, offset], span)?;
-        if logarithmic {
-            return self
-                .op(Op::Unary(Unary::Exp), &[moved], span)
-                .map(Value::Tensor);
-        }
-        Ok(Value::Tensor(moved))
-    }
-
-    fn real_arg(&mut self, args: &mut Args, name: &str, default: f64) -> Eval<f64> {
-        match take_opt(args, name) {
-            None => Ok(default),
-            Some((Value::Real(number), _)) => Ok(number),
-            Some((Value::Int(extent), span)) => match extent.as_constant() {
-                Some(number) => Ok(number as f64),
-                None => self.error(
-                    309,
-                    span,
-                    format!("`{extent}` is not known"),
-                    "a number is needed",
-                ),
-            },
-            Some((other, span)) => self.error(
-                303,
-                span,
-                format!("a number is needed here, not {}", other.kind()),
-                format!("this is {}", other.kind()),
-            ),
-        }
-    }
-
-    /// `random_uniform(t, d)`: keyed by the place where it is written; independent along lifted axes.
-    fn draw(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
-        let mut axes = env.lifted.clone();
-        while let Some((value, span)) = take_opt(args, "axis") {
-            axes.extend(self.as_axis_list(&value, span)?);
-        }
-        let distribution = if args.name == "random_normal" {
-            Distribution::Normal
-        } else {
-            Distribution::Uniform
-        };
-        let path = env.path.clone().unwrap_or_default();
-        // The place, not its number in the text: a line added above changes nothing else.
-        let key = format!("{path}#{}", self.draw_number(&path));
-        self.op(
-            Op::Random(distribution, Arc::from(key.as_str()), axes),
-            &[],
-            args.span,
-        )
-        .map(Value::Tensor)
-    }
-
-    fn draw_number(&mut self, path: &str) -> usize {
-        let count = self.draws.entry(path.to_owned()).or_insert(0);
-        *count += 1;
-        *count - 1
-    }
 }
 
-fn take_opt(args: &mut Args, name: &str) -> Option<(Value, Span)> {
+pub(crate) fn take_opt(args: &mut Args, name: &str) -> Option<(Value, Span)> {
     let named = args
         .given
         .iter()

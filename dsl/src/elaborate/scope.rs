@@ -28,7 +28,7 @@ pub(crate) struct Env {
     /// Next values of states, so far.
     pub(crate) next: BTreeMap<String, Tensor>,
     /// Inequalities `≥ 0` that the surrounding `where` grants.
-    pub(crate) facts: Vec<super::index::Affine>,
+    pub(crate) facts: Vec<super::affine::Affine>,
     /// The domain that the outermost reducer takes.
     pub(crate) domain: Option<Tensor>,
     /// Whether some `where` surrounds the expression.
