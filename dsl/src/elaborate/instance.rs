@@ -211,16 +211,13 @@ impl Elaborator<'_> {
             self.bind_static(id, parameter, value, module.span)?;
         }
         // A broken member does not hide the mistakes of the others.
-        let mut broken = false;
         for member in &declared.members {
             if self.declare_member(id, member).is_err() {
-                broken = true;
                 for name in member_names(&member.kind) {
                     self.instances[id.0].members.insert(name, Value::Poison);
                 }
             }
         }
-        let _ = broken;
         Ok(id)
     }
     /// Modules that contain one another are told once, at the first of them.
