@@ -18,6 +18,7 @@
 //! ```
 
 mod dead;
+pub mod kernel;
 mod merge;
 mod simplify;
 
