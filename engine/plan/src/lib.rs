@@ -20,6 +20,7 @@
 mod dead;
 pub mod kernel;
 mod merge;
+pub mod plan;
 mod simplify;
 
 use girih_graph::{Graph, verify};

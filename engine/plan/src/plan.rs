@@ -1,0 +1,513 @@
+//! Plans: ordered launches over tensors with a layout.
+//!
+//! A [`Section`] is a list of launches with tensors of its own: the whole
+//! model, the body of a recurrence, a branch of a route. Sizes stay symbolic;
+//! whoever runs a plan evaluates them once per set of sizes, so a plan is made
+//! once per graph. Every tensor is a strided view of a [`Buffer`]; buffers that
+//! nobody outside gives or keeps are temporary, and their memory is shared
+//! according to [`Section::lifetimes`].
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use girih_graph::op::{Combine, Distribution, Outside};
+use girih_graph::{AxisId, AxisTable, Check, DType, Extent};
+
+use crate::kernel::Kernel;
+
+/// A graph, made ready for a backend.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The graph's name.
+    pub name: String,
+    /// Names and extents of all axes.
+    pub axes: AxisTable,
+    /// Every kernel that a launch of any section names; no two are equal.
+    pub kernels: Vec<Kernel>,
+    /// The whole model. It has no parameters.
+    pub root: Section,
+    /// Inputs, parameters and states with their tensors in `root`.
+    pub given: Vec<Given>,
+    /// Results and next states with their tensors in `root`: results first.
+    pub results: Vec<Outcome>,
+    /// Conditions on sizes, checked before anything runs.
+    pub checks: Vec<Check>,
+}
+
+/// What a caller gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// What it is.
+    pub kind: GivenKind,
+    /// Name of an input, path of a parameter or state.
+    pub name: Arc<str>,
+    /// Where it is read. Dense, in the order of the declared axes.
+    pub tensor: TensorId,
+    /// A state that is not given is copied from here.
+    pub initial: Option<TensorId>,
+}
+
+/// Kinds of what a caller gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GivenKind {
+    /// Given anew in every call.
+    Input,
+    /// Trained.
+    Param,
+    /// From call to call.
+    State,
+}
+
+/// What a caller gets: dense, in the order of the tensor's axes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether it is the next value of a state.
+    pub state: bool,
+    /// Name of the result or path of the state.
+    pub name: Arc<str>,
+    /// Where it is written.
+    pub tensor: TensorId,
+}
+
+/// Position in [`Section::tensors`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub u32);
+
+impl TensorId {
+    /// Position among the section's tensors.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Position in [`Section::buffers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+impl BufferId {
+    /// Position among the section's buffers.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Launches in order, with their tensors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Section {
+    /// Memory.
+    pub buffers: Vec<Buffer>,
+    /// Views of the memory.
+    pub tensors: Vec<Tensor>,
+    /// In order.
+    pub launches: Vec<Launch>,
+    /// Tensors that whoever runs the section provides: buffers of kind
+    /// [`BufferKind::Bound`], in this order.
+    pub params: Vec<TensorId>,
+    /// Tensors that whoever runs the section reads, or, where their buffer is
+    /// [`BufferKind::Bound`], provides for the section to write.
+    pub results: Vec<TensorId>,
+}
+
+/// A piece of memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    /// Element type.
+    pub dtype: DType,
+    /// Number of elements; meaningless for [`BufferKind::Bound`].
+    pub elements: Extent,
+    /// Who has it.
+    pub kind: BufferKind,
+}
+
+/// Who has a piece of memory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BufferKind {
+    /// Used between its first and its last launch only.
+    Temporary,
+    /// Provided by whoever runs the section.
+    Bound,
+    /// Numbers written in the model, row-major.
+    Table(Arc<[f64]>),
+    /// Given by the caller, or given back to the caller.
+    Caller,
+}
+
+/// A strided view of a buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Of which buffer.
+    pub buffer: BufferId,
+    /// Element type.
+    pub dtype: DType,
+    /// Element of the buffer where all positions are 0.
+    pub offset: Extent,
+    /// Axes with the distance of neighbors in elements.
+    pub axes: Vec<(AxisId, Stride)>,
+}
+
+/// One direction of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stride {
+    /// Positions.
+    pub extent: Extent,
+    /// Elements between neighbors.
+    pub step: Extent,
+}
+
+/// One step of a section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Launch {
+    /// What runs.
+    pub work: Work,
+    /// For people: paths of the module instances it came from, the first few.
+    pub label: String,
+}
+
+/// What a launch does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// A generated function over tensors' buffers.
+    Kernel(KernelLaunch),
+    /// A product of matrices.
+    Contract(Contract),
+    /// Softmax of scores, then the weighted sum of values, without the scores in memory.
+    Attention(Box<Attention>),
+    /// A loop.
+    Recurrence(Box<RecurrenceLaunch>),
+    /// Branches over the items they keep.
+    Route(Box<RouteLaunch>),
+    /// A primitive with a routine of its own.
+    Routine(Routine),
+}
+
+/// A generated function with what it reads and writes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KernelLaunch {
+    /// Position in [`Plan::kernels`].
+    pub kernel: usize,
+    /// One for each of [`Kernel::buffers`].
+    pub buffers: Vec<BufferId>,
+    /// Which of `buffers` are written.
+    pub writes: Vec<bool>,
+    /// Axis names of the kernel's loops.
+    pub loops: Vec<String>,
+    /// What the guards that fail mean, by status from 1: `axis` and what reads along it.
+    pub failures: Vec<ReadFailure>,
+}
+
+/// What a read outside an axis is called in an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFailure {
+    /// Name of the axis.
+    pub axis: String,
+}
+
+/// `out[batch…, rows…, columns…] = Σ over inner… of left[batch…, rows…, inner…] ·
+/// right[batch…, inner…, columns…]`, in `f32` or `f64`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contract {
+    /// First factor.
+    pub left: TensorId,
+    /// Other factor.
+    pub right: TensorId,
+    /// Written.
+    pub out: TensorId,
+    /// Axes that all three have.
+    pub batch: Vec<AxisId>,
+    /// Axes of `left` and `out`.
+    pub rows: Vec<AxisId>,
+    /// Axes of `right` and `out`.
+    pub columns: Vec<AxisId>,
+    /// Axes of both factors.
+    pub inner: Vec<AxisId>,
+}
+
+/// Attention, tile by tile: for every point, `out[i, f] = Σ_j a[i, j] · v[j, f]`, where `a` is
+/// the softmax over j of what `score` makes of `Σ_e q[i, e] · k[j, e]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attention {
+    /// Queries.
+    pub q: TensorId,
+    /// Keys.
+    pub k: TensorId,
+    /// Values.
+    pub v: TensorId,
+    /// Written.
+    pub out: TensorId,
+    /// Axes of `out` except `rows` and `value`: independent points. `k` and `v` may lack some.
+    pub points: Vec<AxisId>,
+    /// Axis of the queries.
+    pub rows: AxisId,
+    /// Axis of the keys.
+    pub keys: AxisId,
+    /// Contracted axis of `q` and `k`.
+    pub width: Vec<AxisId>,
+    /// Axes of `v` and `out` beside the points and rows.
+    pub value: Vec<AxisId>,
+    /// Makes scores of products: a kernel whose last two loops are rows (outer) and keys
+    /// (inner), after the points; buffer 0 is the tile of products, read and written in
+    /// place with the element address given by the loops of rows and keys alone.
+    pub score: Option<KernelLaunch>,
+    /// Where a score counts, by its indices.
+    pub domain: Vec<Visible>,
+}
+
+/// A condition on row `i` and key `j` that can be decided for whole tiles:
+/// `row·i + key·j + offset >= 0`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visible {
+    /// Factor of the row's position.
+    pub row: i64,
+    /// Factor of the key's position.
+    pub key: i64,
+    /// The rest.
+    pub offset: Extent,
+}
+
+/// A loop over an axis whose body is a section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecurrenceLaunch {
+    /// Number of steps.
+    pub extent: Extent,
+    /// Name of the axis.
+    pub axis: String,
+    /// From the last position to the first.
+    pub reverse: bool,
+    /// Axes whose positions do not see one another, best first: each thread may take a range
+    /// of one of them through all steps.
+    pub parallel: Vec<AxisId>,
+    /// The body. Parameters: carried values, slices, invariants. Results: next carried
+    /// values, then outputs.
+    pub body: Section,
+    /// Initial values of what is carried: tensors of the outer section.
+    pub carried: Vec<TensorId>,
+    /// Final values of what is carried; written. Of the outer section, one for each carried.
+    pub finals: Vec<Option<TensorId>>,
+    /// What is sliced at each step, with the distance of two steps in elements.
+    pub sequences: Vec<(TensorId, Extent)>,
+    /// What stays.
+    pub invariants: Vec<TensorId>,
+    /// What is stacked, with the distance of two steps in elements.
+    pub outputs: Vec<(TensorId, Extent)>,
+}
+
+/// Weighted sum over branches of what each makes of the items it keeps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteLaunch {
+    /// Weights, with `branch` and item axes.
+    pub weights: TensorId,
+    /// Which branches keep which items: `bool`.
+    pub kept: TensorId,
+    /// Which branch.
+    pub branch: AxisId,
+    /// Axes of items.
+    pub items: Vec<AxisId>,
+    /// The symbol that stands for the number of items a branch keeps: in a branch's section
+    /// the first item axis has this extent and the others have extent 1.
+    pub symbol: Arc<str>,
+    /// In order of the branch axis.
+    pub branches: Vec<BranchLaunch>,
+    /// Written: the sum.
+    pub out: TensorId,
+}
+
+/// One branch of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BranchLaunch {
+    /// Parameters: one for each of `inputs`, dense; result: one, dense.
+    pub section: Section,
+    /// Tensors of the outer section; those with item axes are gathered.
+    pub inputs: Vec<TensorId>,
+}
+
+/// A primitive with a routine of its own, over tensors. Attributes as in the primitive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Routine {
+    /// `order`.
+    Order {
+        /// Sorted.
+        operand: TensorId,
+        /// Positions.
+        out: TensorId,
+        /// Along.
+        axis: AxisId,
+        /// Rank.
+        into: AxisId,
+        /// Largest first.
+        descending: bool,
+    },
+    /// `cumulate`.
+    Cumulate {
+        /// Combined.
+        operand: TensorId,
+        /// Written.
+        out: TensorId,
+        /// How.
+        combine: Combine,
+        /// Along.
+        axis: AxisId,
+        /// From the end.
+        reverse: bool,
+        /// Without the element itself.
+        exclusive: bool,
+    },
+    /// `scatter`.
+    Scatter {
+        /// Where to.
+        positions: TensorId,
+        /// What.
+        operand: TensorId,
+        /// Written.
+        out: TensorId,
+        /// Along.
+        axis: AxisId,
+        /// Walked.
+        over: Vec<AxisId>,
+        /// How values at one position combine.
+        combine: Combine,
+    },
+    /// `fold`.
+    Fold {
+        /// What.
+        operand: TensorId,
+        /// Written.
+        out: TensorId,
+        /// Axes with their strides.
+        from: Vec<(AxisId, Extent)>,
+        /// Along.
+        axis: AxisId,
+        /// Position of the origin.
+        offset: Extent,
+    },
+    /// `random`.
+    Random {
+        /// Written.
+        out: TensorId,
+        /// Which numbers.
+        distribution: Distribution,
+        /// Path.
+        key: Arc<str>,
+    },
+    /// `gather` of a value that is read in several places of memory: never fused.
+    Gather {
+        /// Read.
+        operand: TensorId,
+        /// Where.
+        positions: TensorId,
+        /// Written.
+        out: TensorId,
+        /// Along.
+        axis: AxisId,
+        /// What a position outside means.
+        outside: Outside,
+    },
+}
+
+impl Launch {
+    /// Tensors and buffers of the section that the launch reads and writes: `visit` gets the
+    /// buffer and whether it is written.
+    pub fn visit_buffers(&self, tensors: &[Tensor], visit: &mut dyn FnMut(BufferId, bool)) {
+        let mut tensor = |id: TensorId, written: bool| visit(tensors[id.index()].buffer, written);
+        match &self.work {
+            Work::Kernel(launch) => {
+                for (buffer, written) in launch.buffers.iter().zip(&launch.writes) {
+                    visit(*buffer, *written);
+                }
+            }
+            Work::Contract(contract) => {
+                tensor(contract.left, false);
+                tensor(contract.right, false);
+                tensor(contract.out, true);
+            }
+            Work::Attention(attention) => {
+                for read in [attention.q, attention.k, attention.v] {
+                    tensor(read, false);
+                }
+                tensor(attention.out, true);
+                if let Some(score) = &attention.score {
+                    // Buffer 0 is the tile.
+                    for buffer in score.buffers.iter().skip(1) {
+                        visit(*buffer, false);
+                    }
+                }
+            }
+            Work::Recurrence(launch) => {
+                for read in launch.carried.iter().chain(&launch.invariants) {
+                    tensor(*read, false);
+                }
+                for (read, _) in &launch.sequences {
+                    tensor(*read, false);
+                }
+                for written in launch.finals.iter().flatten() {
+                    tensor(*written, true);
+                }
+                for (written, _) in &launch.outputs {
+                    tensor(*written, true);
+                }
+            }
+            Work::Route(route) => {
+                tensor(route.weights, false);
+                tensor(route.kept, false);
+                for branch in &route.branches {
+                    for read in &branch.inputs {
+                        tensor(*read, false);
+                    }
+                }
+                tensor(route.out, true);
+            }
+            Work::Routine(routine) => {
+                let (reads, out) = routine.tensors();
+                for read in reads {
+                    tensor(read, false);
+                }
+                tensor(out, true);
+            }
+        }
+    }
+}
+
+impl Routine {
+    /// What is read, and what is written.
+    pub fn tensors(&self) -> (Vec<TensorId>, TensorId) {
+        match self {
+            Self::Order { operand, out, .. }
+            | Self::Cumulate { operand, out, .. }
+            | Self::Fold { operand, out, .. } => (vec![*operand], *out),
+            Self::Scatter {
+                positions,
+                operand,
+                out,
+                ..
+            }
+            | Self::Gather {
+                operand,
+                positions,
+                out,
+                ..
+            } => (vec![*positions, *operand], *out),
+            Self::Random { out, .. } => (Vec::new(), *out),
+        }
+    }
+}
+
+impl Section {
+    /// For every temporary buffer the launches between which its memory is needed.
+    pub fn lifetimes(&self) -> Vec<Option<RangeInclusive<usize>>> {
+        let mut lifetimes: Vec<Option<RangeInclusive<usize>>> = vec![None; self.buffers.len()];
+        let mut touch = |buffer: BufferId, at: usize| {
+            if !matches!(self.buffers[buffer.index()].kind, BufferKind::Temporary) {
+                return;
+            }
+            let lifetime = &mut lifetimes[buffer.index()];
+            let start = lifetime.as_ref().map_or(at, |known| *known.start());
+            *lifetime = Some(start..=at);
+        };
+        for (at, launch) in self.launches.iter().enumerate() {
+            launch.visit_buffers(&self.tensors, &mut |buffer, _| touch(buffer, at));
+        }
+        for result in &self.results {
+            touch(self.tensors[result.index()].buffer, self.launches.len());
+        }
+        lifetimes
+    }
+}
