@@ -12,6 +12,7 @@
 //! | `value`      | what can an expression be?                                     |
 //! | `scope`      | what does a name mean here?                                    |
 //! | `instance`   | how does a module with arguments become an instance?           |
+//! | `alike`      | which layers need not be walked again?                         |
 //! | `call`       | how do values enter and leave a method?                        |
 //! | `border`     | how do groups and records cross into an instance?              |
 //! | `start`      | how do parameters start?                                       |
@@ -31,6 +32,7 @@
 //! | `test_block` | what does a `test` compute and claim?                          |
 
 mod affine;
+mod alike;
 mod arithmetic;
 mod bind;
 mod border;
@@ -61,6 +63,7 @@ use crate::diag::{Code, Diagnostic, Sink};
 use crate::model::{InputInfo, InstanceInfo, Model, ParamInfo, Static};
 use crate::program::{ItemRef, Program};
 use crate::span::Span;
+use alike::Alike;
 pub(crate) use builtin::NAMES as BUILTINS;
 pub(crate) use index::children;
 use instance::Instance;
@@ -156,8 +159,9 @@ pub fn check(program: &Program, sink: &mut Sink) {
                 ..Request::default()
             };
             let mut elaborator = Elaborator::new(program, &request, sink);
-            // Everything that is wrong has been reported.
-            let _ = elaborator.entry(place);
+            elaborator.alike = Some(Alike::default());
+            // Everything that is wrong has been reported; nobody looks at the model.
+            let _ = elaborator.walk_entry(place);
         }
     }
     elaborate_tests(program, sink);
@@ -282,10 +286,21 @@ pub(crate) struct Elaborator<'p> {
     states: BTreeMap<String, Tensor>,
     /// How many random draws each path has made.
     draws: BTreeMap<String, usize>,
+    /// How often a state was asked for.
+    state_uses: usize,
+    /// Where nobody looks at the graph: what stands for what is alike.
+    alike: Option<Alike>,
     depth: usize,
     work: usize,
     /// Path of the instance whose method is being walked.
     here: Arc<str>,
+}
+
+/// What walking an entry leaves beside the elaborator's own state.
+struct Walked {
+    inputs: Vec<InputInfo>,
+    outputs: Vec<(String, Tensor)>,
+    init: girih_graph::Graph,
 }
 
 impl<'p> Elaborator<'p> {
@@ -308,6 +323,8 @@ impl<'p> Elaborator<'p> {
             updates: BTreeMap::new(),
             states: BTreeMap::new(),
             draws: BTreeMap::new(),
+            state_uses: 0,
+            alike: None,
             depth: 0,
             work: 0,
             here: Arc::from(""),
@@ -350,8 +367,9 @@ impl<'p> Elaborator<'p> {
 
     /// Counts one unit of work; an absurd model ends with a diagnostic, not with the machine's memory.
     fn spend(&mut self, span: Span, amount: usize) -> Eval<()> {
+        let can_spend = self.can_spend(amount);
         self.work = self.work.saturating_add(amount);
-        if self.work > 20 * LIMIT {
+        if !can_spend {
             return self.error_help(
                 408,
                 span,
@@ -364,6 +382,17 @@ impl<'p> Elaborator<'p> {
     }
 
     fn entry(&mut self, place: ItemRef) -> Eval<Model> {
+        let walked = self.walk_entry(place)?;
+        self.finish(walked)
+    }
+
+    /// Whether so much more work is within the limit.
+    const fn can_spend(&self, amount: usize) -> bool {
+        self.work.saturating_add(amount) <= 20 * LIMIT
+    }
+
+    /// Builds what the entry's method computes and how its parameters start.
+    fn walk_entry(&mut self, place: ItemRef) -> Eval<Walked> {
         let ItemKind::Module(module) = &self.program.item(place).kind else {
             return Err(Reported);
         };
@@ -432,18 +461,21 @@ impl<'p> Elaborator<'p> {
         } else {
             self.build_init()?
         };
-        self.finish(method, value, inputs, init)
-    }
-
-    fn finish(
-        &mut self,
-        method: &ast::Method,
-        value: Value,
-        inputs: Vec<InputInfo>,
-        init: girih_graph::Graph,
-    ) -> Eval<Model> {
         let mut outputs: Vec<(String, Tensor)> = Vec::new();
         self.flatten_results("out", value, method.name.span, &mut outputs)?;
+        Ok(Walked {
+            inputs,
+            outputs,
+            init,
+        })
+    }
+
+    fn finish(&mut self, walked: Walked) -> Eval<Model> {
+        let Walked {
+            inputs,
+            mut outputs,
+            init,
+        } = walked;
         for path in self.request.keep.iter().filter(|_| !self.request.keep_all) {
             if outputs.iter().any(|(name, _)| name == path) {
                 continue;

@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod diag;
 pub mod elaborate;
 pub mod format;
+mod library;
 pub mod model;
 pub mod parse;
 pub mod program;

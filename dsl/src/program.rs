@@ -5,10 +5,11 @@
 //! here touches a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::ast::{self, ItemKind};
 use crate::diag::{Code, Diagnostic, Sink};
+use crate::library::library;
 use crate::parse::parse_file;
 use crate::source::SourceMap;
 use crate::span::{FileId, Span};
@@ -42,20 +43,20 @@ pub struct ItemRef {
 }
 
 /// One file with the names it sees.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LoadedFile {
     /// In the source map.
     pub id: FileId,
     /// Its syntax tree.
-    pub ast: Rc<ast::File>,
-    /// Names it sees, its own first.
+    pub ast: Arc<ast::File>,
+    /// Names it sees, its own first; the library's are in the library.
     scope: BTreeMap<String, ItemRef>,
     /// Names of items that could not be read: mentioning them is no mistake of its own.
     broken: BTreeSet<String>,
 }
 
-/// Every file that a check needs. The first one is the entry.
-#[derive(Debug, Default)]
+/// Every file that a check needs.
+#[derive(Clone, Debug, Default)]
 pub struct Program {
     /// The texts.
     pub sources: SourceMap,
@@ -63,37 +64,15 @@ pub struct Program {
     pub files: Vec<LoadedFile>,
 }
 
-/// The standard library: name and text of each file.
-pub const STD: &[(&str, &str)] = &[
-    ("std/math.girih", include_str!("../std/math.girih")),
-    ("std/linear.girih", include_str!("../std/linear.girih")),
-    ("std/norm.girih", include_str!("../std/norm.girih")),
-    ("std/position.girih", include_str!("../std/position.girih")),
-    (
-        "std/attention.girih",
-        include_str!("../std/attention.girih"),
-    ),
-    (
-        "std/feedforward.girih",
-        include_str!("../std/feedforward.girih"),
-    ),
-    ("std/encoder.girih", include_str!("../std/encoder.girih")),
-    (
-        "std/recurrent.girih",
-        include_str!("../std/recurrent.girih"),
-    ),
-    ("std/loss.girih", include_str!("../std/loss.girih")),
-];
-
 impl Program {
     /// Reads the entry file and everything it uses; mistakes go to the sink.
     pub fn load(name: &str, text: &str, loader: &dyn Loader, sink: &mut Sink) -> Self {
-        let mut program = Self::default();
-        for (name, text) in STD {
-            program.read(name, text, sink);
+        let library = library();
+        let mut program = library.program.clone();
+        for found in &library.found {
+            sink.report(found.clone());
         }
         let std_count = program.files.len();
-        program.resolve_std(std_count, sink);
         let mut pending = Vec::new();
         let entry = program.read(name, text, sink);
         pending.push(entry);
@@ -127,7 +106,7 @@ impl Program {
             }
         }
         for file in std_count..program.files.len() {
-            program.resolve_file(file, std_count, &uses, sink);
+            program.resolve_file(file, &uses, sink);
         }
         // The entry is addressed as the last file.
         let last = program.files.len() - 1;
@@ -137,20 +116,21 @@ impl Program {
         program
     }
 
-    fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
+    pub(crate) fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
         let id = self.sources.add(name, text);
         let ast = parse_file(&self.sources, id, sink);
         let broken = ast.broken.iter().map(|name| name.text.clone()).collect();
         self.files.push(LoadedFile {
             id,
-            ast: Rc::new(ast),
+            ast: Arc::new(ast),
             scope: BTreeMap::new(),
             broken,
         });
         self.files.len() - 1
     }
 
-    fn own_names(&self, file: usize, sink: &mut Sink) -> BTreeMap<String, ItemRef> {
+    /// What a file declares; a name that is declared twice is a mistake.
+    pub(crate) fn own_names(&self, file: usize, sink: &mut Sink) -> BTreeMap<String, ItemRef> {
         let mut names: BTreeMap<String, ItemRef> = BTreeMap::new();
         for (item, found) in self.files[file].ast.items.iter().enumerate() {
             let Some(name) = declared_name(&found.kind) else {
@@ -172,28 +152,8 @@ impl Program {
         names
     }
 
-    fn resolve_std(&mut self, std_count: usize, sink: &mut Sink) {
-        let mut all = BTreeMap::new();
-        for file in 0..std_count {
-            all.extend(self.own_names(file, sink));
-        }
-        for file in 0..std_count {
-            self.files[file].scope = all.clone();
-        }
-    }
-
-    fn resolve_file(
-        &mut self,
-        file: usize,
-        std_count: usize,
-        uses: &BTreeMap<usize, Vec<usize>>,
-        sink: &mut Sink,
-    ) {
-        let mut scope = if std_count == 0 {
-            BTreeMap::new()
-        } else {
-            self.files[0].scope.clone()
-        };
+    fn resolve_file(&mut self, file: usize, uses: &BTreeMap<usize, Vec<usize>>, sink: &mut Sink) {
+        let mut scope = BTreeMap::new();
         let mut seen = vec![file];
         let mut order = vec![file];
         while let Some(next) = order.pop() {
@@ -238,7 +198,8 @@ impl Program {
 
     /// What `name` means in `file`.
     pub fn find(&self, file: usize, name: &str) -> Option<ItemRef> {
-        self.files.get(file)?.scope.get(name).copied()
+        let own = self.files.get(file)?.scope.get(name).copied();
+        own.or_else(|| library().names.get(name).copied())
     }
 
     /// Whether `name` belongs to an item that could not be read and was reported.
@@ -248,10 +209,10 @@ impl Program {
 
     /// Every name that `file` sees.
     pub fn names(&self, file: usize) -> impl Iterator<Item = &str> {
-        let scope = self.files.get(file).map(|file| &file.scope);
-        scope
-            .into_iter()
-            .flat_map(|scope| scope.keys().map(String::as_str))
+        let own = self.files.get(file).map(|file| file.scope.keys());
+        let names = own.into_iter().flatten().chain(library().names.keys());
+        let names: BTreeSet<&str> = names.map(String::as_str).collect();
+        names.into_iter()
     }
 
     /// An item.
@@ -260,7 +221,7 @@ impl Program {
     }
 
     /// The syntax tree of a file, to be kept while other things are borrowed.
-    pub fn ast(&self, file: usize) -> Rc<ast::File> {
+    pub fn ast(&self, file: usize) -> Arc<ast::File> {
         self.files[file].ast.clone()
     }
 

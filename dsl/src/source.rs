@@ -4,15 +4,18 @@
 //! [`Span`] stays meaningful as long as the map lives. Reading files from disk
 //! is the loader's work, not done here.
 
+use std::sync::Arc;
+
 use crate::span::{FileId, Span};
 
 /// Source files by [`FileId`].
 #[derive(Clone, Debug, Default)]
 pub struct SourceMap {
-    files: Vec<SourceFile>,
+    /// Shared: a program begins with the files of another one.
+    files: Vec<Arc<SourceFile>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct SourceFile {
     name: String,
     text: String,
@@ -51,11 +54,11 @@ impl SourceMap {
             }
         }
         let file = FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"));
-        self.files.push(SourceFile {
+        self.files.push(Arc::new(SourceFile {
             name: name.into(),
             text,
             lines,
-        });
+        }));
         file
     }
 
@@ -105,7 +108,7 @@ impl SourceMap {
     }
 
     fn file(&self, file: FileId) -> Option<&SourceFile> {
-        self.files.get(file.0 as usize)
+        self.files.get(file.0 as usize).map(Arc::as_ref)
     }
 }
 

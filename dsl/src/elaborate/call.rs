@@ -191,7 +191,7 @@ impl Elaborator<'_> {
     ) -> Eval<Value> {
         let decl = self.instances[instance.0].decl;
         let method = self.find_method(decl, name)?;
-        self.call_method(instance, method, args, span)
+        self.call_once(instance, method, args, span)
     }
 
     fn enter(&mut self, span: Span) -> Eval<()> {

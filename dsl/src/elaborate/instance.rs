@@ -163,7 +163,7 @@ impl Elaborator<'_> {
         if depth > DEPTH {
             return self.endless(module.decl, parent, span);
         }
-        if self.instances.len() >= LIMIT {
+        if self.instance_count() >= LIMIT {
             return self.error(
                 408,
                 span,
@@ -509,7 +509,7 @@ impl Elaborator<'_> {
     }
 
     /// A module value becomes an instance; an instance that is passed in is shared; `none` stays.
-    fn sub_value(
+    pub(crate) fn sub_value(
         &mut self,
         id: InstanceId,
         value: Value,
@@ -614,6 +614,7 @@ impl Elaborator<'_> {
             .as_ref()
             .map_or(name.as_str(), |text| &text.text);
         let mut made = Vec::with_capacity(count);
+        let mut layers = Vec::new();
         for index in 0..count {
             let mut inner = env.clone();
             if let Some(var) = &stack.var {
@@ -623,7 +624,7 @@ impl Elaborator<'_> {
             }
             let value = self.eval(&mut inner, &stack.value)?;
             let (name, stored) = (format!("{name}.{index}"), format!("{stored}.{index}"));
-            match self.sub_value(id, value, &name, &stored, stack.value.span)? {
+            match self.layer(&mut layers, id, value, (&name, &stored), stack.value.span)? {
                 Value::Instance(instance) => made.push(instance),
                 _ => {
                     return self.error(
@@ -697,6 +698,7 @@ impl Elaborator<'_> {
         lifted: &[AxisId],
         span: Span,
     ) -> Eval<Tensor> {
+        self.state_uses += 1;
         let path = join(&self.instances[instance.0].path, name);
         if let Some(state) = self.states.get(&path) {
             return Ok(*state);

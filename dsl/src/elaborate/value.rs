@@ -36,7 +36,7 @@ pub(crate) enum Axes {
 }
 
 /// A module with some of its static parameters given.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ModuleValue {
     pub(crate) decl: ItemRef,
     /// Positional arguments come first, under their parameters' names.
@@ -46,7 +46,7 @@ pub(crate) struct ModuleValue {
 }
 
 /// Any value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     /// Nothing: an input that was left out.
     None,
