@@ -68,7 +68,7 @@ impl Elaborator<'_> {
         }
         let level = self.frames.len() + 1;
         self.b.open_region();
-        self.frames.push(Frame::of_loop(axis));
+        self.frames.push(Frame::of_loop(axis, span, self.depth));
         let walked = self.walk_memory(instance, &order, &names, &starts, &inputs, level, span);
         let (carried, results) = match walked {
             Ok(walked) => walked,

@@ -21,6 +21,8 @@ use crate::span::Span;
 pub(crate) struct Frame {
     /// The walked axis; `None` for a branch of a route.
     pub(crate) axis: Option<AxisId>,
+    /// Where the loop says so, and how many calls were open there.
+    pub(crate) opened: Option<(Span, usize)>,
     imported: BTreeMap<ValueId, ValueId>,
     /// Outer and inner value of each slice.
     pub(crate) sequences: Vec<(ValueId, ValueId)>,
@@ -30,9 +32,10 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// A loop along an axis.
-    pub(crate) fn of_loop(axis: AxisId) -> Self {
+    pub(crate) fn of_loop(axis: AxisId, over: Span, depth: usize) -> Self {
         Self {
             axis: Some(axis),
+            opened: Some((over, depth)),
             ..Self::default()
         }
     }
@@ -126,7 +129,8 @@ impl Elaborator<'_> {
             }
             let level = self.frames.len() + 1;
             self.b.open_region();
-            self.frames.push(Frame::of_loop(axis));
+            self.frames
+                .push(Frame::of_loop(axis, over.span, self.depth));
             let walk = self.walk(env, body, &states, &starts, level, used);
             let grows = walk
                 .as_ref()

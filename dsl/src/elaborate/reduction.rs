@@ -11,6 +11,7 @@ use super::Elaborator;
 use super::scope::Env;
 use super::value::{Eval, Tensor, Value};
 use crate::ast::{self, BinaryOp, Expr, ExprKind, Reducer};
+use crate::diag::{Code, Diagnostic};
 use crate::span::Span;
 
 /// What the parentheses of a reducer say.
@@ -226,6 +227,7 @@ impl Elaborator<'_> {
                 );
             }
         }
+        self.require_whole(reducer, &words.axes, span)?;
         if reducer == Reducer::TopK && words.axes.is_empty() {
             return self.error_help(
                 303,
@@ -249,6 +251,35 @@ impl Elaborator<'_> {
         }
         Ok(words)
     }
+
+    /// A loop has one position of its axis at a time: nothing reduces along it there.
+    fn require_whole(&mut self, reducer: Reducer, axes: &[AxisId], span: Span) -> Eval<()> {
+        let walked = self.frames.iter().find_map(|frame| {
+            let axis = frame.axis.filter(|axis| axes.contains(axis))?;
+            Some((axis, frame.opened?))
+        });
+        let Some((axis, (over, depth))) = walked else {
+            return Ok(());
+        };
+        let name = self.b.axes.name(axis).to_owned();
+        let word = reducer.word();
+        let help = if self.depth > depth {
+            "call before the loop what needs the whole axis, and use its result in the loop"
+                .to_owned()
+        } else {
+            format!("write `whole = {word}({name}) …` before the loop, and use `whole` in it")
+        };
+        self.fail(
+            Diagnostic::error(
+                Code::new(406),
+                format!("`{word}` goes along `{name}`, and the loop walks `{name}`"),
+            )
+            .at(span, format!("one position of `{name}` is here at a time"))
+            .also(over, "walked here")
+            .help(help),
+        )
+    }
+
     fn require_real(&mut self, reducer: Reducer, x: Tensor, span: Span) -> Eval<()> {
         let dtype = self.ty(x).dtype;
         if dtype.is_real() {
