@@ -1,0 +1,1 @@
+//! Compiled CPU backend: kernels of a plan to machine code.
