@@ -17,8 +17,8 @@ pub use item::{
     ModuleKind, ParamDecl, Parameter, StackDecl, StateDecl, Storage, SubDecl, Type, TypeKind, Use,
 };
 pub use run::{
-    GoldenBlock, GoldenEntry, GoldenRole, LayoutItem, ProbeBlock, ProbeStmt, Procedure, Setting,
-    Snapshot, TestBlock, TestStmt, TrainBlock, TrainItem, WeightEntry, WeightsBlock,
+    GoldenBlock, GoldenEntry, GoldenRole, LayoutItem, ProbeBlock, ProbeStmt, Procedure, Require,
+    Setting, Snapshot, TestBlock, TestStmt, TrainBlock, TrainItem, WeightEntry, WeightsBlock,
 };
 pub use text::print_syntax;
 

@@ -5,24 +5,27 @@
 //! or compared value, and how its axes lie. Everything is settled, and every mistake
 //! listed, before a byte of tensor data is read. Reading the data is the caller's work.
 //!
-//! | file      | question                                                     |
-//! |-----------|--------------------------------------------------------------|
-//! | `pattern` | which names does `layers.{i}.w` stand for?                   |
-//! | `layout`  | how do the axes of a file become those of a declaration?     |
-//! | `config`  | what do `set` lines make of a checkpoint's settings?         |
-//! | `weights` | which stored tensors make which parameters?                  |
-//! | `golden`  | which stored tensors are inputs, parameters, results, …?     |
+//! | file       | question                                                     |
+//! |------------|--------------------------------------------------------------|
+//! | `pattern`  | which names does `layers.{i}.w` stand for?                   |
+//! | `layout`   | how do the axes of a file become those of a declaration?     |
+//! | `config`   | what is an expression over a checkpoint's settings?          |
+//! | `settings` | which static parameters does a checkpoint give, if it fits?  |
+//! | `weights`  | which stored tensors make which parameters?                  |
+//! | `golden`   | which stored tensors are inputs, parameters, results, …?     |
 
 mod config;
 mod golden;
 mod layout;
 mod pattern;
+mod settings;
 mod weights;
 
-pub use config::{nested, read_sets};
+pub use config::nested;
 pub use golden::{Golden, Lines, Named, Source, golden_blocks, read_golden};
 pub use layout::{Arrangement, Factor, LayoutProblem, arrange, factors};
 pub use pattern::{Binding, Pattern};
+pub use settings::read_settings;
 pub use weights::{
     LoadStep, Part, Piece, StoreStep, WeightPlan, plan_export, plan_weights, weights_blocks,
 };

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use girih_dsl::blocks::{
-    Stored, golden_blocks, plan_weights, read_golden, read_sets, weights_blocks,
+    Stored, golden_blocks, plan_weights, read_golden, read_settings, weights_blocks,
 };
 use girih_dsl::diag::{Code, Sink, explain};
 use girih_dsl::elaborate::{Request, elaborate};
@@ -37,6 +37,7 @@ const CASES: &[(u16, &str, &str)] = &[
     (609, "param weight: f32[d]", "x 4, w 4, out 4"),
     (610, "param weight: f32[d]", "x 4, w 4, out 4"),
     (612, "", "x 4, out 4"),
+    (614, "", ""),
 ];
 
 /// The example that follows a word on its own line.
@@ -72,7 +73,7 @@ fn codes(members: &str, tensors: &str, block: &str) -> Vec<Code> {
         .map(one)
         .collect();
     for block in weights_blocks(&program) {
-        read_sets(&program, program.entry(), &block.sets, &config, &mut sink);
+        read_settings(&program, &block, &config, "config.json", &[], &mut sink);
         if let Some(model) = elaborate(&program, &Request::default(), &mut sink) {
             plan_weights(
                 Some(&block),

@@ -19,10 +19,24 @@ pub struct WeightsBlock {
     pub name: Name,
     /// The model.
     pub model: Name,
+    /// What the checkpoint's configuration has to say.
+    pub requires: Vec<Require>,
     /// `set heads = num_attention_heads`: static parameters from the checkpoint's configuration.
     pub sets: Vec<Setting>,
     /// The mapping of names.
     pub entries: Vec<WeightEntry>,
+}
+
+/// `require default(hidden_act, "silu") == "silu", "the gate is a silu"`: a checkpoint whose configuration says
+/// otherwise is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Require {
+    /// A truth value.
+    pub claim: Expr,
+    /// What the model file supports, in words.
+    pub reason: Option<Text>,
+    /// The whole line.
+    pub span: Span,
 }
 
 /// `"stored.{i}.name" = path [layout] optional`.

@@ -6,7 +6,7 @@
 use super::{
     Arg, Attribute, AxisDecl, BinaryOp, Block, Branch, Expr, ExprKind, File, FnDecl, GoldenBlock,
     GoldenEntry, GoldenRole, Index, Item, ItemKind, MemberKind, Method, Module, ModuleKind, Name,
-    ParamDecl, Parameter, Path, Place, ProbeBlock, ProbeStmt, Segment, Setting, Snapshot,
+    ParamDecl, Parameter, Path, Place, ProbeBlock, ProbeStmt, Require, Segment, Setting, Snapshot,
     StateDecl, Stmt, StmtKind, TestBlock, TestStmt, Text, TrainBlock, TrainItem, Type, TypeKind,
     UnaryOp, WeightEntry, WeightsBlock,
 };
@@ -449,11 +449,20 @@ fn path(path: &Path) -> String {
 }
 
 fn weights(block: &WeightsBlock) -> Node {
-    let mut parts: Vec<_> = block.sets.iter().map(setting).collect();
+    let mut parts: Vec<_> = block.requires.iter().map(require).collect();
+    parts.extend(block.sets.iter().map(setting));
     parts.extend(block.entries.iter().map(weight_entry));
     node(
         format!("weights {} for {}", block.name.text, block.model.text),
         parts,
+    )
+}
+
+fn require(line: &Require) -> Node {
+    let reason = line.reason.iter().map(|reason| leaf(quoted(reason)));
+    node(
+        "require",
+        std::iter::once(expr(&line.claim)).chain(reason).collect(),
     )
 }
 

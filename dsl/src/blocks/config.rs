@@ -1,4 +1,4 @@
-//! What `set` lines make of a checkpoint's settings.
+//! What expressions over a checkpoint's settings are: those of `set` and `require` lines.
 //!
 //! The names of an expression are the checkpoint's own keys, dotted where they nest
 //! (`rope_parameters.rope_theta`, `llama.block_count`), then the lines above, then what
@@ -6,7 +6,7 @@
 //! is no name. A key that may be absent is read with `default(key, value)`;
 //! `null` counts as absent there. Everything else is the ordinary static language.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::nearest_name;
 use crate::ast::{Arg, Expr, ExprKind, Index, Setting};
@@ -15,71 +15,145 @@ use crate::elaborate::{evaluate_static, is_builtin};
 use crate::model::Static;
 use crate::program::Program;
 
-/// The values of `set` lines over a configuration, in order. A line that is wrong is
-/// reported and left out.
-pub fn read_sets(
-    program: &Program,
-    file: usize,
-    sets: &[Setting],
-    config: &BTreeMap<String, Static>,
-    sink: &mut Sink,
-) -> Vec<(String, Static)> {
-    let mut done: Vec<(String, Static)> = Vec::new();
-    for setting in sets {
-        // The grammar gives each name one value.
-        let Some(expr) = setting.values.first() else {
-            continue;
-        };
-        if let Some(value) = read_value(program, file, expr, config, &done, sink) {
-            done.push((setting.name.text.clone(), value));
-        }
-    }
-    done
+/// Reads the expressions of one block over a configuration. What is wrong is told once: a
+/// missing key at its first use, and nothing about lines that use a wrong one.
+pub(super) struct ConfigReader<'a> {
+    pub(super) program: &'a Program,
+    pub(super) file: usize,
+    config: &'a BTreeMap<String, Static>,
+    /// The configuration as one value: `config.topk`.
+    whole: Static,
+    /// The lines above.
+    above: Vec<(String, Static)>,
+    /// The names of those that are wrong.
+    wrong: BTreeSet<String>,
+    /// Missing keys that have been told.
+    told: BTreeSet<String>,
 }
 
-/// One expression over a configuration and the lines above it.
-pub(super) fn read_value(
-    program: &Program,
-    file: usize,
-    expr: &Expr,
-    config: &BTreeMap<String, Static>,
-    above: &[(String, Static)],
-    sink: &mut Sink,
-) -> Option<Static> {
-    let whole = Static::Map(config.clone());
-    let mut known: BTreeMap<&str, &Static> = BTreeMap::from([("config", &whole)]);
-    known.extend(above.iter().map(|(name, value)| (name.as_str(), value)));
-    known.extend(config.iter().map(|(name, value)| (name.as_str(), value)));
-    let expr = with_defaults(expr, &known);
-    let mut mentioned = Vec::new();
-    collect_paths(&expr, &mut mentioned);
-    let mut names = BTreeMap::new();
-    let mut complete = true;
-    for path in mentioned {
-        let (root, words) = (path.words[0], &path.words[1..]);
-        let Some(value) = known.get(root) else {
-            let elsewhere = program.find(file, root).is_some() || is_builtin(root);
-            if !elsewhere {
-                missing_key(root, &path, known.keys().copied(), sink);
+impl<'a> ConfigReader<'a> {
+    /// A reader of a block of the entry file; the names of `above` are known in every line.
+    pub(super) fn new(
+        program: &'a Program,
+        config: &'a BTreeMap<String, Static>,
+        above: Vec<(String, Static)>,
+    ) -> Self {
+        Self {
+            program,
+            file: program.entry(),
+            config,
+            whole: Static::Map(config.clone()),
+            above,
+            wrong: BTreeSet::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Reads a `set` line. A line that is wrong is reported, and what uses it is left out.
+    pub(super) fn set(&mut self, setting: &Setting, sink: &mut Sink) -> Option<()> {
+        // The grammar gives each name one value.
+        let value = self.value(setting.values.first()?, sink);
+        let name = setting.name.text.clone();
+        match value {
+            Some(value) => {
+                self.above.push((name, value));
+                Some(())
+            }
+            None => {
+                self.wrong.insert(name);
+                None
+            }
+        }
+    }
+
+    /// What the lines above and the names that were given say, in order.
+    pub(super) fn above(&self) -> &[(String, Static)] {
+        &self.above
+    }
+
+    /// The value of an expression.
+    pub(super) fn value(&mut self, expr: &Expr, sink: &mut Sink) -> Option<Static> {
+        let mut known: BTreeMap<&str, &Static> = BTreeMap::from([("config", &self.whole)]);
+        known.extend(
+            self.above
+                .iter()
+                .map(|(name, value)| (name.as_str(), value)),
+        );
+        known.extend(
+            self.config
+                .iter()
+                .map(|(name, value)| (name.as_str(), value)),
+        );
+        let expr = with_defaults(expr, &known);
+        let mut mentioned = Vec::new();
+        collect_paths(&expr, &mut mentioned);
+        let mut names = BTreeMap::new();
+        let mut complete = true;
+        for path in mentioned {
+            let (root, words) = (path.words[0], &path.words[1..]);
+            let Some(value) = known.get(root) else {
+                let elsewhere = self.program.find(self.file, root).is_some() || is_builtin(root);
+                if self.wrong.contains(root) {
+                    complete = false;
+                } else if !elsewhere {
+                    if self.told.insert(root.to_owned()) {
+                        missing_key(root, &path, known.keys().copied(), sink);
+                    }
+                    complete = false;
+                }
+                continue;
+            };
+            if let Some(have) = deepest(value, words) {
+                let wanted = path.words.join(".");
+                let names: Vec<String> = have
+                    .keys()
+                    .map(|key| format!("{}.{key}", path.words[..path.words.len() - 1].join(".")))
+                    .collect();
+                if self.told.insert(wanted.clone()) {
+                    missing_key(&wanted, &path, names.iter().map(String::as_str), sink);
+                }
                 complete = false;
             }
-            continue;
-        };
-        if let Some(have) = deepest(value, words) {
-            let wanted = path.words.join(".");
-            let names: Vec<String> = have
-                .keys()
-                .map(|key| format!("{}.{key}", path.words[..path.words.len() - 1].join(".")))
-                .collect();
-            missing_key(&wanted, &path, names.iter().map(String::as_str), sink);
-            complete = false;
+            names.insert(root.to_owned(), (*value).clone());
         }
-        names.insert(root.to_owned(), (*value).clone());
+        if !complete {
+            return None;
+        }
+        evaluate_static(self.program, self.file, &expr, &names, sink)
     }
-    if !complete {
-        return None;
+
+    /// The keys of the configuration that an expression reads, each with its value if it is there.
+    pub(super) fn keys(&self, expr: &Expr) -> Vec<(String, Option<&Static>)> {
+        let mut mentioned = Vec::new();
+        collect_paths(expr, &mut mentioned);
+        let mut keys: Vec<(String, Option<&Static>)> = Vec::new();
+        for path in mentioned {
+            let words = match path.words.as_slice() {
+                ["config", rest @ ..] if !rest.is_empty() => rest,
+                words => words,
+            };
+            let value = find(self.config, words);
+            let elsewhere = words[0] == "default"
+                || self.above.iter().any(|(name, _)| name == words[0])
+                || self.program.find(self.file, words[0]).is_some()
+                || is_builtin(words[0]);
+            let key = words.join(".");
+            if (value.is_some() || !elsewhere) && !keys.iter().any(|(own, _)| *own == key) {
+                keys.push((key, value));
+            }
+        }
+        keys
     }
-    evaluate_static(program, file, &expr, &names, sink)
+}
+
+/// The value under a dotted key.
+fn find<'a>(config: &'a BTreeMap<String, Static>, words: &[&str]) -> Option<&'a Static> {
+    let (root, rest) = words.split_first()?;
+    rest.iter()
+        .try_fold(config.get(*root)?, |value, word| match value {
+            Static::Map(fields) => fields.get(*word),
+            _ => None,
+        })
 }
 
 /// The map in which a dotted path ends, if its last word is missing there.
@@ -300,7 +374,7 @@ fn is_given(known: &BTreeMap<&str, &Static>, words: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ast::ItemKind;
+    use crate::blocks::weights_blocks;
     use crate::program::NoFiles;
 
     fn config() -> BTreeMap<String, Static> {
@@ -324,16 +398,16 @@ mod tests {
         );
         let mut sink = Sink::new();
         let program = Program::load("m.girih", &text, &NoFiles, &mut sink);
-        let file = program.entry();
-        let ast = program.ast(file);
-        let sets = ast.items.iter().find_map(|item| match &item.kind {
-            ItemKind::Weights(block) => Some(&block.sets),
-            _ => None,
-        });
-        let sets = sets.map(Vec::as_slice).unwrap_or_default();
-        let values = read_sets(&program, file, sets, &config(), &mut sink);
-        let answer = match values.as_slice() {
-            [(_, value)] if sink.is_empty() => format!("{value:?}"),
+        let config = config();
+        let mut reader = ConfigReader::new(&program, &config, Vec::new());
+        for set in weights_blocks(&program)
+            .iter()
+            .flat_map(|block| &block.sets)
+        {
+            reader.set(set, &mut sink);
+        }
+        let answer = match reader.above() {
+            [.., (_, value)] if sink.is_empty() => format!("{value:?}"),
             _ => {
                 let told = sink.diagnostics().iter();
                 let told = told.map(|d| {
@@ -385,6 +459,15 @@ mod tests {
             "rope.theta + nothing_like_it",
             "E0601 the configuration has no `nothing_like_it`",
         );
+    }
+
+    #[test]
+    fn a_missing_key_is_told_once() {
+        let once = "E0601 the configuration has no `vocabulary`";
+        check("vocabulary + vocabulary", once);
+        check("vocabulary, b = vocabulary", once);
+        check("vocabulary, b = 2 * a, c = b", once);
+        check("heads, b = a + heads", "Int(8)");
     }
 
     #[test]

@@ -11,7 +11,7 @@ mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{read_sets, read_value};
+use super::config::ConfigReader;
 use super::{Pattern, Stored, nearest_name};
 use crate::ast::{
     self, Expr, ExprKind, GoldenBlock, GoldenEntry, GoldenRole, ItemKind, LayoutItem, MemberKind,
@@ -123,7 +123,7 @@ pub fn read_golden(
     let mut reader = Reader {
         program,
         block,
-        config,
+        config: ConfigReader::new(program, config, Vec::new()),
         names: Names::of(stored),
         sink,
         failed: false,
@@ -199,7 +199,7 @@ impl Golden {
 struct Reader<'a> {
     program: &'a Program,
     block: &'a GoldenBlock,
-    config: &'a BTreeMap<String, Static>,
+    config: ConfigReader<'a>,
     names: Names<'a>,
     sink: &'a mut Sink,
     failed: bool,
@@ -336,14 +336,7 @@ impl Reader<'_> {
 
     /// The line of a value that stands in the model file; nothing after a mistake.
     fn written(&mut self, entry: &GoldenEntry, source: &Expr) -> Vec<Named> {
-        let value = read_value(
-            self.program,
-            self.program.entry(),
-            source,
-            self.config,
-            &[],
-            self.sink,
-        );
+        let value = self.config.value(source, self.sink);
         self.failed |= value.is_none();
         let path = Pattern::of_path(&entry.path).to_string();
         let named = |value| source::named(entry, path, Source::Value(value));
@@ -381,22 +374,25 @@ impl Reader<'_> {
     }
 
     fn read_statics(&mut self, module: &ast::Module, golden: &mut Golden) {
-        let file = self.program.entry();
         let params: Vec<&str> = module
             .params
             .iter()
             .map(|param| param.name.text.as_str())
             .collect();
-        let sets = read_sets(self.program, file, &self.block.sets, self.config, self.sink);
-        self.failed |= sets.len() < self.block.sets.len();
         let mut statics: Vec<(String, Static)> = Vec::new();
-        for ((name, value), setting) in sets.iter().zip(&self.block.sets) {
+        for setting in &self.block.sets {
+            let read = self.config.set(setting, self.sink);
+            self.failed |= read.is_none();
+            let Some((name, value)) = read.and_then(|()| self.config.above().last().cloned())
+            else {
+                continue;
+            };
             if params.contains(&name.as_str()) {
-                statics.push((name.clone(), value.clone()));
+                statics.push((name, value));
             } else if let Static::Int(size) = value {
-                golden.sizes.insert(name.clone(), *size);
+                golden.sizes.insert(name, size);
             } else {
-                let nearest = nearest_name(name, params.iter().copied()).map(str::to_owned);
+                let nearest = nearest_name(&name, params.iter().copied()).map(str::to_owned);
                 let diagnostic = Diagnostic::error(
                     Code::new(205),
                     format!("`{}` has no parameter `{name}`", module.name.text),
@@ -427,14 +423,7 @@ impl Reader<'_> {
                     continue;
                 }
             };
-            match read_value(
-                self.program,
-                file,
-                &arg.value,
-                self.config,
-                &sets,
-                self.sink,
-            ) {
+            match self.config.value(&arg.value, self.sink) {
                 Some(value) => {
                     statics.retain(|(own, _)| *own != name);
                     statics.push((name, value));

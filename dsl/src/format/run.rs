@@ -6,8 +6,8 @@ use super::expr::quoted;
 use super::lines::Align;
 use crate::ast::{
     Expr, ExprKind, GoldenBlock, GoldenEntry, GoldenRole, LayoutItem, Name, Path, ProbeBlock,
-    ProbeStmt, Setting, Snapshot, TestBlock, TestStmt, Text, TrainBlock, TrainItem, WeightEntry,
-    WeightsBlock,
+    ProbeStmt, Require, Setting, Snapshot, TestBlock, TestStmt, Text, TrainBlock, TrainItem,
+    WeightEntry, WeightsBlock,
 };
 use crate::span::Span;
 
@@ -26,17 +26,33 @@ impl Printer<'_> {
             block.name.text, block.model.text
         ));
         self.body(span, head, |printer| {
-            let mut sets = block.sets.iter().peekable();
-            for entry in &block.entries {
-                while let Some(set) = sets.next_if(|set| is_before(set, entry.span)) {
-                    printer.set_entry(set);
+            let requires = block.requires.iter().map(WeightLine::Require);
+            let sets = block.sets.iter().map(WeightLine::Set);
+            let entries = block.entries.iter().map(WeightLine::Entry);
+            let mut lines: Vec<_> = requires.chain(sets).chain(entries).collect();
+            lines.sort_by_key(WeightLine::place);
+            for line in lines {
+                match line {
+                    WeightLine::Require(line) => {
+                        printer.element(line.span, None, |printer| printer.require(line));
+                    }
+                    WeightLine::Set(set) => printer.set_entry(set),
+                    WeightLine::Entry(entry) => {
+                        printer.element(entry.span, Some(Align::Entry), |printer| {
+                            printer.weight_entry(entry)
+                        });
+                    }
                 }
-                printer.element(entry.span, Some(Align::Entry), |printer| {
-                    printer.weight_entry(entry)
-                });
             }
-            sets.for_each(|set| printer.set_entry(set));
         });
+    }
+
+    fn require(&mut self, line: &Require) -> Doc {
+        let mut parts = vec![Doc::text("require "), self.expr(&line.claim)];
+        if let Some(reason) = &line.reason {
+            parts.extend([Doc::text(","), Doc::Line, quoted(reason)]);
+        }
+        Doc::Concat(parts).indent().group()
     }
 
     fn set_entry(&mut self, set: &Setting) {
@@ -331,6 +347,23 @@ fn texts(texts: &[Text]) -> Vec<Doc> {
         parts.push(quoted(text));
     }
     parts
+}
+
+/// A line of a `weights` block.
+enum WeightLine<'a> {
+    Require(&'a Require),
+    Set(&'a Setting),
+    Entry(&'a WeightEntry),
+}
+
+impl WeightLine<'_> {
+    fn place(&self) -> u32 {
+        match self {
+            Self::Require(line) => line.span.start,
+            Self::Set(set) => set.name.span.start,
+            Self::Entry(entry) => entry.span.start,
+        }
+    }
 }
 
 fn is_text(expr: &Expr) -> bool {

@@ -6,7 +6,7 @@ use super::build::{Builder, Parts, only};
 use super::grammar::Rule;
 use crate::ast::{
     Expr, ExprKind, GoldenBlock, GoldenEntry, GoldenRole, LayoutItem, Name, Path, ProbeBlock,
-    ProbeStmt, Segment, Snapshot, Stmt, TestBlock, TestStmt, Text, TrainBlock, TrainItem,
+    ProbeStmt, Require, Segment, Snapshot, Stmt, TestBlock, TestStmt, Text, TrainBlock, TrainItem,
     WeightEntry, WeightsBlock,
 };
 
@@ -16,19 +16,33 @@ impl Builder<'_> {
         let mut parts = Parts::of(pair);
         let name = self.word(&parts.part());
         let model = self.word(&parts.part());
-        let (mut sets, mut entries) = (Vec::new(), Vec::new());
-        for part in parts {
-            if part.as_rule() == Rule::set_entry {
-                sets.extend(Parts::of(part).map(|pair| self.setting(pair)));
-            } else {
-                entries.push(self.weight_entry(part));
-            }
-        }
-        WeightsBlock {
+        let mut block = WeightsBlock {
             name,
             model,
-            sets,
-            entries,
+            requires: Vec::new(),
+            sets: Vec::new(),
+            entries: Vec::new(),
+        };
+        for part in parts {
+            match part.as_rule() {
+                Rule::set_entry => {
+                    let sets = Parts::of(part).map(|pair| self.setting(pair));
+                    block.sets.extend(sets);
+                }
+                Rule::require => block.requires.push(self.require(part)),
+                _ => block.entries.push(self.weight_entry(part)),
+            }
+        }
+        block
+    }
+
+    fn require(&mut self, pair: Pair<'_, Rule>) -> Require {
+        let span = self.span(&pair);
+        let mut parts = Parts::of(pair);
+        Require {
+            claim: self.expr(parts.part()),
+            reason: parts.next().map(|text| self.text(&text)),
+            span,
         }
     }
 

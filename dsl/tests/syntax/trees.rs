@@ -4,9 +4,9 @@ use girih_dsl::ast::{
     Arg, Attribute, AxisDecl, BinaryOp, Block, Branch, ExpertsDecl, Expr, ExprKind, File, FnDecl,
     GoldenBlock, GoldenEntry, GoldenRole, Index, Item, ItemKind, Member, MemberKind, Method,
     Module, ModuleKind, Name, ParamDecl, Parameter, Path, Place, ProbeBlock, ProbeStmt, Procedure,
-    Reducer, Segment, Setting, Snapshot, StackDecl, StateDecl, Stmt, StmtKind, Storage, SubDecl,
-    TestBlock, TestStmt, Text, TrainBlock, TrainItem, Type, TypeKind, UnaryOp, Use, WeightEntry,
-    WeightsBlock,
+    Reducer, Require, Segment, Setting, Snapshot, StackDecl, StateDecl, Stmt, StmtKind, Storage,
+    SubDecl, TestBlock, TestStmt, Text, TrainBlock, TrainItem, Type, TypeKind, UnaryOp, Use,
+    WeightEntry, WeightsBlock,
 };
 use girih_dsl::format::format_tree;
 use girih_dsl::span::{FileId, Span};
@@ -601,6 +601,11 @@ fn any_item() -> impl Strategy<Value = Item> {
             optional,
             span: HERE,
         });
+    let require = (any_expr(), option::of(any_text())).prop_map(|(claim, reason)| Require {
+        claim,
+        reason,
+        span: HERE,
+    });
     let model = || {
         (any_name(), option::of(any_leaf())).prop_map(|(name, arg)| {
             let callee = expr(ExprKind::Name(name.text));
@@ -641,13 +646,15 @@ fn any_item() -> impl Strategy<Value = Item> {
         (
             any_name(),
             any_name(),
+            vec(require, 0..2),
             vec(any_set(), 0..2),
             vec(weight, 0..4)
         )
-            .prop_map(|(name, model, sets, entries)| {
+            .prop_map(|(name, model, requires, sets, entries)| {
                 ItemKind::Weights(WeightsBlock {
                     name,
                     model,
+                    requires,
                     sets,
                     entries,
                 })

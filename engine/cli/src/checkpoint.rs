@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use girih_dsl::ast::WeightsBlock;
 use girih_dsl::blocks::{
-    Arrangement, LoadStep, StoreStep, Stored, WeightPlan, nested, plan_weights, read_sets,
+    Arrangement, LoadStep, StoreStep, Stored, WeightPlan, nested, plan_weights, read_settings,
     weights_blocks,
 };
 use girih_dsl::diag::{Code, Diagnostic, Sink};
@@ -79,6 +79,12 @@ impl Checkpoint {
             None => nested(map_of(source.metadata())),
         };
         Ok(Self { source, config })
+    }
+
+    /// The file that [`Checkpoint::config`] was read from.
+    pub fn settings_file(&self) -> PathBuf {
+        let weights = self.source.file();
+        config_beside(weights).unwrap_or_else(|| weights.to_owned())
     }
 
     /// Names and shapes of the tensors.
@@ -239,19 +245,13 @@ fn fit_block(
     block: Option<&WeightsBlock>,
     sink: &mut Sink,
 ) -> Option<Fitted> {
-    let mut statics = given.to_vec();
-    if let Some(block) = block {
-        let file = program.entry();
-        let sets: Vec<_> = (block.sets.iter())
-            .filter(|set| !given.iter().any(|(name, _)| *name == set.name.text))
-            .cloned()
-            .collect();
-        let values = read_sets(program, file, &sets, &checkpoint.config, sink);
-        if values.len() < sets.len() {
-            return None;
+    let mut statics = match block {
+        Some(block) => {
+            let origin = checkpoint.settings_file().display().to_string();
+            read_settings(program, block, &checkpoint.config, &origin, given, sink)?
         }
-        statics.extend(values);
-    }
+        None => given.to_vec(),
+    };
     for (name, value) in &request.statics {
         statics.retain(|(own, _)| own != name);
         statics.push((name.clone(), value.clone()));

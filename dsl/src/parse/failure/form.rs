@@ -8,6 +8,10 @@ pub(super) fn of(stop: &Stop<'_>) -> Option<String> {
     let word = stop.first();
     let in_block = stop.chunk.is_some();
     let found = match (block, word) {
+        ("weights", "require") => (
+            "a condition",
+            "`require default(hidden_act, \"silu\") == \"silu\", \"what the model supports\"`",
+        ),
         ("weights", _) if in_block => ("an entry", "`\"layers.{i}.w\" = h[{i}].w [d, e] optional`"),
         ("golden", _) if in_block => (
             "an entry",
