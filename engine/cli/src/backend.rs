@@ -1,4 +1,6 @@
-//! Backends by the name that `--backend` takes.
+//! Backends by the name that `--backend` takes, and what may be asked of them.
+
+use std::fmt;
 
 use girih_runtime::backend::Backend;
 use girih_runtime::reference::Reference;
@@ -8,19 +10,66 @@ use crate::failure::Failure;
 /// Every name.
 pub const NAMES: &[&str] = &["reference"];
 
-/// The backend called `name`.
+/// What a command asks of a backend. By default the backend decides.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Threads that compute together, from 1 on; the backend's own choice when absent.
+    pub threads: Option<usize>,
+    /// What products are computed with.
+    pub compute: Compute,
+}
+
+/// What the products of a model's weights are computed with; results are `f32` in each case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Compute {
+    /// As the model file says.
+    #[default]
+    F32,
+    /// Weights and what they are multiplied with rounded to brain floats.
+    Bf16,
+    /// Weights rounded to 8-bit integers with a scale for each row.
+    Int8,
+}
+
+impl fmt::Display for Compute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
+/// The backend called `name`, as asked for.
 ///
 /// # Errors
 ///
-/// There is none.
-pub fn by_name(name: &str) -> Result<Box<dyn Backend>, Failure> {
+/// There is none of this name, or it cannot do what is asked of it.
+pub fn by_name(name: &str, options: &Options) -> Result<Box<dyn Backend>, Failure> {
     match name {
-        "reference" => Ok(Box::new(Reference)),
+        "reference" => reference(options),
         _ => Err(Failure::Misuse(format!(
             "there is no backend `{name}`; there is `{}`",
             NAMES.join("`, `")
         ))),
     }
+}
+
+fn reference(options: &Options) -> Result<Box<dyn Backend>, Failure> {
+    if options.threads.is_some() {
+        return Err(Failure::Misuse(
+            "the backend `reference` does not let its threads be chosen; leave `--threads` out"
+                .to_owned(),
+        ));
+    }
+    if options.compute != Compute::F32 {
+        return Err(Failure::Misuse(format!(
+            "the backend `reference` computes in f32 alone; leave `--compute {}` out",
+            options.compute
+        )));
+    }
+    Ok(Box::new(Reference))
 }
 
 #[cfg(test)]
@@ -31,10 +80,36 @@ mod tests {
     fn backends_answer_to_their_names() {
         for name in NAMES {
             assert_eq!(
-                by_name(name).map(|backend| backend.name()).ok(),
+                by_name(name, &Options::default())
+                    .map(|backend| backend.name())
+                    .ok(),
                 Some(*name)
             );
         }
-        assert!(by_name("gpu").is_err());
+        assert!(by_name("gpu", &Options::default()).is_err());
+    }
+
+    #[test]
+    fn what_a_backend_lacks_is_refused() {
+        let check = |options: Options, said: &str| {
+            let refused = by_name("reference", &options).map(|_| ()).unwrap_err();
+            assert!(refused.to_string().contains(said), "{refused}");
+        };
+        let threads = Some(2);
+        check(
+            Options {
+                threads,
+                ..Options::default()
+            },
+            "leave `--threads` out",
+        );
+        let compute = Compute::Int8;
+        check(
+            Options {
+                compute,
+                ..Options::default()
+            },
+            "`--compute int8`",
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! standard output, whatever is said about the work to standard error. Status 0: done; 1:
 //! what was checked does not hold, or the world did not cooperate; 2: misuse.
 
+mod bench;
 mod check;
 mod cost;
 mod explain;
@@ -62,6 +63,7 @@ enum Command {
     Verify(verify::Args),
     Run(run::Args),
     Generate(generate::Args),
+    Bench(bench::Args),
 }
 
 /// Where a command writes, and what it may write there.
@@ -136,5 +138,6 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Verify(args) => verify::run(args, streams),
         Command::Run(args) => run::run(args, streams),
         Command::Generate(args) => generate::run(args, streams),
+        Command::Bench(args) => bench::run(args, streams),
     }
 }

@@ -4,6 +4,7 @@
 //! disk, [`command`] is the `girih` command, one file for each sub-command.
 
 pub mod backend;
+pub mod bench;
 pub mod checkpoint;
 pub mod command;
 pub mod failure;

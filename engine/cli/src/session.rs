@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use girih_dsl::ast::{ItemKind, ModuleKind};
 use girih_dsl::diag::{Colors, Sink};
@@ -94,6 +94,8 @@ fn fetched(name: &str, watched: bool) -> Result<PathBuf, Failure> {
 pub struct Session {
     /// The model.
     pub model: Model,
+    /// How long it took from the loaded file to the executable, without parameters.
+    pub compile_time: Duration,
     executable: Box<dyn Executable>,
     params: Params,
     symbols: BTreeMap<String, i64>,
@@ -118,6 +120,33 @@ pub struct Setup<'a> {
 }
 
 impl Session {
+    /// The inputs that must be given, and those with a default that `also` names, each with
+    /// its number of declared axes.
+    ///
+    /// # Errors
+    ///
+    /// Mistakes in the model file, weights that do not fit.
+    pub fn needed(
+        setup: &Setup<'_>,
+        also: &dyn Fn(&str) -> bool,
+    ) -> Result<BTreeMap<String, usize>, Failure> {
+        let (statics, _) = split_settings(setup)?;
+        let mut request = Request {
+            statics: statics.clone(),
+            without_init: true,
+            ..Request::default()
+        };
+        let (model, _) = prepare(setup, &request, &statics)?;
+        let names = model.inputs.iter().map(|input| input.name.clone());
+        // An input without a default is given all the same.
+        request.absent = names.filter(|name| !also(name)).collect();
+        let (model, _) = prepare(setup, &request, &statics)?;
+        let given = model.inputs.iter().filter(|input| input.given);
+        Ok(given
+            .map(|input| (input.name.clone(), input.axes.len()))
+            .collect())
+    }
+
     /// Makes a model ready. `ranks` says how many axes each given input has: those beyond the
     /// declared ones are mapped over.
     ///
@@ -133,12 +162,15 @@ impl Session {
             statics: statics.clone(),
             ..Request::default()
         };
+        let mut start = Instant::now();
         let mut prepared = prepare(setup, &request, &statics)?;
         if let Some(ranks) = ranks {
             let (lifted, absent) = lifted_axes(&prepared.0, ranks)?;
             if !lifted.is_empty() || !absent.is_empty() {
                 request.lifted = lifted;
                 request.absent = absent;
+                // The first time only told how many axes the inputs have.
+                start = Instant::now();
                 prepared = prepare(setup, &request, &statics)?;
             }
         }
@@ -147,6 +179,7 @@ impl Session {
         let executable = setup.backend.compile(&model.graph).map_err(refused)?;
         let mut session = Self {
             model,
+            compile_time: start.elapsed(),
             executable,
             params: Params::default(),
             symbols,
@@ -213,6 +246,11 @@ impl Session {
     ///
     /// Inputs that are missing or do not fit, and whatever fails in the run.
     pub fn run(&self, inputs: BTreeMap<String, Tensor>, seed: u64) -> Result<Outputs, Failure> {
+        self.execute(&self.bind(inputs, seed))
+    }
+
+    /// Everything that a run is given. Inputs are converted to the declared dtypes.
+    pub fn bind(&self, inputs: BTreeMap<String, Tensor>, seed: u64) -> Bindings {
         let mut bindings = self.bindings();
         bindings.seed = seed;
         for (name, tensor) in inputs {
@@ -233,7 +271,16 @@ impl Session {
                 bindings.inputs.insert(name, Data::Host(tensor));
             }
         }
-        self.executable.run(&bindings, &mut silent).map_err(refused)
+        bindings
+    }
+
+    /// Runs once with what [`bind`](Self::bind) made.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that are missing or do not fit, and whatever fails in the run.
+    pub fn execute(&self, bindings: &Bindings) -> Result<Outputs, Failure> {
+        self.executable.run(bindings, &mut silent).map_err(refused)
     }
 }
 
@@ -270,7 +317,7 @@ fn split_settings(setup: &Setup<'_>) -> Result<(Statics, Sizes), Failure> {
             _ => {
                 let known: Vec<&str> = params.iter().copied().collect();
                 return Err(Failure::Misuse(format!(
-                    "`--set {name}`: the model has no such parameter; it has {}",
+                    "`{name}`: the model has no such parameter; it has {}",
                     if known.is_empty() {
                         "none".to_owned()
                     } else {
@@ -294,7 +341,7 @@ fn require_sizes(model: &Model, symbols: &Sizes) -> Result<(), Failure> {
     match symbols.keys().find(|name| !known.contains(*name)) {
         None => Ok(()),
         Some(name) => Err(Failure::Misuse(format!(
-            "`--set {name}`: the model has neither a parameter nor a free size of this name"
+            "`{name}`: the model has neither a parameter nor a free size of this name"
         ))),
     }
 }

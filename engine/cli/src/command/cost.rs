@@ -224,7 +224,7 @@ fn readable(number: i64) -> String {
     apart
 }
 
-fn parse_extent(text: &str) -> Result<(String, i64), String> {
+pub(super) fn parse_extent(text: &str) -> Result<(String, i64), String> {
     let (name, size) = text
         .split_once('=')
         .ok_or("write `axis=size`, for instance `t=128`")?;

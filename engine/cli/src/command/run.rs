@@ -59,7 +59,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let backend = backend::by_name(&args.backend)?;
+    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
     let chosen = choose_model(
         &args.model,
         args.weights.as_deref(),

@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let backend = backend::by_name(&args.backend)?;
+    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
     let (program, sink) = source::load(&args.file)?;
     if sink.has_errors() {
         return Err(source::mistakes(&program.sources, &sink, streams.colors));
