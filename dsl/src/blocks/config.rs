@@ -54,16 +54,12 @@ impl<'a> ConfigReader<'a> {
         // The grammar gives each name one value.
         let value = self.value(setting.values.first()?, sink);
         let name = setting.name.text.clone();
-        match value {
-            Some(value) => {
-                self.above.push((name, value));
-                Some(())
-            }
-            None => {
-                self.wrong.insert(name);
-                None
-            }
-        }
+        let Some(value) = value else {
+            self.wrong.insert(name);
+            return None;
+        };
+        self.above.push((name, value));
+        Some(())
     }
 
     /// What the lines above and the names that were given say, in order.

@@ -2,6 +2,7 @@
 //! them: the `set` and `require` lines of a `weights` block.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use super::config::ConfigReader;
 use crate::ast::{Require, WeightsBlock};
@@ -101,7 +102,7 @@ fn holds(
 /// A setting as a person reads it; a long one is cut.
 fn shown(value: &Static) -> String {
     let mut text = String::new();
-    write(value, &mut text);
+    show(value, &mut text);
     if text.chars().count() > LONGEST {
         let kept = text.chars().take(LONGEST).collect::<String>();
         return format!("{}…", kept.trim_end());
@@ -110,11 +111,14 @@ fn shown(value: &Static) -> String {
 }
 
 /// Stops soon after more is written than is shown.
-fn write(value: &Static, text: &mut String) {
+fn show(value: &Static, text: &mut String) {
     match value {
         Static::None => text.push_str("none"),
         Static::Int(number) => text.push_str(&number.to_string()),
-        Static::Real(number) => text.push_str(&format!("{number:?}")),
+        Static::Real(number) => {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "{number:?}");
+        }
         Static::Bool(truth) => text.push_str(if *truth { "true" } else { "false" }),
         Static::Text(words) => {
             text.push('"');
@@ -128,7 +132,7 @@ fn write(value: &Static, text: &mut String) {
                     break;
                 }
                 text.push_str(if at > 0 { ", " } else { "" });
-                write(part, text);
+                show(part, text);
             }
             text.push(']');
         }
@@ -141,7 +145,7 @@ fn write(value: &Static, text: &mut String) {
                 text.push_str(if at > 0 { ", " } else { "" });
                 text.extend(name.chars().take(LONGEST));
                 text.push_str(": ");
-                write(part, text);
+                show(part, text);
             }
             text.push('}');
         }
