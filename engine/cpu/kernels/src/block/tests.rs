@@ -1,0 +1,1 @@
+//! Every routine of every level this machine has, against f64.

@@ -1,0 +1,219 @@
+//! Threads that share the work of one region at a time.
+//!
+//! A pool keeps its workers awake for a while after each region, because the next one usually follows within
+//! microseconds: a worker spins, then yields, then parks. Bodies are handed out by item (an atomic counter, for
+//! unequal items) or by contiguous range (for equal ones). Every body runs with denormals flushed to zero, on the
+//! caller's thread too, which gets its mode back.
+//!
+//! Guarantees: [`Pool::run`] and [`Pool::split`] return after every body returned; a panic in a body reaches the
+//! caller after that, and the pool stays usable; a region that is started inside a region, or while another thread
+//! has one in this pool, runs on the thread that started it. Leaves out work stealing and regions that outlive their
+//! caller.
+#![expect(
+    unsafe_code,
+    reason = "workers call a closure that lives on the caller's stack"
+)]
+
+mod barrier;
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::denormal::FlushDenormals;
+use barrier::{Barrier, Call};
+
+/// A fixed number of threads, the caller's among them.
+pub struct Pool {
+    barrier: Arc<Barrier>,
+    workers: Vec<JoinHandle<()>>,
+    /// Held while a region runs on the workers.
+    busy: Mutex<()>,
+}
+
+thread_local! {
+    /// The pool (as the address of its barrier) whose region this thread runs a body of, and the thread's number there.
+    static INSIDE: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+}
+
+impl Pool {
+    /// A pool of `threads` threads, the caller's included: `threads - 1` workers start at once and end when the pool
+    /// is dropped. 0 means 1. Workers the system refuses to start are left out.
+    pub fn new(threads: usize) -> Self {
+        let barrier = Arc::new(Barrier::new());
+        let mut workers = Vec::new();
+        for thread in 1..threads.clamp(1, barrier::MOST_THREADS) {
+            let shared = Arc::clone(&barrier);
+            let started = std::thread::Builder::new()
+                .name(format!("girih-{thread}"))
+                .spawn(move || shared.serve(thread));
+            match started {
+                Ok(worker) => workers.push(worker),
+                Err(_) => break,
+            }
+        }
+        Self {
+            barrier,
+            workers,
+            busy: Mutex::new(()),
+        }
+    }
+
+    /// How many threads this process may use at once: the CPUs of its affinity mask, lowered to a control group's
+    /// quota (rounded down). At least 1.
+    pub fn machine_threads() -> usize {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+
+    /// The threads of this pool, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `body(item, thread)` once for every item below `items`, in any order, on any thread.
+    ///
+    /// `thread` is below [`Pool::threads`], and no two bodies of one region that run at the same time get the same
+    /// one. Items are taken one at a time, so an item should be worth some microseconds.
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a body, after all threads stopped; items not yet started are then left out.
+    pub fn run(&self, items: usize, body: &(dyn Fn(usize, usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        let stopped = AtomicBool::new(false);
+        self.region(items, &|thread| {
+            loop {
+                let item = next.fetch_add(1, Ordering::Relaxed);
+                if item >= items || stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                let guard = StopOnPanic(&stopped);
+                body(item, thread);
+                std::mem::forget(guard);
+            }
+        });
+    }
+
+    /// Calls `body(range, thread)` at most once per thread, with contiguous ranges that cover `0..count` once.
+    ///
+    /// Ranges begin at multiples of `grain` (0 means 1); with fewer grains than threads, the other threads get none.
+    /// Equal counts give equal ranges to equal threads, so that what a thread left in its cache is met again.
+    /// `thread` is as in [`Pool::run`].
+    ///
+    /// # Panics
+    ///
+    /// With the first panic of a body, after all threads stopped.
+    pub fn split(&self, count: usize, grain: usize, body: &(dyn Fn(Range<usize>, usize) + Sync)) {
+        if count == 0 {
+            return;
+        }
+        let grain = grain.max(1);
+        let grains = count.div_ceil(grain);
+        let parts = self.threads().min(grains);
+        let border = |part: usize| {
+            let share = (grains / parts) * part + (grains % parts).min(part);
+            share.saturating_mul(grain).min(count)
+        };
+        if !self.shared(parts, &|thread| {
+            body(border(thread)..border(thread + 1), thread);
+        }) {
+            self.inline(&|thread| body(0..count, thread));
+        }
+    }
+
+    /// Calls `body(thread)` on as many threads as there are items; each of them takes items until none is left.
+    fn region(&self, items: usize, body: &(dyn Fn(usize) + Sync)) {
+        if items > 0 && !self.shared(items.min(self.threads()), body) {
+            self.inline(body);
+        }
+    }
+
+    /// Calls `body(thread)` once for each thread below `participants`, unless the region has to run inline: then does
+    /// nothing and says `false`.
+    fn shared(&self, participants: usize, body: &(dyn Fn(usize) + Sync)) -> bool {
+        if participants <= 1 || INSIDE.get().is_some() {
+            return false;
+        }
+        let _held = match self.busy.try_lock() {
+            Ok(held) => held,
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(std::sync::TryLockError::WouldBlock) => return false,
+        };
+        let panic: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
+        let identity = self.identity();
+        let guarded = |thread: usize| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| enter((identity, thread), body)));
+            if let Err(payload) = outcome {
+                panic
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(payload);
+            }
+        };
+        let call = Call::new(&guarded);
+        // SAFETY: `finish` below is reached, as `guarded` catches every panic, and `guarded` lives until then; `busy`
+        // is held, so no other region is under way.
+        unsafe { self.barrier.start(participants, call) };
+        guarded(0);
+        self.barrier.finish();
+        let payload = panic.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(payload) = payload {
+            resume_unwind(payload);
+        }
+        true
+    }
+
+    /// Calls `body` on this thread: with the number the thread has in this pool's region, or else 0.
+    fn inline(&self, body: &(dyn Fn(usize) + Sync)) {
+        let identity = self.identity();
+        let thread = match INSIDE.get() {
+            Some((pool, thread)) if pool == identity => thread,
+            _ => 0,
+        };
+        enter((identity, thread), body);
+    }
+
+    /// What tells this pool from others while it lives.
+    fn identity(&self) -> usize {
+        Arc::as_ptr(&self.barrier).addr()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.barrier.stop();
+        for worker in self.workers.drain(..) {
+            // A worker catches the panics of bodies and has none of its own.
+            let _ = worker.join();
+        }
+    }
+}
+
+/// Calls `body` with denormals flushed and the thread marked as inside; undone when it unwinds, too.
+fn enter(inside: (usize, usize), body: &dyn Fn(usize)) {
+    struct Leave(Option<(usize, usize)>);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            INSIDE.set(self.0);
+        }
+    }
+    let _leave = Leave(INSIDE.replace(Some(inside)));
+    let _flushed = FlushDenormals::new();
+    body(inside.1);
+}
+
+/// Tells the other threads to take no further item, if it is dropped.
+struct StopOnPanic<'a>(&'a AtomicBool);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
