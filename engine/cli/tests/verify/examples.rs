@@ -59,3 +59,18 @@ fn papers_agree_with_their_goldens() {
     }
     assert!(count > 0);
 }
+
+#[test]
+fn workloads_agree_with_their_peers() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository().join("examples/bench")).unwrap() {
+        let file = entry.unwrap().file_name();
+        let name = file.to_str().unwrap().strip_suffix(".girih").unwrap();
+        check(
+            &format!("examples/bench/{name}.girih"),
+            &format!("bench/{name}.safetensors"),
+        );
+        count += 1;
+    }
+    assert_eq!(count, 18);
+}
