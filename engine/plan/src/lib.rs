@@ -19,13 +19,16 @@
 
 mod dead;
 pub mod kernel;
+mod lower;
 mod merge;
 pub mod plan;
 mod simplify;
+mod text;
 
 use girih_graph::{Graph, verify};
 
 pub use dead::drop_dead_values;
+pub use lower::lower;
 pub use merge::merge_equal_values;
 pub use simplify::{rules, simplify};
 

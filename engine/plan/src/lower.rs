@@ -1,0 +1,293 @@
+//! Graph to plan: which values are computed together, and where they lie.
+//!
+//! Values are visited from the last to the first. A value that must be in
+//! memory – a result, or an operand of something that reads memory – is the
+//! root of a kernel, which grows towards its operands: cheap values are
+//! computed wherever they are read, values that are used several times are
+//! computed once, in the kernel if it reads them point by point and nothing
+//! that it waits for waits for them (`grow`). Views never move data unless they
+//! must. What has a launch of its own – matrix products, loops, routes, a few
+//! routines – asks for its operands in memory.
+//!
+//! Guarantees: every launch stands after those that write what it reads; every
+//! element of a result is written; kernels are as [`crate::kernel`] says.
+
+mod coalesce;
+mod contract;
+mod emit;
+mod grow;
+mod memory;
+mod order;
+mod region;
+mod value;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use girih_graph::op::Op;
+use girih_graph::{AxisId, AxisTable, Extent, Graph, Region, ValueType};
+
+use crate::kernel::Kernel;
+use crate::plan::{
+    BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, TensorId, Work,
+};
+use value::{Form, ValueIx, Values};
+
+/// The plan of a graph. The graph should be simplified.
+pub fn lower(graph: &Graph) -> Plan {
+    let mut shared = Shared {
+        axes: &graph.axes,
+        kernels: Vec::new(),
+        by_kernel: HashMap::new(),
+        routes: 0,
+    };
+    let extents = graph.axes.iter().map(|(_, axis)| axis.extent.clone());
+    let mut planner = Planner::new(&mut shared, &graph.root, extents.collect());
+    let mut given = Vec::new();
+    for (_, node) in graph.root.nodes() {
+        let (kind, name) = match &node.op {
+            Op::Input(name, _) => (GivenKind::Input, name),
+            Op::Param(name, _) => (GivenKind::Param, name),
+            Op::State(name) => (GivenKind::State, name),
+            _ => continue,
+        };
+        let ty = graph.root.ty(node.results[0]);
+        let tensor = planner.dense(ty, BufferKind::Caller);
+        planner.put(node.results[0], ty, tensor);
+        let initial = (kind == GivenKind::State).then(|| node.operands[0]);
+        given.push((kind, name.clone(), tensor, initial));
+    }
+    planner.add_nodes();
+    let initials: Vec<ValueIx> = given
+        .iter()
+        .filter_map(|(_, _, _, initial)| initial.map(|value| planner.value(value)))
+        .collect();
+    let mut outcomes = Vec::new();
+    let states = graph.updates.iter().map(|path| (true, path.clone()));
+    let results = graph.results.iter().map(|name| (false, Arc::from(name.as_str())));
+    for ((state, name), result) in results.chain(states).zip(graph.root.results()) {
+        let value = planner.value(*result);
+        let tensor = planner.dense(graph.root.ty(*result), BufferKind::Caller);
+        planner.write(value, tensor);
+        outcomes.push(Outcome {
+            state,
+            name,
+            tensor,
+        });
+    }
+    let initials: Vec<TensorId> = initials.into_iter().map(|v| planner.demand(v)).collect();
+    let mut initials = initials.into_iter();
+    let given: Vec<Given> = given
+        .into_iter()
+        .map(|(kind, name, tensor, initial)| Given {
+            kind,
+            name,
+            tensor,
+            initial: initial.and_then(|_| initials.next()),
+        })
+        .collect();
+    let mut root = planner.finish();
+    // Initial values of states are read after the last launch.
+    root.results = outcomes.iter().map(|outcome| outcome.tensor).collect();
+    root.results.extend(given.iter().filter_map(|given| given.initial));
+    Plan {
+        name: graph.name.clone(),
+        axes: graph.axes.clone(),
+        kernels: shared.kernels,
+        root,
+        given,
+        results: outcomes,
+        checks: graph.checks.clone(),
+    }
+}
+
+/// What all sections of a plan share.
+struct Shared<'g> {
+    axes: &'g AxisTable,
+    kernels: Vec<Kernel>,
+    by_kernel: HashMap<Kernel, usize>,
+    /// How many routes there are so far; each has a symbol of its own.
+    routes: usize,
+}
+
+impl Shared<'_> {
+    fn kernel(&mut self, kernel: Kernel) -> usize {
+        if let Some(known) = self.by_kernel.get(&kernel) {
+            return *known;
+        }
+        self.kernels.push(kernel.clone());
+        self.by_kernel.insert(kernel, self.kernels.len() - 1);
+        self.kernels.len() - 1
+    }
+}
+
+/// Plans one section.
+struct Planner<'s, 'g> {
+    shared: &'s mut Shared<'g>,
+    region: &'g Region,
+    /// The extent of every axis of the graph in this section.
+    extents: Vec<Extent>,
+    section: Section,
+    values: Values,
+    users: Vec<Vec<ValueIx>>,
+    /// Where a value lies, once somebody asked for it.
+    home: BTreeMap<ValueIx, TensorId>,
+    /// Which kernel computes a value for others to read; a position in `groups`.
+    group: Vec<Option<usize>>,
+    /// What each kernel or launch reads.
+    groups: Vec<Vec<ValueIx>>,
+    /// Launches with the value they were made for.
+    launches: Vec<(ValueIx, Launch)>,
+    /// What computing a value where it is read costs.
+    cost: Vec<u32>,
+    /// Whether a value is computed once: in memory, or in the kernel that has all its users.
+    solid: Vec<bool>,
+}
+
+impl<'s, 'g> Planner<'s, 'g> {
+    fn new(shared: &'s mut Shared<'g>, region: &'g Region, extents: Vec<Extent>) -> Self {
+        let mut values = Values::default();
+        values.of = vec![None; region.value_count()];
+        Self {
+            shared,
+            region,
+            extents,
+            section: Section::default(),
+            values,
+            users: Vec::new(),
+            home: BTreeMap::new(),
+            group: Vec::new(),
+            groups: Vec::new(),
+            launches: Vec::new(),
+            cost: Vec::new(),
+            solid: Vec::new(),
+        }
+    }
+
+    fn extent(&self, axis: AxisId) -> Extent {
+        self.extents[axis.index()].clone()
+    }
+
+    /// Binds a value of the region to a tensor.
+    fn put(&mut self, value: girih_graph::ValueId, ty: &ValueType, tensor: TensorId) {
+        let ix = self.values.push(ty.clone(), Form::Given(tensor), Vec::new(), None);
+        self.values.bind(value, ix);
+    }
+
+    fn value(&self, value: girih_graph::ValueId) -> ValueIx {
+        self.values.of[value.index()].expect("every value of the region was added")
+    }
+
+    /// Adds the region's nodes and measures them.
+    fn add_nodes(&mut self) {
+        let extents = self.extents.clone();
+        let extent = |axis: AxisId| extents[axis.index()].clone();
+        let region = self.region;
+        let mut values = std::mem::take(&mut self.values);
+        for (id, _) in region.nodes() {
+            values.add(region, id, &extent, &mut |ty, data| self.table(ty, data));
+        }
+        self.values = values;
+        self.users = self.values.users();
+        self.group = vec![None; self.values.all.len()];
+        self.measure();
+    }
+
+    fn measure(&mut self) {
+        for (ix, value) in self.values.all.iter().enumerate() {
+            let own = match &value.form {
+                Form::Given(_) | Form::Contract(_) | Form::Concat(..) | Form::Launched(..) => 1,
+                Form::Unary(op) => grow::unary_cost(*op),
+                Form::Binary(op) => grow::binary_cost(*op),
+                Form::Select | Form::Cast => 1,
+                Form::Constant(_) | Form::Position(_) | Form::Size(_) | Form::View(_) => 0,
+                Form::Gather(..) => 4,
+                Form::Reduce(..) => 1,
+            };
+            let pulled = value.operands.iter().map(|operand| {
+                let fused = self.values.all[*operand].form.is_pointwise()
+                    || matches!(self.values.all[*operand].form, Form::View(_));
+                if fused && !self.solid[*operand] {
+                    self.cost[*operand]
+                } else {
+                    1
+                }
+            });
+            let inline = value.form.is_pointwise() || matches!(value.form, Form::View(_));
+            let cost = if inline {
+                pulled.fold(own, u32::saturating_add)
+            } else {
+                own
+            };
+            let uses = self.users[ix].len();
+            let solid = match &value.form {
+                Form::Reduce(..) => true,
+                form => form.is_pointwise() && uses > 1 && cost > grow::CHEAP,
+            };
+            self.cost.push(cost);
+            self.solid.push(solid);
+        }
+    }
+
+    /// Plans everything that was asked for.
+    fn finish(mut self) -> Section {
+        for ix in (0..self.values.all.len()).rev() {
+            let Some(home) = self.home.get(&ix).copied() else {
+                continue;
+            };
+            match self.values.all[ix].form.clone() {
+                Form::Given(_) => {}
+                Form::Contract(product) => self.contract(ix, &product, home),
+                Form::Concat(from, axis) => self.concat(ix, &from, axis, home),
+                Form::Launched(node, _) => self.launched(ix, node),
+                _ if self.group[ix].is_some() => {}
+                _ => self.kernel(ix, home),
+            }
+        }
+        let launches = std::mem::take(&mut self.launches);
+        self.section.launches = order::sorted(launches, &self.section.tensors);
+        self.section
+    }
+
+    fn contract(&mut self, ix: ValueIx, product: &contract::Product, out: TensorId) {
+        let operands = self.values.all[ix].operands.clone();
+        let work = crate::plan::Contract {
+            left: self.demand(operands[0]),
+            right: self.demand(operands[1]),
+            out,
+            batch: product.batch.clone(),
+            rows: product.rows.clone(),
+            columns: product.columns.clone(),
+            inner: product.inner.clone(),
+        };
+        self.launch(ix, Work::Contract(work), operands);
+    }
+
+    fn concat(&mut self, ix: ValueIx, from: &[AxisId], axis: AxisId, home: TensorId) {
+        let operands = self.values.all[ix].operands.clone();
+        let mut start = Extent::constant(0);
+        for (operand, along) in operands.iter().zip(from) {
+            let part = self.slice(home, axis, *along, &start);
+            start = start.plus(&self.extent(*along));
+            self.write(*operand, part);
+        }
+        // Readers of the whole wait for all parts: buffers tell.
+        self.groups.push(operands);
+        self.group[ix] = Some(self.groups.len() - 1);
+    }
+
+    /// Adds a launch made for `ix`, which reads `reads`.
+    fn launch(&mut self, ix: ValueIx, work: Work, reads: Vec<ValueIx>) {
+        self.groups.push(reads);
+        self.group[ix] = Some(self.groups.len() - 1);
+        let label = self.label(ix);
+        self.launches.push((ix, Launch { work, label }));
+    }
+
+    /// The path of the module instance that a value comes from.
+    fn label(&self, ix: ValueIx) -> String {
+        let origin = self.values.all[ix].node.and_then(|node| self.region.origin(node));
+        origin.map_or_else(String::new, |origin| origin.path.to_string())
+    }
+}

@@ -1,0 +1,404 @@
+//! Steps, accesses and stores of a kernel whose values are decided.
+
+use std::collections::HashMap;
+
+use girih_graph::op::{Binary, Outside};
+use girih_graph::{AxisId, DType, Extent};
+
+use super::coalesce::coalesced;
+use super::grow::{Grown, at};
+use super::value::{Form, ValueIx, View};
+use super::view::{self, Map, position, restricted};
+use super::Planner;
+use crate::kernel::{
+    Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, LoopKind, Step, StepId, StepOp,
+    Store,
+};
+use crate::plan::{BufferId, KernelLaunch, ReadFailure, TensorId, Work};
+
+/// A kernel under construction.
+struct Emitter {
+    grown: Grown,
+    steps: Vec<Step>,
+    by_step: HashMap<Step, StepId>,
+    done: HashMap<(ValueIx, Map, Vec<Guard>), StepId>,
+    stores: Vec<Store>,
+    buffers: Vec<BufferId>,
+    dtypes: Vec<DType>,
+    writes: Vec<bool>,
+    failures: Vec<ReadFailure>,
+}
+
+impl Planner<'_, '_> {
+    /// Plans the kernel that computes `root` and writes it to `target`, whose axes are the
+    /// root's, or those of a part of a concatenation that the root lacks some of.
+    pub(super) fn kernel(&mut self, root: ValueIx, target: TensorId) {
+        let home = self.home.get(&root).copied();
+        let is_copy = match self.values.all[root].form {
+            Form::Given(_) => true,
+            _ => home.is_some_and(|home| home != target),
+        };
+        if let Form::View(View::Merge(from, axis)) = self.values.all[root].form.clone()
+            && !is_copy
+            && from.len() > 1
+        {
+            // Written as what it is merged from.
+            let operand = self.values.all[root].operands[0];
+            let target = self.unmerged(target, &from, axis);
+            self.group[root] = Some(self.groups.len());
+            self.groups.push(vec![operand]);
+            self.write(operand, target);
+            return;
+        }
+        let axes: Vec<AxisId> = self.section.tensors[target.index()]
+            .axes
+            .iter()
+            .map(|(axis, _)| *axis)
+            .collect();
+        let everywhere: Map = axes.iter().enumerate().map(|(id, axis)| (*axis, at(id))).collect();
+        let map = restricted(&everywhere, self.values.ty(root));
+        let grown = self.grow(root, &axes, &map, is_copy);
+        let mut emitter = Emitter {
+            grown,
+            steps: Vec::new(),
+            by_step: HashMap::new(),
+            done: HashMap::new(),
+            stores: Vec::new(),
+            buffers: Vec::new(),
+            dtypes: Vec::new(),
+            writes: Vec::new(),
+            failures: Vec::new(),
+        };
+        let members: Vec<(ValueIx, Map)> = emitter.grown.members.clone().into_iter().collect();
+        let step = self.emit(&mut emitter, root, &map, &[]);
+        self.store(&mut emitter, step, target, &everywhere);
+        let group = self.groups.len();
+        for (member, map) in members {
+            if member == root || !self.is_written(&emitter.grown, member) {
+                continue;
+            }
+            let home = self.demand(member);
+            let step = self.emit(&mut emitter, member, &map, &[]);
+            self.store(&mut emitter, step, home, &map);
+            self.group[member] = Some(group);
+        }
+        let reads = emitter.grown.loaded.iter().copied().collect();
+        if home != Some(target) {
+            self.groups.push(reads);
+            let label = self.label(root);
+            let work = self.launched_kernel(emitter);
+            self.launches.push((root, crate::plan::Launch { work, label }));
+        } else {
+            let work = self.launched_kernel(emitter);
+            self.launch(root, work, reads);
+        }
+    }
+
+    fn launched_kernel(&mut self, emitter: Emitter) -> Work {
+        let names = |own: &super::grow::Around| self.shared.axes.name(own.axis).to_owned();
+        let loops: Vec<String> = emitter.grown.loops.iter().map(names).collect();
+        let kernel = Kernel {
+            loops: emitter
+                .grown
+                .loops
+                .iter()
+                .map(|own| Loop {
+                    extent: own.extent.clone(),
+                    kind: own.kind,
+                })
+                .collect(),
+            steps: emitter.steps,
+            stores: emitter.stores,
+            buffers: emitter.dtypes,
+        };
+        let (kernel, loops) = coalesced(kernel, loops);
+        Work::Kernel(KernelLaunch {
+            kernel: self.shared.kernel(kernel),
+            buffers: emitter.buffers,
+            writes: emitter.writes,
+            loops,
+            failures: emitter.failures,
+        })
+    }
+
+    fn store(&self, emitter: &mut Emitter, step: StepId, target: TensorId, map: &Map) {
+        let buffer = emitter.buffer(self, target, true);
+        let address = self.address(target, map);
+        emitter.stores.push(Store {
+            step,
+            access: Access {
+                buffer,
+                address,
+                guards: Vec::new(),
+            },
+        });
+    }
+
+    fn address(&self, tensor: TensorId, map: &Map) -> Affine {
+        let tensor = &self.section.tensors[tensor.index()];
+        let mut address = view::zero();
+        address.offset = tensor.offset.clone();
+        for (axis, stride) in &tensor.axes {
+            address.add_scaled(&position(map, *axis), &stride.step);
+        }
+        address
+    }
+
+    /// The step that is the value at `map`, 0 where a guard does not hold.
+    fn emit(&mut self, emitter: &mut Emitter, ix: ValueIx, map: &Map, guards: &[Guard]) -> StepId {
+        let key = (ix, map.clone(), guards.to_vec());
+        if let Some(known) = emitter.done.get(&key) {
+            return *known;
+        }
+        let step = self.emit_fresh(emitter, ix, map, guards);
+        emitter.done.insert(key, step);
+        step
+    }
+
+    fn emit_fresh(
+        &mut self,
+        emitter: &mut Emitter,
+        ix: ValueIx,
+        map: &Map,
+        guards: &[Guard],
+    ) -> StepId {
+        let value = self.values.all[ix].clone();
+        if emitter.grown.loaded.contains(&ix) {
+            let tensor = self.demand(ix);
+            return self.load(emitter, tensor, map, guards);
+        }
+        let dtype = value.ty.dtype;
+        match &value.form {
+            Form::View(view) => {
+                let operand = value.operands[0];
+                let extents = &self.extents;
+                let extent = |axis: AxisId| extents[axis.index()].clone();
+                let (inner, new) = view::through(view, self.values.ty(operand), map, &extent)
+                    .expect("a view that is not affine is loaded");
+                if new.is_empty() {
+                    return self.emit(emitter, operand, &inner, guards);
+                }
+                let mut all = guards.to_vec();
+                all.extend_from_slice(&new);
+                let step = self.emit(emitter, operand, &inner, &all);
+                if self.reads_memory(emitter, operand) {
+                    return step;
+                }
+                let zero = emitter.zero(dtype);
+                let inside = emitter.holds(&new);
+                emitter.push(StepOp::Select(inside, step, zero), dtype)
+            }
+            Form::Reduce(combine, axis) => {
+                let id = emitter.grown.reduced[&ix];
+                let operand = value.operands[0];
+                let mut inside = restricted(map, self.values.ty(operand));
+                for (own, affine) in &mut inside {
+                    if own == axis {
+                        *affine = at(id);
+                    }
+                }
+                let step = self.emit(emitter, operand, &inside, guards);
+                let kind = emitter.grown.loops[id].kind;
+                emitter.push(StepOp::Reduce(*combine, step, kind), dtype)
+            }
+            Form::Gather(axis, outside) => {
+                let [source, positions] = [value.operands[0], value.operands[1]];
+                let inner = restricted(map, self.values.ty(positions));
+                let mut step = self.emit(emitter, positions, &inner, guards);
+                if self.values.ty(positions).dtype != Self::POSITION {
+                    step = emitter.push(StepOp::Cast(step), Self::POSITION);
+                }
+                let mut index = view::zero();
+                index.steps.push((step, Extent::constant(1)));
+                let mut at: Map = restricted(map, self.values.ty(source));
+                for (own, affine) in &mut at {
+                    if own == axis {
+                        *affine = index.clone();
+                    }
+                }
+                let outside = match outside {
+                    Outside::Zero => GuardOutside::Zero,
+                    Outside::Error => {
+                        emitter.failures.push(ReadFailure {
+                            axis: self.shared.axes.name(*axis).to_owned(),
+                        });
+                        GuardOutside::Fail(emitter.failures.len() as u32)
+                    }
+                };
+                let mut all = guards.to_vec();
+                all.push(Guard {
+                    index,
+                    extent: self.extent(*axis),
+                    outside,
+                });
+                let tensor = self.demand(source);
+                self.load(emitter, tensor, &at, &all)
+            }
+            Form::Position(axis) => {
+                emitter.push(StepOp::Position(position(map, *axis)), Self::POSITION)
+            }
+            Form::Size(size) => emitter.push(StepOp::Size(size.clone()), dtype),
+            Form::Constant(constant) => emitter.push(StepOp::Constant(*constant), dtype),
+            Form::Unary(op) => {
+                let x = self.emit_operand(emitter, value.operands[0], map, guards);
+                emitter.push(StepOp::Unary(*op, x), dtype)
+            }
+            Form::Binary(op) => {
+                let x = self.emit_operand(emitter, value.operands[0], map, guards);
+                let y = self.emit_operand(emitter, value.operands[1], map, guards);
+                emitter.push(StepOp::Binary(*op, x, y), dtype)
+            }
+            Form::Select => {
+                let c = self.emit_operand(emitter, value.operands[0], map, guards);
+                let x = self.emit_operand(emitter, value.operands[1], map, guards);
+                let y = self.emit_operand(emitter, value.operands[2], map, guards);
+                emitter.push(StepOp::Select(c, x, y), dtype)
+            }
+            Form::Cast => {
+                let x = self.emit_operand(emitter, value.operands[0], map, guards);
+                emitter.push(StepOp::Cast(x), dtype)
+            }
+            Form::Given(_) | Form::Contract(_) | Form::Concat(..) | Form::Launched(..) => {
+                unreachable!("what a kernel does not compute is loaded")
+            }
+        }
+    }
+
+    fn emit_operand(
+        &mut self,
+        emitter: &mut Emitter,
+        operand: ValueIx,
+        map: &Map,
+        guards: &[Guard],
+    ) -> StepId {
+        let inner = restricted(map, self.values.ty(operand));
+        self.emit(emitter, operand, &inner, guards)
+    }
+
+    /// Whether the value is read from memory here, perhaps through views: guards then give 0.
+    fn reads_memory(&self, emitter: &Emitter, ix: ValueIx) -> bool {
+        let mut ix = ix;
+        loop {
+            if emitter.grown.loaded.contains(&ix) {
+                return true;
+            }
+            match self.values.all[ix].form {
+                Form::View(_) => ix = self.values.all[ix].operands[0],
+                Form::Gather(..) => return true,
+                _ => return false,
+            }
+        }
+    }
+
+    fn load(
+        &mut self,
+        emitter: &mut Emitter,
+        tensor: TensorId,
+        map: &Map,
+        guards: &[Guard],
+    ) -> StepId {
+        let buffer = emitter.buffer(self, tensor, false);
+        let address = self.address(tensor, map);
+        let dtype = self.section.tensors[tensor.index()].dtype;
+        let access = Access {
+            buffer,
+            address,
+            guards: guards.to_vec(),
+        };
+        emitter.push(StepOp::Load(access), dtype)
+    }
+}
+
+impl Emitter {
+    fn buffer(&mut self, planner: &Planner<'_, '_>, tensor: TensorId, written: bool) -> usize {
+        let tensor = &planner.section.tensors[tensor.index()];
+        let known = self.buffers.iter().position(|own| *own == tensor.buffer);
+        let place = known.unwrap_or_else(|| {
+            self.buffers.push(tensor.buffer);
+            self.dtypes.push(tensor.dtype);
+            self.writes.push(false);
+            self.buffers.len() - 1
+        });
+        self.writes[place] |= written;
+        place
+    }
+
+    fn push(&mut self, op: StepOp, dtype: DType) -> StepId {
+        let (walked, inner) = self.varies(&op);
+        let step = Step {
+            op,
+            dtype,
+            walked,
+            inner,
+        };
+        if let Some(known) = self.by_step.get(&step) {
+            return *known;
+        }
+        self.steps.push(step.clone());
+        self.by_step.insert(step, self.steps.len() - 1);
+        self.steps.len() - 1
+    }
+
+    /// Whether a step varies along the walk, and along the inner loop.
+    fn varies(&self, op: &StepOp) -> (bool, bool) {
+        let (walk, inner) = (self.grown.walk(), self.grown.inner());
+        let of = |affine: &Affine| {
+            let along = |id: Option<usize>| {
+                id.is_some() && affine.loops.iter().any(|(own, _)| Some(*own) == id)
+            };
+            let steps = affine.steps.iter().map(|(step, _)| &self.steps[*step]);
+            steps.fold((along(walk), along(inner)), |(walked, inner), step| {
+                (walked | step.walked, inner | step.inner)
+            })
+        };
+        let either = |x: (bool, bool), y: (bool, bool)| (x.0 | y.0, x.1 | y.1);
+        let step = |id: &StepId| (self.steps[*id].walked, self.steps[*id].inner);
+        match op {
+            StepOp::Load(access) => access
+                .guards
+                .iter()
+                .fold(of(&access.address), |all, guard| either(all, of(&guard.index))),
+            StepOp::Position(affine) => of(affine),
+            StepOp::Constant(_) | StepOp::Size(_) => (false, false),
+            StepOp::Unary(_, x) | StepOp::Cast(x) => step(x),
+            StepOp::Binary(_, x, y) => either(step(x), step(y)),
+            StepOp::Select(c, x, y) => either(step(c), either(step(x), step(y))),
+            StepOp::Reduce(_, x, LoopKind::Walk) => (false, step(x).1),
+            StepOp::Reduce(_, x, _) => (step(x).0, false),
+        }
+    }
+
+    fn zero(&mut self, dtype: DType) -> StepId {
+        let constant = if dtype == DType::Bool {
+            Constant::Bool(false)
+        } else if dtype.is_real() {
+            Constant::Real(0)
+        } else {
+            Constant::Int(0)
+        };
+        self.push(StepOp::Constant(constant), dtype)
+    }
+
+    /// A `bool` step: all guards hold.
+    fn holds(&mut self, guards: &[Guard]) -> StepId {
+        let position = DType::I64;
+        let mut all = self.push(StepOp::Constant(Constant::Bool(true)), DType::Bool);
+        for guard in guards {
+            let mut place = guard.index.clone();
+            let steps = std::mem::take(&mut place.steps);
+            let mut index = self.push(StepOp::Position(place), position);
+            for (step, factor) in steps {
+                let size = self.push(StepOp::Size(factor), position);
+                let term = self.push(StepOp::Binary(Binary::Mul, step, size), position);
+                index = self.push(StepOp::Binary(Binary::Add, index, term), position);
+            }
+            let zero = self.push(StepOp::Constant(Constant::Int(0)), position);
+            let end = self.push(StepOp::Size(guard.extent.clone()), position);
+            let from = self.push(StepOp::Binary(Binary::Ge, index, zero), DType::Bool);
+            let to = self.push(StepOp::Binary(Binary::Lt, index, end), DType::Bool);
+            let inside = self.push(StepOp::Binary(Binary::And, from, to), DType::Bool);
+            all = self.push(StepOp::Binary(Binary::And, all, inside), DType::Bool);
+        }
+        all
+    }
+}
