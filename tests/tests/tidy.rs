@@ -145,7 +145,9 @@ fn unsafe_code_is_where_the_list_says() {
     for path in files("", &[".rs"]) {
         let name = shown(&path);
         if name != "tests/tests/tidy.rs" && read(&path).contains("unsafe_code,") {
-            let folder = UNSAFE.iter().find(|at| at.ends_with('/') && name.starts_with(**at));
+            let folder = UNSAFE
+                .iter()
+                .find(|at| at.ends_with('/') && name.starts_with(**at));
             found.insert(folder.map_or(name, |folder| (*folder).to_owned()));
         }
     }
