@@ -44,6 +44,35 @@ fn one_mistake_is_told_once() {
     }
 }
 
+#[test]
+fn a_side_that_is_not_chosen_gives_ranges_and_is_not_looked_at() {
+    let check = |params: &str, equation: &str| {
+        let text = format!(
+            "axis t
+            module M(d: axis, f: module = none, open = true{params}) {{
+              forward(x: f32[t, d], keep: bool[t] = none) {{ {equation} return y }}
+            }}
+            module Left(d: axis) {{
+              sub m = M(d)
+              forward(x: f32[t, d]) {{ return m(x) }}
+            }}"
+        );
+        let told = found("right.girih", &text);
+        assert!(told.is_empty(), "{equation}\n{}", told.join("\n"));
+    };
+    check("", "y[j] = if keep == none then true else keep[t = j]");
+    check("", "y[i] = if open then true else sum(d) x[t = i] > 0.0");
+    check("", "y[i, d] = if f != none then f(x)[t = i] else x[t = i]");
+    check(
+        "",
+        "y[i, d] = if f == none and open then x[t = i] else f(x)[t = i]",
+    );
+    check(
+        ", g = \"a\"",
+        "y[i, d] = if g == \"b\" then f(x)[t = i] else x[t = i]",
+    );
+}
+
 /// What is said when the last model of a file is asked for, and its value `hidden`.
 fn asked(text: &str, module: &str, keep: &[String]) -> Vec<String> {
     let mut sink = Sink::new();

@@ -206,6 +206,11 @@ mod tests {
         );
         check("require default(sliding_window, none) == none", "", "");
         check("require default(absent, 3) == 3, \"why\"", "", "");
+        check(
+            "require rope_scaling in [none, 1.0, {factor: 8.0, rope_type: \"yarn\"}]",
+            "",
+            "",
+        );
         check("require hidden_act in [\"gelu\", \"gelu_new\"]", "", "");
         check(
             "require hidden_act == \"silu\", \"the gate is a silu\"",

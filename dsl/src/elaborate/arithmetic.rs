@@ -553,7 +553,7 @@ impl Elaborator<'_> {
     clippy::float_cmp,
     reason = "`==` on numbers of a model file means equal numbers"
 )]
-fn same_thing(left: &Value, right: &Value) -> Option<bool> {
+pub(crate) fn same_thing(left: &Value, right: &Value) -> Option<bool> {
     Some(match (left, right) {
         (Value::None, Value::None) => true,
         (Value::Text(a), Value::Text(b)) => a == b,
@@ -563,6 +563,17 @@ fn same_thing(left: &Value, right: &Value) -> Option<bool> {
         (Value::None | Value::Text(_), _) | (_, Value::None | Value::Text(_)) => false,
         (Value::List(a), Value::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_thing(a, b) == Some(true))
+        }
+        (Value::Record(a), Value::Record(b)) => {
+            let mut same = a.len() == b.len();
+            for ((name, value), (other, own)) in a.iter().zip(b) {
+                same &= name == other && same_thing(value, own)?;
+            }
+            same
+        }
+        (Value::Record(_), Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::List(_))
+        | (Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::List(_), Value::Record(_)) => {
+            false
         }
         _ => return None,
     })
