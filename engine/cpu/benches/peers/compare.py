@@ -69,7 +69,7 @@ def peers(name, shape, threads, options):
     sizes = {key: size for key, size in (("t", length), ("batch", batch)) if size}
     work = workloads.WORKLOADS[name][0](**sizes)
     calls = dict(work.ways)
-    if "bf16" in options.compute and hasattr(work, "module"):
+    if "bf16" in options.compute and work.module is not None:
         # `to` works in place, so this one is made anew.
         half = workloads.WORKLOADS[name][0](**sizes)
         half.module.to(torch.bfloat16)
@@ -245,6 +245,7 @@ def main():
     warnings.filterwarnings("ignore")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.path.insert(0, str(HERE))
+    sys.dont_write_bytecode = True
     import workloads
 
     names = args.only.split(",") if args.only else list(workloads.WORKLOADS)

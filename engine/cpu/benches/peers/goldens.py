@@ -10,7 +10,8 @@ import sys
 import torch
 from safetensors.torch import save_file
 
-from workloads import WORKLOADS
+sys.dont_write_bytecode = True
+from workloads import WORKLOADS  # noqa: E402
 
 torch.set_grad_enabled(False)
 folder = pathlib.Path(sys.argv[1])

@@ -22,6 +22,8 @@ class Work:
     params: dict = field(default_factory=dict)
     # What the model file's `golden` block reads from the golden file's configuration.
     config: dict = field(default_factory=dict)
+    # Of a whole model.
+    module: torch.nn.Module | None = None
 
 
 def normal(*shape):
@@ -297,9 +299,8 @@ def minilm(t=128, batch=1, vocab=30522, ctx=512, d=384, depth=6, heads=12, ff=15
     ]
     sizes = {"vocab": vocab, "ctx": ctx, "d": d, "depth": depth, "heads": heads, "ff": ff}
     run = lambda: module(input_ids=ids).last_hidden_state
-    work = Work({"ids": ids}, {"transformers BertModel": run}, renamed(module.state_dict(), names), sizes)
-    work.module = module
-    return work
+    params = renamed(module.state_dict(), names)
+    return Work({"ids": ids}, {"transformers BertModel": run}, params, sizes, module)
 
 
 def gpt2(t=512, vocab=50257, ctx=1024, d=768, depth=12, heads=12):
@@ -314,7 +315,7 @@ def gpt2(t=512, vocab=50257, ctx=1024, d=768, depth=12, heads=12):
     state = {path: tensor.T if path.endswith(turned) else tensor for path, tensor in state.items()}
     run = lambda: module(ids, use_cache=False, logits_to_keep=1).logits[:, 0]
     sizes = {"vocab": vocab, "ctx": ctx, "d": d, "depth": depth, "heads": heads}
-    return Work({"ids": ids}, {"transformers GPT2LMHeadModel": run}, state, sizes)
+    return Work({"ids": ids}, {"transformers GPT2LMHeadModel": run}, state, sizes, module)
 
 
 def smollm2(t=512, vocab=49152, d=576, depth=30, heads=9, groups=3, ff=1536, base=100000.0):
@@ -333,7 +334,8 @@ def smollm2(t=512, vocab=49152, d=576, depth=30, heads=9, groups=3, ff=1536, bas
     ]
     run = lambda: module(ids, use_cache=False, logits_to_keep=1).logits[:, 0]
     sizes = {"vocab": vocab, "d": d, "depth": depth, "heads": heads, "groups": groups, "ff": ff, "base": base}
-    return Work({"ids": ids}, {"transformers LlamaForCausalLM": run}, renamed(module.state_dict(), names), sizes)
+    params = renamed(module.state_dict(), names)
+    return Work({"ids": ids}, {"transformers LlamaForCausalLM": run}, params, sizes, module)
 
 
 # Name of the model file, and sizes at which its numbers are compared.
