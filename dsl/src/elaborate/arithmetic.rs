@@ -560,7 +560,6 @@ pub(crate) fn same_thing(left: &Value, right: &Value) -> Option<bool> {
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Int(a), Value::Int(b)) => a.as_constant()? == b.as_constant()?,
         (Value::Real(a), Value::Real(b)) => a == b,
-        (Value::None | Value::Text(_), _) | (_, Value::None | Value::Text(_)) => false,
         (Value::List(a), Value::List(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_thing(a, b) == Some(true))
         }
@@ -571,7 +570,9 @@ pub(crate) fn same_thing(left: &Value, right: &Value) -> Option<bool> {
             }
             same
         }
-        (Value::Record(_), Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::List(_))
+        (Value::None | Value::Text(_), _)
+        | (_, Value::None | Value::Text(_))
+        | (Value::Record(_), Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::List(_))
         | (Value::Int(_) | Value::Real(_) | Value::Bool(_) | Value::List(_), Value::Record(_)) => {
             false
         }

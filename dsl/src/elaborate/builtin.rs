@@ -143,7 +143,7 @@ impl Elaborator<'_> {
             let (x, x_span) = self.take(&mut args, "x")?;
             let (y, y_span) = self.take(&mut args, "y")?;
             self.done(&args)?;
-            return self.apply_binary(env, op, (x, x_span), (y, y_span), span);
+            return self.apply_binary(op, (x, x_span), (y, y_span), span);
         }
         let result = match name {
             "size" => {
@@ -312,10 +312,10 @@ impl Elaborator<'_> {
                 }
             }
             "unstack" => self.unstack(&mut args)?,
-            "concat" => self.concat(env, &mut args)?,
+            "concat" => self.concat(&mut args)?,
             "scatter" => self.scatter(&mut args)?,
             "tensor" => self.table(&mut args)?,
-            "zeros" | "ones" | "full" => self.filled(env, &mut args)?,
+            "zeros" | "ones" | "full" => self.filled(&mut args)?,
             "uniform" | "normal" | "log_uniform" => self.init_draw(env, &mut args)?,
             "random_uniform" | "random_normal" => self.draw(env, &mut args)?,
             _ => return Err(Reported),
@@ -461,7 +461,6 @@ impl Elaborator<'_> {
 
     fn apply_binary(
         &mut self,
-        env: &Env,
         op: Binary,
         (x, x_span): (Value, Span),
         (y, y_span): (Value, Span),
@@ -490,7 +489,6 @@ impl Elaborator<'_> {
                 return Ok(Value::Int(Extent::constant(result)));
             }
         }
-        let _ = env;
         let (x, y) = self.pair(x, x_span, y, y_span)?;
         self.op(Op::Binary(op), &[x, y], span).map(Value::Tensor)
     }
@@ -542,7 +540,7 @@ impl Elaborator<'_> {
 
     /// `concat(x, y, from = (s, t), into = u)`: joined along axes into a declared axis. A part
     /// without its axis counts as one position: `from = (none, t)`.
-    fn concat(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
+    fn concat(&mut self, args: &mut Args) -> Eval<Value> {
         let Some((from, from_span)) = take_named(args, "from") else {
             return self.error_help(
                 205,
@@ -599,7 +597,6 @@ impl Elaborator<'_> {
             operands.push(self.expand_to(tensor, &[axis], span)?);
             axes.push(axis);
         }
-        let _ = env;
         let total = axes.iter().fold(Extent::constant(0), |sum, axis| {
             sum.plus(self.b.axes.extent(*axis))
         });

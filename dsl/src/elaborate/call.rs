@@ -236,7 +236,7 @@ impl Elaborator<'_> {
     ) -> Eval<Value> {
         let mut env = Env::of_instance(self, instance);
         let mut renames = Vec::new();
-        let given = self.match_args(&method.name, &method.params, args, span)?;
+        let given = self.match_args(&method.name, &method.params, args)?;
         for (parameter, given) in method.params.iter().zip(given) {
             let value = match given {
                 Some((value, place)) => {
@@ -335,7 +335,6 @@ impl Elaborator<'_> {
         owner: &ast::Name,
         params: &[ast::Parameter],
         args: Vec<Given>,
-        span: Span,
     ) -> Eval<Vec<Option<(Value, Span)>>> {
         let mut given: Vec<Option<(Value, Span)>> = vec![None; params.len()];
         let mut position = 0;
@@ -383,7 +382,6 @@ impl Elaborator<'_> {
             }
             given[index] = Some((value, place));
         }
-        let _ = span;
         Ok(given)
     }
 
@@ -725,7 +723,7 @@ impl Elaborator<'_> {
         let mut env = Env::of_file(place.file);
         env.is_static = caller.is_static;
         env.lifted.clone_from(&caller.lifted);
-        let given = self.match_args(&function.name, &function.params, args, span)?;
+        let given = self.match_args(&function.name, &function.params, args)?;
         for (parameter, given) in function.params.iter().zip(given) {
             let value = match (given, &parameter.default) {
                 (Some((value, _)), _) => value,

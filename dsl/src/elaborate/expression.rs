@@ -294,7 +294,7 @@ impl Elaborator<'_> {
                 Some(value) if used == words.len() => return Ok(value),
                 Some(value) => {
                     let (word, span) = words[used];
-                    return self.no_field(env, &value, word, span);
+                    return self.no_field(&value, word, span);
                 }
                 None => {
                     let (word, span) = words[0];
@@ -306,11 +306,11 @@ impl Elaborator<'_> {
         match self.step(&value, &[(name.text.as_str(), name.span)])? {
             Some((Value::Poison, _)) => Err(Reported),
             Some((value, _)) => Ok(value),
-            None => self.no_field(env, &value, &name.text, name.span),
+            None => self.no_field(&value, &name.text, name.span),
         }
     }
 
-    fn no_field<T>(&mut self, env: &Env, value: &Value, word: &str, span: Span) -> Eval<T> {
+    fn no_field<T>(&mut self, value: &Value, word: &str, span: Span) -> Eval<T> {
         let mut names: Vec<String> = match value {
             Value::Record(fields) => fields.iter().map(|(name, _)| name.clone()).collect(),
             Value::Instance(instance) => {
@@ -340,7 +340,6 @@ impl Elaborator<'_> {
             }
             value => value.kind().to_owned(),
         };
-        let _ = env;
         let nearest = super::scope::nearest(word, names.iter().map(String::as_str));
         let mut diagnostic = crate::diag::Diagnostic::error(
             crate::diag::Code::new(202),

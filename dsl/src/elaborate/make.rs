@@ -116,7 +116,7 @@ impl Elaborator<'_> {
     }
 
     /// `zeros()`, `ones()`, `full(x)`; with axes, repeated along them.
-    pub(crate) fn filled(&mut self, env: &mut Env, args: &mut Args) -> Eval<Value> {
+    pub(crate) fn filled(&mut self, args: &mut Args) -> Eval<Value> {
         let value = match args.name {
             "zeros" => Value::Int(Extent::constant(0)),
             "ones" => Value::Int(Extent::constant(1)),
@@ -129,7 +129,6 @@ impl Elaborator<'_> {
         if axes.is_empty() {
             return Ok(value);
         }
-        let _ = env;
         let tensor = self.tensor(value, DType::F32, args.span)?;
         self.expand_to(tensor, &axes, args.span).map(Value::Tensor)
     }

@@ -2,7 +2,7 @@
 //! position, in the order that its `order` setting gives (`read, write` without one), with the
 //! states that the position before left.
 
-use girih_graph::{AxisId, DType, Op, Recurrence, ValueId};
+use girih_graph::{AxisId, DType, ValueId};
 
 use super::Elaborator;
 use super::call::Given;
@@ -70,56 +70,26 @@ impl Elaborator<'_> {
         self.b.open_region();
         self.frames.push(Frame::of_loop(axis, span, self.depth));
         let walked = self.walk_memory(instance, &order, &names, &starts, &inputs, level, span);
-        let (carried, results) = match walked {
-            Ok(walked) => walked,
+        let results = match walked {
+            Ok(results) => results,
             Err(reported) => {
                 self.b.close_region(Vec::new());
                 self.frames.pop();
                 return Err(reported);
             }
         };
-        let frame = self.frames.pop().unwrap_or_default();
-        let mut params = carried;
-        params.extend(frame.sequences.iter().map(|(_, inner)| *inner));
-        params.extend(frame.invariants.iter().map(|(_, inner)| *inner));
-        self.b.order_parameters(&params);
-        let body = self.b.close_region(results);
-        let outer = level - 1;
-        let mut operands: Vec<ValueId> = Vec::new();
-        for start in &starts {
-            operands.push(self.import(*start, outer));
-        }
-        operands.extend(frame.sequences.iter().map(|(outer, _)| *outer));
-        operands.extend(frame.invariants.iter().map(|(outer, _)| *outer));
-        self.b.set_level(outer);
-        let recurrence = Recurrence {
-            axis,
-            reverse: false,
-            carried: starts.len(),
-            sequences: frame.sequences.len(),
-            body,
-        };
-        self.mark(span);
-        let made = match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
-            Ok(made) => made,
-            Err(error) => return self.op_error(&error, span),
-        };
+        let made = self.close_loop((axis, false), &starts, results, span)?;
         let path = self.instances[instance.0].path.clone();
-        for (name, id) in names.iter().zip(&made) {
-            let state = Tensor {
-                level: outer,
-                id: *id,
-            };
+        for (name, state) in names.iter().zip(&made) {
             let path = if path.is_empty() {
                 name.clone()
             } else {
                 format!("{path}.{name}")
             };
-            self.states.insert(path.clone(), state);
-            self.updates.insert(path, state);
+            self.states.insert(path.clone(), *state);
+            self.updates.insert(path, *state);
         }
-        let id = *made.get(names.len()).ok_or(Reported)?;
-        Ok(Tensor { level: outer, id })
+        made.get(names.len()).copied().ok_or(Reported)
     }
 
     /// The methods in the order of the `order` setting.
@@ -161,7 +131,7 @@ impl Elaborator<'_> {
         inputs: &[(Option<String>, Tensor, Span)],
         level: usize,
         span: Span,
-    ) -> Eval<(Vec<ValueId>, Vec<ValueId>)> {
+    ) -> Eval<Vec<ValueId>> {
         let path = self.instances[instance.0].path.clone();
         let full = |name: &str| {
             if path.is_empty() {
@@ -170,13 +140,11 @@ impl Elaborator<'_> {
                 format!("{path}.{name}")
             }
         };
-        let mut carried = Vec::new();
         for (name, start) in names.iter().zip(starts) {
             let ty = self.ty(*start).clone();
             self.b.set_level(level);
             let id = self.b.add_parameter(ty);
             self.states.insert(full(name), Tensor { level, id });
-            carried.push(id);
         }
         let mut slices = Vec::new();
         for (name, tensor, place) in inputs {
@@ -204,6 +172,6 @@ impl Elaborator<'_> {
             results.push(self.import(next, level));
         }
         results.push(self.import(output, level));
-        Ok((carried, results))
+        Ok(results)
     }
 }

@@ -375,37 +375,9 @@ impl Elaborator<'_> {
         {
             results.push(self.import(*tensor, level));
         }
-        let frame = self.frames.pop().unwrap_or_default();
-        let params = self.b.region_at(level).params().to_vec();
-        let mut order: Vec<ValueId> = params[..starts.len()].to_vec();
-        order.extend(frame.sequences.iter().map(|(_, inner)| *inner));
-        order.extend(frame.invariants.iter().map(|(_, inner)| *inner));
-        self.b.order_parameters(&order);
-        let body = self.b.close_region(results);
-        let outer_level = level - 1;
-        let mut operands: Vec<ValueId> = Vec::new();
-        for start in starts {
-            operands.push(self.import(*start, outer_level));
-        }
-        operands.extend(frame.sequences.iter().map(|(outer, _)| *outer));
-        operands.extend(frame.invariants.iter().map(|(outer, _)| *outer));
-        self.b.set_level(outer_level);
-        let recurrence = Recurrence {
-            axis,
-            reverse,
-            carried: starts.len(),
-            sequences: frame.sequences.len(),
-            body,
-        };
-        self.mark(span);
-        let made = match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
-            Ok(made) => made,
-            Err(error) => return self.op_error(&error, span),
-        };
-        let mut made = made.into_iter().map(|id| Tensor {
-            level: outer_level,
-            id,
-        });
+        let mut made = self
+            .close_loop((axis, reverse), starts, results, span)?
+            .into_iter();
         for name in names {
             let last = made.next().ok_or(Reported)?;
             env.locals.insert(name.clone(), Value::Tensor(last));
@@ -438,6 +410,44 @@ impl Elaborator<'_> {
         }
         env.indices = walk.indices;
         Ok(())
+    }
+
+    /// Closes the innermost loop and gives the results of its node: the last carried values,
+    /// then what is stacked. The first parameters of the region are the carried values.
+    pub(crate) fn close_loop(
+        &mut self,
+        (axis, reverse): (AxisId, bool),
+        starts: &[Tensor],
+        results: Vec<ValueId>,
+        span: Span,
+    ) -> Eval<Vec<Tensor>> {
+        let level = self.frames.len();
+        let frame = self.frames.pop().unwrap_or_default();
+        let taken = || frame.sequences.iter().chain(&frame.invariants);
+        let carried = &self.b.region_at(level).params()[..starts.len()];
+        let order = carried.iter().copied();
+        let order: Vec<ValueId> = order.chain(taken().map(|(_, inner)| *inner)).collect();
+        self.b.order_parameters(&order);
+        let body = self.b.close_region(results);
+        let level = level - 1;
+        let mut operands: Vec<ValueId> = Vec::new();
+        for start in starts {
+            operands.push(self.import(*start, level));
+        }
+        operands.extend(taken().map(|(outer, _)| *outer));
+        self.b.set_level(level);
+        let recurrence = Recurrence {
+            axis,
+            reverse,
+            carried: starts.len(),
+            sequences: frame.sequences.len(),
+            body,
+        };
+        self.mark(span);
+        match self.b.node(Op::Recurrence(Box::new(recurrence)), &operands) {
+            Ok(made) => Ok(made.into_iter().map(|id| Tensor { level, id }).collect()),
+            Err(error) => self.op_error(&error, span),
+        }
     }
 
     /// Whether somebody outside asks for the value of this name.
