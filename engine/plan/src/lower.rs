@@ -12,6 +12,7 @@
 //! Guarantees: every launch stands after those that write what it reads; every
 //! element of a result is written; kernels are as [`crate::kernel`] says.
 
+mod attention;
 mod coalesce;
 mod contract;
 mod emit;
@@ -29,9 +30,7 @@ use girih_graph::op::Op;
 use girih_graph::{AxisId, AxisTable, Extent, Graph, Region, ValueType};
 
 use crate::kernel::Kernel;
-use crate::plan::{
-    BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, TensorId, Work,
-};
+use crate::plan::{BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, TensorId, Work};
 use value::{Form, ValueIx, Values};
 
 /// The plan of a graph. The graph should be simplified.
@@ -65,7 +64,10 @@ pub fn lower(graph: &Graph) -> Plan {
         .collect();
     let mut outcomes = Vec::new();
     let states = graph.updates.iter().map(|path| (true, path.clone()));
-    let results = graph.results.iter().map(|name| (false, Arc::from(name.as_str())));
+    let results = graph
+        .results
+        .iter()
+        .map(|name| (false, Arc::from(name.as_str())));
     for ((state, name), result) in results.chain(states).zip(graph.root.results()) {
         let value = planner.value(*result);
         let tensor = planner.dense(graph.root.ty(*result), BufferKind::Caller);
@@ -90,7 +92,8 @@ pub fn lower(graph: &Graph) -> Plan {
     let mut root = planner.finish();
     // Initial values of states are read after the last launch.
     root.results = outcomes.iter().map(|outcome| outcome.tensor).collect();
-    root.results.extend(given.iter().filter_map(|given| given.initial));
+    root.results
+        .extend(given.iter().filter_map(|given| given.initial));
     Plan {
         name: graph.name.clone(),
         axes: graph.axes.clone(),
@@ -171,7 +174,9 @@ impl<'s, 'g> Planner<'s, 'g> {
 
     /// Binds a value of the region to a tensor.
     fn put(&mut self, value: girih_graph::ValueId, ty: &ValueType, tensor: TensorId) {
-        let ix = self.values.push(ty.clone(), Form::Given(tensor), Vec::new(), None);
+        let ix = self
+            .values
+            .push(ty.clone(), Form::Given(tensor), Vec::new(), None);
         self.values.bind(value, ix);
     }
 
@@ -251,6 +256,9 @@ impl<'s, 'g> Planner<'s, 'g> {
     }
 
     fn contract(&mut self, ix: ValueIx, product: &contract::Product, out: TensorId) {
+        if self.attention(ix, product, out) {
+            return;
+        }
         let operands = self.values.all[ix].operands.clone();
         let work = crate::plan::Contract {
             left: self.demand(operands[0]),
@@ -287,7 +295,9 @@ impl<'s, 'g> Planner<'s, 'g> {
 
     /// The path of the module instance that a value comes from.
     fn label(&self, ix: ValueIx) -> String {
-        let origin = self.values.all[ix].node.and_then(|node| self.region.origin(node));
+        let origin = self.values.all[ix]
+            .node
+            .and_then(|node| self.region.origin(node));
         origin.map_or_else(String::new, |origin| origin.path.to_string())
     }
 }

@@ -223,7 +223,9 @@ pub struct Contract {
 }
 
 /// Attention, tile by tile: for every point, `out[i, f] = Σ_j a[i, j] · v[j, f]`, where `a` is
-/// the softmax over j of what `score` makes of `Σ_e q[i, e] · k[j, e]`.
+/// the softmax over j of what `score` makes of `scale · Σ_e q[i, e] · k[j, e]`, over the keys of
+/// the domain; a row with an empty domain is 0. All tensors are `f32`; a tensor that lacks the
+/// axis of a point is the same at all its positions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
     /// Queries.
@@ -234,34 +236,69 @@ pub struct Attention {
     pub v: TensorId,
     /// Written.
     pub out: TensorId,
-    /// Axes of `out` except `rows` and `value`: independent points. `k` and `v` may lack some.
+    /// Independent points.
     pub points: Vec<AxisId>,
     /// Axis of the queries.
     pub rows: AxisId,
     /// Axis of the keys.
     pub keys: AxisId,
     /// Contracted axis of `q` and `k`.
-    pub width: Vec<AxisId>,
-    /// Axes of `v` and `out` beside the points and rows.
-    pub value: Vec<AxisId>,
-    /// Makes scores of products: a kernel whose last two loops are rows (outer) and keys
-    /// (inner), after the points; buffer 0 is the tile of products, read and written in
-    /// place with the element address given by the loops of rows and keys alone.
-    pub score: Option<KernelLaunch>,
-    /// Where a score counts, by its indices.
-    pub domain: Vec<Visible>,
+    pub width: AxisId,
+    /// Axis of `v` and `out` beside points, rows and keys.
+    pub value: AxisId,
+    /// Factor of the products.
+    pub scale: f64,
+    /// Makes scores of scaled products where the whole tile is in the domain; `None`: they are.
+    pub interior: Option<KernelLaunch>,
+    /// Makes scores, and −∞ of what is outside the domain. `None`: nothing is outside.
+    pub edge: Option<KernelLaunch>,
+    /// What is known of the domain of a whole tile.
+    pub domain: Domain,
 }
 
-/// A condition on row `i` and key `j` that can be decided for whole tiles:
-/// `row·i + key·j + offset >= 0`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visible {
-    /// Factor of the row's position.
-    pub row: i64,
-    /// Factor of the key's position.
-    pub key: i64,
-    /// The rest.
-    pub offset: Extent,
+/// Symbols in the kernels of a tile: an outer loop over [`tile::ROWS`] rows, an inner one over
+/// [`tile::KEYS`] keys; buffer 0 is the tile, read and written in place.
+pub mod tile {
+    /// Rows of the tile.
+    pub const ROWS: &str = "#rows";
+    /// Keys of the tile.
+    pub const KEYS: &str = "#keys";
+    /// Elements between two rows of the tile.
+    pub const STEP: &str = "#step";
+    /// First row's position.
+    pub const ROW: &str = "#row";
+    /// First key's position.
+    pub const KEY: &str = "#key";
+
+    /// Position along the point axis with this number.
+    pub fn point(number: usize) -> String {
+        format!("#point{number}")
+    }
+}
+
+/// What is known of the pairs of rows and keys that count, for whole tiles at once.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Domain {
+    /// Nothing is known.
+    Unknown,
+    /// All pairs.
+    All,
+    /// Pairs with `row·i + key·j + offset >= 0`.
+    Affine {
+        /// Factor of the row's position.
+        row: i64,
+        /// Factor of the key's position.
+        key: i64,
+        /// The rest.
+        offset: Extent,
+    },
+    /// Pairs whose labels are equal: `i64` tensors with the axis of the rows, of the keys,
+    /// and perhaps of points.
+    SameLabel(TensorId, TensorId),
+    /// Pairs of both.
+    And(Box<Domain>, Box<Domain>),
+    /// Pairs of one or both.
+    Or(Box<Domain>, Box<Domain>),
 }
 
 /// A loop over an axis whose body is a section.
@@ -424,9 +461,12 @@ impl Launch {
                     tensor(read, false);
                 }
                 tensor(attention.out, true);
-                if let Some(score) = &attention.score {
+                for label in attention.domain.labels() {
+                    tensor(label, false);
+                }
+                for kernel in attention.interior.iter().chain(&attention.edge) {
                     // Buffer 0 is the tile.
-                    for buffer in score.buffers.iter().skip(1) {
+                    for buffer in kernel.buffers.iter().skip(1) {
                         visit(*buffer, false);
                     }
                 }
@@ -461,6 +501,21 @@ impl Launch {
                     tensor(read, false);
                 }
                 tensor(out, true);
+            }
+        }
+    }
+}
+
+impl Domain {
+    /// Tensors that it reads.
+    pub fn labels(&self) -> Vec<TensorId> {
+        match self {
+            Self::Unknown | Self::All | Self::Affine { .. } => Vec::new(),
+            Self::SameLabel(rows, keys) => vec![*rows, *keys],
+            Self::And(x, y) | Self::Or(x, y) => {
+                let mut labels = x.labels();
+                labels.extend(y.labels());
+                labels
             }
         }
     }

@@ -88,14 +88,21 @@ impl Plan {
             }) => {
                 let over: Vec<&str> = inner.iter().map(|axis| self.axes.name(*axis)).collect();
                 let (left, right, out) = (tensor(*left), tensor(*right), tensor(*out));
-                write!(f, "{pad}{out} = contract {left} · {right} over {}", over.join(", "))?;
+                write!(
+                    f,
+                    "{pad}{out} = contract {left} · {right} over {}",
+                    over.join(", ")
+                )?;
             }
             Work::Attention(attention) => {
                 let Attention { q, k, v, out, .. } = &**attention;
                 let [q, k, v, out] = [q, k, v, out].map(|id| tensor(*id));
                 write!(f, "{pad}{out} = attention {q}, {k}, {v}")?;
-                if let Some(score) = &attention.score {
-                    write!(f, " score k{}", score.kernel)?;
+                if let Some(kernel) = &attention.interior {
+                    write!(f, " scores by kernel {}", kernel.kernel)?;
+                }
+                if let Some(kernel) = &attention.edge {
+                    write!(f, " edges by kernel {}", kernel.kernel)?;
                 }
             }
             Work::Recurrence(launch) => return self.recurrence(f, section, launch, depth),
@@ -130,7 +137,11 @@ impl Plan {
         let pad = "  ".repeat(depth);
         let tensor = |id: &TensorId| self.tensor(section, *id);
         let reverse = if launch.reverse { "reverse " } else { "" };
-        writeln!(f, "{pad}recurrence {reverse}over {}={}", launch.axis, launch.extent)?;
+        writeln!(
+            f,
+            "{pad}recurrence {reverse}over {}={}",
+            launch.axis, launch.extent
+        )?;
         for initial in &launch.carried {
             writeln!(f, "{pad}  carries {}", tensor(initial))?;
         }
@@ -212,7 +223,11 @@ impl fmt::Display for Kernel {
                 StepOp::Select(c, x, y) => write!(f, "select %{c}, %{x}, %{y}")?,
                 StepOp::Cast(x) => write!(f, "cast %{x}")?,
                 StepOp::Reduce(combine, x, kind) => {
-                    let over = if *kind == LoopKind::Walk { "walk" } else { "inner" };
+                    let over = if *kind == LoopKind::Walk {
+                        "walk"
+                    } else {
+                        "inner"
+                    };
                     write!(f, "{} %{x} over {over}", combine.word())?;
                 }
             }

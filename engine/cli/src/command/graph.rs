@@ -23,7 +23,8 @@ Examples:
   girih graph model.girih
   girih graph model.girih --module Block --set d=64 --set heads=4
   girih graph model.girih --svg model.svg
-  girih graph model.girih --stage model        instances, parameters, named values")]
+  girih graph model.girih --stage model        instances, parameters, named values
+  girih graph model.girih --stage plan         kernels and launches of the compiled backend")]
 pub(super) struct Args {
     #[command(flatten)]
     selection: Selection,
@@ -52,6 +53,8 @@ enum Stage {
     Model,
     /// The graph of primitives.
     Graph,
+    /// What the compiled backend runs: launches with buffers, and every kernel.
+    Plan,
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
@@ -74,6 +77,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let text = match (&args.svg, args.stage) {
         (Some(_), _) => picture(&model.graph, &ModelLegend::new(&program, &model)),
         (None, Stage::Model) => typed::print(&model),
+        (None, Stage::Plan) => {
+            girih_plan::lower(&girih_plan::simplify_all(&model.graph)).to_string()
+        }
         (None, Stage::Graph | Stage::Syntax) => girih_graph::text::print(&model.graph),
     };
     match args.svg.as_deref().filter(|path| path.as_os_str() != "-") {

@@ -25,7 +25,9 @@ pub(super) fn coalesced(mut kernel: Kernel, mut names: Vec<String>) -> (Kernel, 
             kind: inner.kind,
         };
         names[id] = format!("{}·{}", names[id - 1], names[id]);
-        let rest: Vec<LoopId> = (0..kernel.loops.len()).filter(|own| *own != id - 1).collect();
+        let rest: Vec<LoopId> = (0..kernel.loops.len())
+            .filter(|own| *own != id - 1)
+            .collect();
         permute(&mut kernel, &mut names, &rest);
     }
     (kernel, names)
@@ -41,9 +43,8 @@ fn joins(kernel: &Kernel, id: LoopId) -> bool {
     };
     // Steps that are alike at all positions of one loop only stay computed there.
     kinds
-        && affines(kernel).all(|affine| {
-            affine.factor(id - 1) == affine.factor(id).times(&inner.extent)
-        })
+        && affines(kernel)
+            .all(|affine| affine.factor(id - 1) == affine.factor(id).times(&inner.extent))
 }
 
 fn affines(kernel: &Kernel) -> impl Iterator<Item = &Affine> {

@@ -87,7 +87,11 @@ fn is_matrix_product(
         return true;
     }
     // A vector: a stored matrix is streamed by a routine, one that is computed fuses.
-    let matrix = if columns == one { factors[0] } else { factors[1] };
+    let matrix = if columns == one {
+        factors[0]
+    } else {
+        factors[1]
+    };
     let stored = matches!(values.all[values.behind_views(matrix)].form, Form::Given(_));
     product.batch.is_empty() && stored && (rows != one || columns != one)
 }

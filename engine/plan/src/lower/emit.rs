@@ -5,19 +5,29 @@ use std::collections::HashMap;
 use girih_graph::op::{Binary, Outside};
 use girih_graph::{AxisId, DType, Extent};
 
+use super::Planner;
 use super::coalesce::coalesced;
 use super::grow::{Grown, at};
 use super::value::{Form, ValueIx, View};
 use super::view::{self, Map, position, restricted};
-use super::Planner;
 use crate::kernel::{
     Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, LoopKind, Step, StepId, StepOp,
     Store,
 };
-use crate::plan::{BufferId, KernelLaunch, ReadFailure, TensorId, Work};
+use crate::plan::{BufferId, KernelLaunch, ReadFailure, TensorId, Work, tile};
+
+/// A tile of scores, which a kernel reads and rewrites in place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tile {
+    /// What it holds at first.
+    pub(super) base: ValueIx,
+    pub(super) rows: AxisId,
+    pub(super) keys: AxisId,
+}
 
 /// A kernel under construction.
 struct Emitter {
+    tile: Option<Tile>,
     grown: Grown,
     steps: Vec<Step>,
     by_step: HashMap<Step, StepId>,
@@ -55,20 +65,14 @@ impl Planner<'_, '_> {
             .iter()
             .map(|(axis, _)| *axis)
             .collect();
-        let everywhere: Map = axes.iter().enumerate().map(|(id, axis)| (*axis, at(id))).collect();
+        let everywhere: Map = axes
+            .iter()
+            .enumerate()
+            .map(|(id, axis)| (*axis, at(id)))
+            .collect();
         let map = restricted(&everywhere, self.values.ty(root));
         let grown = self.grow(root, &axes, &map, is_copy);
-        let mut emitter = Emitter {
-            grown,
-            steps: Vec::new(),
-            by_step: HashMap::new(),
-            done: HashMap::new(),
-            stores: Vec::new(),
-            buffers: Vec::new(),
-            dtypes: Vec::new(),
-            writes: Vec::new(),
-            failures: Vec::new(),
-        };
+        let mut emitter = Emitter::new(grown);
         let members: Vec<(ValueIx, Map)> = emitter.grown.members.clone().into_iter().collect();
         let step = self.emit(&mut emitter, root, &map, &[]);
         self.store(&mut emitter, step, target, &everywhere);
@@ -86,15 +90,47 @@ impl Planner<'_, '_> {
         if home != Some(target) {
             self.groups.push(reads);
             let label = self.label(root);
-            let work = self.launched_kernel(emitter);
-            self.launches.push((root, crate::plan::Launch { work, label }));
+            let work = Work::Kernel(self.kernel_launch(emitter));
+            self.launches
+                .push((root, crate::plan::Launch { work, label }));
         } else {
-            let work = self.launched_kernel(emitter);
+            let work = Work::Kernel(self.kernel_launch(emitter));
             self.launch(root, work, reads);
         }
     }
 
-    fn launched_kernel(&mut self, emitter: Emitter) -> Work {
+    /// The kernel that makes scores of a tile, −∞ where `kept` is false.
+    pub(super) fn tile_kernel(
+        &mut self,
+        tile: &Tile,
+        scores: ValueIx,
+        kept: Option<ValueIx>,
+        map: &Map,
+    ) -> KernelLaunch {
+        let roots: Vec<ValueIx> = [scores].into_iter().chain(kept).collect();
+        let mut emitter = Emitter::new(self.grow_tile(tile, &roots, map));
+        emitter.tile = Some(*tile);
+        // Buffer 0 is the tile; its number in the section is never used.
+        emitter.buffers.push(BufferId(u32::MAX));
+        emitter.dtypes.push(DType::F32);
+        emitter.writes.push(true);
+        let inner = restricted(map, self.values.ty(scores));
+        let mut step = self.emit(&mut emitter, scores, &inner, &[]);
+        if let Some(kept) = kept {
+            let inner = restricted(map, self.values.ty(kept));
+            let kept = self.emit(&mut emitter, kept, &inner, &[]);
+            let least = Constant::Real(f64::NEG_INFINITY.to_bits());
+            let least = emitter.push(StepOp::Constant(least), DType::F32);
+            step = emitter.push(StepOp::Select(kept, step, least), DType::F32);
+        }
+        emitter.stores.push(Store {
+            step,
+            access: Emitter::tile_access(),
+        });
+        self.kernel_launch(emitter)
+    }
+
+    fn kernel_launch(&mut self, emitter: Emitter) -> KernelLaunch {
         let names = |own: &super::grow::Around| self.shared.axes.name(own.axis).to_owned();
         let loops: Vec<String> = emitter.grown.loops.iter().map(names).collect();
         let kernel = Kernel {
@@ -112,13 +148,13 @@ impl Planner<'_, '_> {
             buffers: emitter.dtypes,
         };
         let (kernel, loops) = coalesced(kernel, loops);
-        Work::Kernel(KernelLaunch {
+        KernelLaunch {
             kernel: self.shared.kernel(kernel),
             buffers: emitter.buffers,
             writes: emitter.writes,
             loops,
             failures: emitter.failures,
-        })
+        }
     }
 
     fn store(&self, emitter: &mut Emitter, step: StepId, target: TensorId, map: &Map) {
@@ -162,6 +198,9 @@ impl Planner<'_, '_> {
         map: &Map,
         guards: &[Guard],
     ) -> StepId {
+        if emitter.tile.is_some_and(|tile| tile.base == ix) {
+            return emitter.push(StepOp::Load(Emitter::tile_access()), DType::F32);
+        }
         let value = self.values.all[ix].clone();
         if emitter.grown.loaded.contains(&ix) {
             let tensor = self.demand(ix);
@@ -310,6 +349,33 @@ impl Planner<'_, '_> {
 }
 
 impl Emitter {
+    fn new(grown: Grown) -> Self {
+        Self {
+            tile: None,
+            grown,
+            steps: Vec::new(),
+            by_step: HashMap::new(),
+            done: HashMap::new(),
+            stores: Vec::new(),
+            buffers: Vec::new(),
+            dtypes: Vec::new(),
+            writes: Vec::new(),
+            failures: Vec::new(),
+        }
+    }
+
+    /// The element of the tile at a point of the loops.
+    fn tile_access() -> Access {
+        let mut address = view::zero();
+        address.loops.push((0, Extent::symbol(tile::STEP)));
+        address.loops.push((1, Extent::constant(1)));
+        Access {
+            buffer: 0,
+            address,
+            guards: Vec::new(),
+        }
+    }
+
     fn buffer(&mut self, planner: &Planner<'_, '_>, tensor: TensorId, written: bool) -> usize {
         let tensor = &planner.section.tensors[tensor.index()];
         let known = self.buffers.iter().position(|own| *own == tensor.buffer);
@@ -357,7 +423,9 @@ impl Emitter {
             StepOp::Load(access) => access
                 .guards
                 .iter()
-                .fold(of(&access.address), |all, guard| either(all, of(&guard.index))),
+                .fold(of(&access.address), |all, guard| {
+                    either(all, of(&guard.index))
+                }),
             StepOp::Position(affine) => of(affine),
             StepOp::Constant(_) | StepOp::Size(_) => (false, false),
             StepOp::Unary(_, x) | StepOp::Cast(x) => step(x),

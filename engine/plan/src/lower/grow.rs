@@ -13,9 +13,11 @@ use girih_graph::op::{Binary, Unary};
 use girih_graph::{AxisId, DType, Extent};
 
 use super::Planner;
+use super::emit::Tile;
 use super::value::{Form, ValueIx};
 use super::view::{self, Map};
 use crate::kernel::{Affine, LoopKind};
+use crate::plan::tile;
 
 /// What costs no more than this is computed again by every kernel that reads it.
 pub(super) const CHEAP: u32 = 6;
@@ -81,6 +83,8 @@ pub(super) struct Around {
 #[derive(Debug, Default)]
 pub(super) struct Grown {
     pub(super) loops: Vec<Around>,
+    /// What it is made for.
+    root: ValueIx,
     /// Solid values computed here, with their positions in the loops.
     pub(super) members: BTreeMap<ValueIx, Map>,
     /// The loop that each reduction among the members runs over.
@@ -114,6 +118,11 @@ impl Grown {
         self.loops.iter().position(inner)
     }
 
+    /// Whether a value is computed here and nowhere else.
+    fn computes(&self, ix: ValueIx) -> bool {
+        ix == self.root || self.members.contains_key(&ix)
+    }
+
     fn along(&self, map: &Map, id: Option<usize>) -> bool {
         let uses = |affine: &Affine| affine.loops.iter().any(|(own, _)| Some(*own) == id);
         id.is_some() && map.iter().any(|(_, affine)| uses(affine))
@@ -129,7 +138,10 @@ impl Grown {
             };
             let fresh = !seen.contains(id);
             seen.push(*id);
-            fresh && affine.steps.is_empty() && *factor == one && affine.offset.as_constant() == Some(0)
+            fresh
+                && affine.steps.is_empty()
+                && *factor == one
+                && affine.offset.as_constant() == Some(0)
         })
     }
 
@@ -153,13 +165,20 @@ impl Planner<'_, '_> {
     /// Decides what the kernel that computes `root` at every position of `axes` holds; `map` is
     /// the root's positions in these loops.
     pub(super) fn grow(&self, root: ValueIx, axes: &[AxisId], map: &Map, is_copy: bool) -> Grown {
-        let mut grown = Grown::default();
+        let mut grown = Grown {
+            root,
+            ..Grown::default()
+        };
         for (place, axis) in axes.iter().enumerate() {
             let last = place + 1 == axes.len();
             grown.loops.push(Around {
                 axis: *axis,
                 extent: self.extent(*axis),
-                kind: if last { LoopKind::Inner } else { LoopKind::Outer },
+                kind: if last {
+                    LoopKind::Inner
+                } else {
+                    LoopKind::Outer
+                },
             });
         }
         if is_copy {
@@ -182,12 +201,40 @@ impl Planner<'_, '_> {
                 && grown.covers_outer(&candidate.map)
                 && self.group[ix].is_none()
                 && self.is_written_once(&grown, ix, &candidate.map)
-                && !self.is_awaited(&grown, ix, root, &mut ancestors)
+                && !self.is_awaited(&grown, ix, &mut ancestors)
                 && self.join(&mut grown, ix, &candidate.map, candidate.walked);
             if !ok {
                 grown.loaded.insert(ix);
             }
         }
+        grown
+    }
+
+    /// The kernel that rewrites a tile of scores: everything but the tile itself is computed in
+    /// passing or loaded.
+    pub(super) fn grow_tile(&self, tile: &Tile, roots: &[ValueIx], map: &Map) -> Grown {
+        let mut grown = Grown {
+            root: tile.base,
+            ..Grown::default()
+        };
+        let sizes = [
+            (tile.rows, tile::ROWS, LoopKind::Outer),
+            (tile.keys, tile::KEYS, LoopKind::Inner),
+        ];
+        for (axis, symbol, kind) in sizes {
+            grown.loops.push(Around {
+                axis,
+                extent: Extent::symbol(symbol),
+                kind,
+            });
+        }
+        grown.loaded.insert(tile.base);
+        for root in roots.iter().filter(|root| **root != tile.base) {
+            let inner = view::restricted(map, self.values.ty(*root));
+            self.visit(&mut grown, *root, &inner, true, false);
+        }
+        let waiting = std::mem::take(&mut grown.waiting);
+        grown.loaded.extend(waiting.into_keys());
         grown
     }
 
@@ -239,7 +286,8 @@ impl Planner<'_, '_> {
         let (along_inner, walk) = (grown.along(map, inner), grown.walk());
         if let Some(walk) = walk {
             // Another sum over the walk that is there; nothing walked may read it.
-            let fits = grown.loops[walk].extent == extent && !walked && !grown.along(map, Some(walk));
+            let fits =
+                grown.loops[walk].extent == extent && !walked && !grown.along(map, Some(walk));
             return fits.then_some(walk);
         }
         if let Some(inner) = inner
@@ -252,15 +300,21 @@ impl Planner<'_, '_> {
         if grown.reduces_inner {
             return None;
         }
-        let covers = grown.loops.iter().enumerate().all(|(id, own)| {
-            own.extent.as_constant() == Some(1) || grown.along(map, Some(id))
-        });
+        let covers = grown
+            .loops
+            .iter()
+            .enumerate()
+            .all(|(id, own)| own.extent.as_constant() == Some(1) || grown.along(map, Some(id)));
         if !covers {
             return None;
         }
         let kind = if self.lies_innermost(operand, axis) || inner.is_none() {
             if let Some(inner) = inner {
-                if !grown.members.values().all(|map| grown.along(map, Some(inner))) {
+                if !grown
+                    .members
+                    .values()
+                    .all(|map| grown.along(map, Some(inner)))
+                {
                     return None;
                 }
                 grown.loops[inner].kind = LoopKind::Outer;
@@ -313,6 +367,9 @@ impl Planner<'_, '_> {
     }
 
     fn pull(&self, grown: &mut Grown, ix: ValueIx, map: &Map, single: bool, walked: bool) {
+        if grown.loaded.contains(&ix) {
+            return;
+        }
         let value = &self.values.all[ix];
         let inline = value.form.is_pointwise() || matches!(value.form, Form::View(_));
         if !inline && !matches!(value.form, Form::Reduce(..)) {
@@ -343,14 +400,13 @@ impl Planner<'_, '_> {
         &self,
         grown: &Grown,
         ix: ValueIx,
-        root: ValueIx,
         ancestors: &mut Option<BTreeSet<ValueIx>>,
     ) -> bool {
         let mut stack = vec![ix];
         let mut seen = BTreeSet::new();
         while let Some(next) = stack.pop() {
             for user in &self.users[next] {
-                if !seen.insert(*user) || grown.members.contains_key(user) {
+                if !seen.insert(*user) || grown.computes(*user) {
                     continue;
                 }
                 if grown.visited.contains(user) {
@@ -358,7 +414,7 @@ impl Planner<'_, '_> {
                     stack.push(*user);
                     continue;
                 }
-                let known = ancestors.get_or_insert_with(|| self.ancestors(root));
+                let known = ancestors.get_or_insert_with(|| self.ancestors(grown.root));
                 if known.contains(user) {
                     return true;
                 }
@@ -399,7 +455,7 @@ impl Planner<'_, '_> {
         let mut seen = BTreeSet::new();
         while let Some(next) = stack.pop() {
             for user in &self.users[next] {
-                if grown.members.contains_key(user) || !seen.insert(*user) {
+                if grown.computes(*user) || !seen.insert(*user) {
                     continue;
                 }
                 if !grown.visited.contains(user) || self.home.contains_key(user) {

@@ -194,15 +194,16 @@ impl Planner<'_, '_> {
                     if !adjacent {
                         return None;
                     }
-                    long.last().map_or(one.clone(), |stride| stride.step.clone())
+                    long.last()
+                        .map_or(one.clone(), |stride| stride.step.clone())
                 }
                 View::Merge(..) => step(&tensor, *axis)?.step,
-                View::Window { axis: old, into, .. } => {
-                    match into.iter().find(|(part, _)| part == axis) {
-                        Some((_, stride)) => step(&tensor, *old)?.step.times(stride),
-                        None => step(&tensor, *axis)?.step,
-                    }
-                }
+                View::Window {
+                    axis: old, into, ..
+                } => match into.iter().find(|(part, _)| part == axis) {
+                    Some((_, stride)) => step(&tensor, *old)?.step.times(stride),
+                    None => step(&tensor, *axis)?.step,
+                },
             };
             axes.push((*axis, Stride { extent, step: own }));
         }

@@ -43,6 +43,8 @@ pub(super) fn sorted(launches: Vec<(ValueIx, Launch)>, tensors: &[Tensor]) -> Ve
     }
     assert_eq!(order.len(), launches.len(), "launches wait for one another");
     let mut launches: Vec<Option<Launch>> = launches.into_iter().map(|(_, l)| Some(l)).collect();
-    let taken = order.into_iter().filter_map(|position| launches[position].take());
+    let taken = order
+        .into_iter()
+        .filter_map(|position| launches[position].take());
     taken.collect()
 }

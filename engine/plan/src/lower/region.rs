@@ -7,9 +7,7 @@ use girih_graph::{AxisId, Extent, NodeId};
 
 use super::Planner;
 use super::value::ValueIx;
-use crate::plan::{
-    BranchLaunch, RecurrenceLaunch, RouteLaunch, Routine, Stride, TensorId, Work,
-};
+use crate::plan::{BranchLaunch, RecurrenceLaunch, RouteLaunch, Routine, Stride, TensorId, Work};
 
 impl<'g> Planner<'_, 'g> {
     /// Plans the node whose result `ix` somebody asked for, once.
@@ -40,10 +38,17 @@ impl<'g> Planner<'_, 'g> {
     ) {
         let region = self.region;
         let (body, axis) = (&recurrence.body, recurrence.axis);
-        let results: Vec<ValueIx> = region.node(node).results.iter().map(|r| self.value(*r)).collect();
+        let results: Vec<ValueIx> = region
+            .node(node)
+            .results
+            .iter()
+            .map(|r| self.value(*r))
+            .collect();
         let tensors: Vec<TensorId> = operands.iter().map(|v| self.demand(*v)).collect();
-        let outs: Vec<Option<TensorId>> =
-            results.iter().map(|result| self.home.get(result).copied()).collect();
+        let outs: Vec<Option<TensorId>> = results
+            .iter()
+            .map(|result| self.home.get(result).copied())
+            .collect();
         let outer = |planner: &Self, tensor: TensorId| {
             let axes = planner.section.tensors[tensor.index()].axes.clone();
             let step = axes.iter().find(|(own, _)| *own == axis);

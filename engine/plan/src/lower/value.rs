@@ -5,6 +5,8 @@
 //! reductions; a contraction that no matrix product should do is a product and
 //! a sum. Every operand stands before the values that use it.
 
+use std::collections::BTreeMap;
+
 use girih_graph::op::{Binary, Combine, Op, Outside, Unary};
 use girih_graph::{AxisId, DType, Extent, NodeId, Region, ValueId, ValueType};
 
@@ -89,6 +91,17 @@ pub(super) struct Values {
     pub(super) all: Vec<Value>,
     /// For each value of the region, its position here.
     pub(super) of: Vec<Option<ValueIx>>,
+    /// Results of softmaxes over one axis, as they were written.
+    pub(super) softmaxes: BTreeMap<ValueIx, Softmax>,
+}
+
+/// A softmax before it was taken apart.
+#[derive(Clone, Debug)]
+pub(super) struct Softmax {
+    pub(super) scores: ValueIx,
+    /// Its domain.
+    pub(super) kept: Option<ValueIx>,
+    pub(super) axis: AxisId,
 }
 
 impl Values {
@@ -194,7 +207,29 @@ impl Values {
             let one = self.real(dtype, 1.0, node);
             sum = self.select([empty, one, sum], node);
         }
-        self.binary(Binary::Div, weights, sum, node)
+        let result = self.binary(Binary::Div, weights, sum, node);
+        if let [axis] = over {
+            let softmax = Softmax {
+                scores: x,
+                kept,
+                axis: *axis,
+            };
+            self.softmaxes.insert(result, softmax);
+        }
+        result
+    }
+
+    /// The exponent, if it is a constant that a few products replace.
+    fn small_power(&self, exponent: ValueIx) -> Option<usize> {
+        match self.all[exponent].form {
+            Form::Constant(Constant::Real(bits)) => {
+                let power = f64::from_bits(bits);
+                [1usize, 2, 3, 4]
+                    .into_iter()
+                    .find(|own| *own as f64 == power)
+            }
+            _ => None,
+        }
     }
 
     /// Adds a node's results.
@@ -229,6 +264,15 @@ impl Values {
             Op::Index(axis) => plain(Form::Position(*axis)),
             Op::Size(size) => plain(Form::Size(size.clone())),
             Op::Unary(op) => plain(Form::Unary(*op)),
+            Op::Binary(Binary::Pow) if self.small_power(operands[1]).is_some() => {
+                let power = self.small_power(operands[1]).unwrap_or(1);
+                let mut value = operands[0];
+                for _ in 1..power {
+                    value = self.binary(Binary::Mul, value, operands[0], from);
+                }
+                self.finish(node.results[0], value, &first(), from);
+                return;
+            }
             Op::Binary(op) => plain(Form::Binary(*op)),
             Op::Select => plain(Form::Select),
             Op::Cast(_) => plain(Form::Cast),
