@@ -19,6 +19,7 @@ mod emit;
 mod grow;
 mod memory;
 mod order;
+mod part;
 mod region;
 mod value;
 mod view;
@@ -39,7 +40,7 @@ pub fn lower(graph: &Graph) -> Plan {
         axes: &graph.axes,
         kernels: Vec::new(),
         by_kernel: HashMap::new(),
-        routes: 0,
+        symbols: 0,
     };
     let extents = graph.axes.iter().map(|(_, axis)| axis.extent.clone());
     let mut planner = Planner::new(&mut shared, &graph.root, extents.collect());
@@ -110,11 +111,17 @@ struct Shared<'g> {
     axes: &'g AxisTable,
     kernels: Vec<Kernel>,
     by_kernel: HashMap<Kernel, usize>,
-    /// How many routes there are so far; each has a symbol of its own.
-    routes: usize,
+    /// How many symbols of its own the plan has so far.
+    symbols: usize,
 }
 
 impl Shared<'_> {
+    /// A symbol that no model can have.
+    fn symbol(&mut self, name: &str) -> Arc<str> {
+        self.symbols += 1;
+        Arc::from(format!("#{name}{}", self.symbols))
+    }
+
     fn kernel(&mut self, kernel: Kernel) -> usize {
         if let Some(known) = self.by_kernel.get(&kernel) {
             return *known;

@@ -310,9 +310,9 @@ pub struct RecurrenceLaunch {
     pub axis: String,
     /// From the last position to the first.
     pub reverse: bool,
-    /// Axes whose positions do not see one another, best first: each thread may take a range
-    /// of one of them through all steps.
-    pub parallel: Vec<AxisId>,
+    /// An axis whose positions do not see one another: ranges of it may go through all steps
+    /// on their own.
+    pub part: Option<Part>,
     /// The body. Parameters: carried values, slices, invariants. Results: next carried
     /// values, then outputs.
     pub body: Section,
@@ -326,6 +326,18 @@ pub struct RecurrenceLaunch {
     pub invariants: Vec<TensorId>,
     /// What is stacked, with the distance of two steps in elements.
     pub outputs: Vec<(TensorId, Extent)>,
+}
+
+/// An axis that a loop may be cut along. Everything that is carried or stacked has it; in the
+/// body its extent is the symbol, and bound tensors start at the range's first position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Cut along.
+    pub axis: AxisId,
+    /// The length of one range.
+    pub symbol: Arc<str>,
+    /// All positions.
+    pub extent: Extent,
 }
 
 /// Weighted sum over branches of what each makes of the items it keeps.

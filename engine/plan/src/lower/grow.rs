@@ -330,7 +330,7 @@ impl Planner<'_, '_> {
 
     /// Whether neighbors along `axis` are neighbors in the memory that `ix` is computed from.
     fn lies_innermost(&self, ix: ValueIx, axis: AxisId) -> bool {
-        self.values.ty(ix).axes.last() == Some(&axis)
+        self.innermost(ix) == Some(axis)
     }
 
     /// Visits a value that is computed in passing or a member: pulls its operands.

@@ -145,6 +145,55 @@ impl Planner<'_, '_> {
         self.groups.len() - 1
     }
 
+    /// A tensor that holds the value, with its axes in this order in memory if that is for us
+    /// to say; what is a view, or is in memory in its own order, is copied only if the
+    /// innermost axis would be another.
+    pub(super) fn demand_ordered(&mut self, ix: ValueIx, order: &[AxisId]) -> TensorId {
+        let value = &self.values.all[ix];
+        let ordered = ValueType::new(value.ty.dtype, order.to_vec());
+        let computed = !matches!(value.form, Form::Given(_) | Form::View(_));
+        if computed && !self.home.contains_key(&ix) {
+            let tensor = self.dense(&ordered, BufferKind::Temporary);
+            self.home.insert(ix, tensor);
+            return tensor;
+        }
+        if value.ty.axes.last() == order.last() {
+            return self.demand(ix);
+        }
+        self.demand(ix);
+        let tensor = self.dense(&ordered, BufferKind::Temporary);
+        self.kernel(ix, tensor);
+        tensor
+    }
+
+    /// The axis whose neighbors are neighbors in the memory that a value is computed from.
+    pub(super) fn innermost(&self, ix: ValueIx) -> Option<AxisId> {
+        let value = &self.values.all[ix];
+        let tensor = match value.form {
+            Form::Given(tensor) => Some(tensor),
+            _ => self.home.get(&ix).copied(),
+        };
+        let one = Extent::constant(1);
+        if let Some(tensor) = tensor {
+            let tensor = &self.section.tensors[tensor.index()];
+            let unit = |(_, stride): &&(AxisId, Stride)| stride.step == one && stride.extent != one;
+            return tensor.axes.iter().find(unit).map(|(axis, _)| *axis);
+        }
+        match &value.form {
+            Form::View(View::Rename(pairs)) => {
+                let inner = self.innermost(value.operands[0])?;
+                let pair = pairs.iter().find(|(old, _)| *old == inner);
+                Some(pair.map_or(inner, |(_, new)| *new))
+            }
+            form if form.is_pointwise() => {
+                let axes = |operand: &&ValueIx| self.values.ty(**operand).axes.len();
+                let widest = value.operands.iter().rev().max_by_key(axes)?;
+                self.innermost(*widest)
+            }
+            _ => value.ty.axes.last().copied(),
+        }
+    }
+
     /// Whether looking at a value in memory is better than computing a copy from it: it is in
     /// memory anyway, or costs something.
     fn is_worth_viewing(&self, ix: ValueIx) -> bool {

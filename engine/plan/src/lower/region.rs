@@ -1,13 +1,13 @@
 //! Launches of primitives that are not kernels: routines, loops, routes.
 
-use std::sync::Arc;
-
 use girih_graph::op::{Op, Recurrence, Route};
-use girih_graph::{AxisId, Extent, NodeId};
+use girih_graph::{AxisId, Extent, NodeId, ValueType};
 
-use super::Planner;
 use super::value::ValueIx;
-use crate::plan::{BranchLaunch, RecurrenceLaunch, RouteLaunch, Routine, Stride, TensorId, Work};
+use super::{Planner, part};
+use crate::plan::{
+    BranchLaunch, Part, RecurrenceLaunch, RouteLaunch, Routine, Stride, TensorId, Work,
+};
 
 impl<'g> Planner<'_, 'g> {
     /// Plans the node whose result `ix` somebody asked for, once.
@@ -44,7 +44,24 @@ impl<'g> Planner<'_, 'g> {
             .iter()
             .map(|r| self.value(*r))
             .collect();
-        let tensors: Vec<TensorId> = operands.iter().map(|v| self.demand(*v)).collect();
+        let firsts = recurrence.carried + recurrence.sequences;
+        let place = |planner: &mut Self, position: usize, operand: ValueIx| {
+            let mut order = planner.body_order(planner.values.ty(operand));
+            if position < recurrence.carried {
+                return planner.demand(operand);
+            }
+            if position < firsts {
+                // Every step reads one slice: it should lie together.
+                order.retain(|own| *own != axis);
+                order.insert(0, axis);
+            }
+            planner.demand_ordered(operand, &order)
+        };
+        let tensors: Vec<TensorId> = operands
+            .iter()
+            .enumerate()
+            .map(|(position, operand)| place(self, position, *operand))
+            .collect();
         let outs: Vec<Option<TensorId>> = results
             .iter()
             .map(|result| self.home.get(result).copied())
@@ -57,7 +74,6 @@ impl<'g> Planner<'_, 'g> {
                 axes.into_iter().filter(|(own, _)| *own != axis).collect();
             (rest, step)
         };
-        let firsts = recurrence.carried + recurrence.sequences;
         let mut sequences = Vec::new();
         let mut params = Vec::new();
         for (position, tensor) in tensors.iter().enumerate() {
@@ -81,10 +97,34 @@ impl<'g> Planner<'_, 'g> {
                 targets.push((position, axes));
             }
         }
-        let mut inner = Planner::new(self.shared, body, self.extents.clone());
+        let part = part::found(recurrence, &|axis| self.extent(axis)).map(|axis| Part {
+            axis,
+            symbol: self.shared.symbol("part"),
+            extent: self.extent(axis),
+        });
+        let mut extents = self.extents.clone();
+        let narrow = |axes: &mut Vec<(AxisId, Stride)>| {
+            for (axis, stride) in axes {
+                if let Some(part) = &part
+                    && part.axis == *axis
+                {
+                    stride.extent = Extent::symbol(&part.symbol);
+                }
+            }
+        };
+        for axes in params.iter_mut().flatten() {
+            narrow(axes);
+        }
+        for (_, axes) in &mut targets {
+            narrow(axes);
+        }
+        if let Some(part) = &part {
+            extents[part.axis.index()] = Extent::symbol(&part.symbol);
+        }
+        let mut inner = Planner::new(self.shared, body, extents);
         for (param, axes) in body.params().iter().zip(params) {
             let ty = body.ty(*param);
-            let axes = axes.unwrap_or_else(|| inner.dense_axes(ty));
+            let axes = axes.unwrap_or_else(|| inner.carried_axes(ty));
             let tensor = inner.bound(ty, axes);
             inner.section.params.push(tensor);
             inner.put(*param, ty, tensor);
@@ -93,7 +133,7 @@ impl<'g> Planner<'_, 'g> {
         for (position, result) in body.results().iter().enumerate() {
             let axes = if position < recurrence.carried {
                 // In the order of what it starts as.
-                inner.dense_axes(body.ty(body.params()[position]))
+                inner.carried_axes(body.ty(body.params()[position]))
             } else if let Some((_, axes)) = targets.iter().find(|(own, _)| *own == position) {
                 axes.clone()
             } else {
@@ -110,7 +150,7 @@ impl<'g> Planner<'_, 'g> {
             extent: self.extent(axis),
             axis: self.shared.axes.name(axis).to_owned(),
             reverse: recurrence.reverse,
-            parallel: Vec::new(),
+            part,
             body,
             carried: tensors[..recurrence.carried].to_vec(),
             finals: outs[..recurrence.carried].to_vec(),
@@ -124,11 +164,31 @@ impl<'g> Planner<'_, 'g> {
         }
     }
 
+    /// The order of axes in memory that a loop's body reads best: a short innermost axis goes
+    /// outside its longer neighbor, so that vectors are long.
+    fn body_order(&self, ty: &ValueType) -> Vec<AxisId> {
+        const SHORT: i64 = 32;
+        let mut order = ty.axes.clone();
+        if let [.., long, short] = order.as_mut_slice() {
+            let size = |axis: AxisId| self.extent(axis).as_constant();
+            let longer = size(*long).is_none_or(|size| size > SHORT);
+            if size(*short).is_some_and(|size| size <= SHORT) && longer {
+                std::mem::swap(long, short);
+            }
+        }
+        order
+    }
+
+    /// The axes of a carried value: dense, in the order that the body reads best.
+    fn carried_axes(&self, ty: &ValueType) -> Vec<(AxisId, Stride)> {
+        let order = self.body_order(ty);
+        self.dense_axes(&ValueType::new(ty.dtype, order))
+    }
+
     fn route(&mut self, ix: ValueIx, route: &'g Route, operands: &[ValueIx]) {
         let tensors: Vec<TensorId> = operands.iter().map(|v| self.demand(*v)).collect();
         let out = self.demand(ix);
-        let symbol: Arc<str> = Arc::from(format!("#items{}", self.shared.routes));
-        self.shared.routes += 1;
+        let symbol = self.shared.symbol("items");
         let mut extents = self.extents.clone();
         for (place, item) in route.items.iter().enumerate() {
             extents[item.index()] = if place == 0 {
