@@ -336,6 +336,7 @@ impl Elaborator<'_> {
         params: &[ast::Parameter],
         args: Vec<Given>,
     ) -> Eval<Vec<Option<(Value, Span)>>> {
+        self.all_distinct(params.iter().map(|own| &own.name), "the input")?;
         let mut given: Vec<Option<(Value, Span)>> = vec![None; params.len()];
         let mut position = 0;
         for (name, value, place) in args {
@@ -434,6 +435,7 @@ impl Elaborator<'_> {
             (_, Value::Poison) => Err(Reported),
             (_, Value::None) if parameter.default.is_some() => Ok(Value::None),
             (TypeKind::Record(fields), Value::Record(values)) => {
+                self.all_distinct(fields.iter().map(|(name, _)| name), "the field")?;
                 let mut result = Vec::new();
                 for (name, ty) in fields {
                     let Some((_, value)) = values.iter().find(|(own, _)| *own == name.text) else {
@@ -617,6 +619,7 @@ impl Elaborator<'_> {
     ) -> Eval<Value> {
         match (&ty.kind, value) {
             (TypeKind::Record(fields), Value::Record(values)) => {
+                self.all_distinct(fields.iter().map(|(name, _)| name), "the field")?;
                 let mut result = Vec::new();
                 for (name, ty) in fields {
                     let Some((_, value)) = values.iter().find(|(own, _)| *own == name.text) else {

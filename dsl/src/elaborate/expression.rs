@@ -53,6 +53,7 @@ impl Elaborator<'_> {
             ExprKind::Index { base, items } => self.eval_index(env, base, items, span),
             ExprKind::Field { .. } => self.eval_field(env, expr),
             ExprKind::Record(fields) => {
+                self.all_distinct(fields.iter().map(|(name, _)| name), "the field")?;
                 let mut result = Vec::new();
                 for (name, value) in fields {
                     result.push((name.text.clone(), self.eval(env, value)?));

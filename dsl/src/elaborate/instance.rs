@@ -646,6 +646,7 @@ impl Elaborator<'_> {
         experts: &ast::ExpertsDecl,
     ) -> Eval<()> {
         let group = &experts.name.text;
+        self.all_distinct(experts.branches.iter().map(|own| &own.name), "the branch")?;
         let mut made = Vec::new();
         for branch in &experts.branches {
             let count = match &branch.count {

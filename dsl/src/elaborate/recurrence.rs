@@ -120,6 +120,7 @@ impl Elaborator<'_> {
                 _ => None,
             })
             .collect();
+        self.all_distinct(states.iter().map(|state| &state.name), "the state")?;
         let mut extra: Vec<Vec<AxisId>> = vec![Vec::new(); states.len()];
         // Each turn adds axes, of which there are finitely many.
         for _ in 0..8 {

@@ -210,6 +210,28 @@ impl Elaborator<'_> {
         self.fail(diagnostic)
     }
 
+    /// Names of one list are distinct.
+    pub(crate) fn all_distinct<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a ast::Name>,
+        what: &str,
+    ) -> Eval<()> {
+        let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+        for name in names {
+            if let Some(first) = seen.insert(&name.text, name.span) {
+                return self.fail(
+                    Diagnostic::error(
+                        Code::new(201),
+                        format!("{what} `{}` is written twice", name.text),
+                    )
+                    .at(name.span, "written again")
+                    .also(first, "first written here"),
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// The axis that `name` stands for.
     pub(crate) fn axis_named(&mut self, env: &Env, name: &str, span: Span) -> Eval<Option<AxisId>> {
         // An axis may share its name with a local value: the axis is meant where one is wanted.

@@ -203,6 +203,9 @@ impl Elaborator<'_> {
         if let [place] = places {
             return self.bind_one(env, place, expr);
         }
+        // What `_` receives is not looked at.
+        let names = places.iter().map(|place| &place.name);
+        self.all_distinct(names.filter(|name| name.text != "_"), "the name")?;
         let value = self.equation(env, expr)?;
         let parts: Vec<Value> = match value {
             Value::Tuple(parts) | Value::List(parts) => parts,
