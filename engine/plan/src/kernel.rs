@@ -24,6 +24,8 @@
 //! in the loops. Sizes are [`Extent`]s, so that a longer sequence needs no
 //! other kernel.
 
+mod check;
+
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{DType, Extent};
 

@@ -123,6 +123,11 @@ impl Shared<'_> {
     }
 
     fn kernel(&mut self, kernel: Kernel) -> usize {
+        if cfg!(debug_assertions)
+            && let Err(broken) = kernel.check()
+        {
+            panic!("the planner made a kernel that is wrong: {broken}\n{kernel}");
+        }
         if let Some(known) = self.by_kernel.get(&kernel) {
             return *known;
         }

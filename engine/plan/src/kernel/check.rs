@@ -1,0 +1,109 @@
+//! The guarantees that a kernel gives, checked: broken ones are bugs of whoever made it.
+
+use super::{Access, Affine, Kernel, LoopKind, Step, StepId, StepOp};
+
+impl Kernel {
+    /// The first guarantee of [`crate::kernel`] that the kernel breaks, in words.
+    ///
+    /// # Errors
+    ///
+    /// Which one, and where.
+    pub fn check(&self) -> Result<(), String> {
+        let kinds = self.loops.windows(2).all(|pair| pair[0].kind <= pair[1].kind);
+        let count = |kind| self.loops.iter().filter(|own| own.kind == kind).count();
+        if !kinds || count(LoopKind::Walk) > 1 || count(LoopKind::Inner) > 1 {
+            return Err("loops are out of order, or two are walked or inner".to_owned());
+        }
+        let mut waits = vec![false; self.steps.len()];
+        for (id, step) in self.steps.iter().enumerate() {
+            let operands = step.operands();
+            if operands.iter().any(|operand| *operand >= id) {
+                return Err(format!("step {id} uses a later one"));
+            }
+            let (walked, inner) = self.varies(&step.op);
+            if (walked, inner) != (step.walked, step.inner) {
+                return Err(format!("step {id} varies otherwise than it says"));
+            }
+            // What is reduced over the walk, and what is computed from it.
+            let after = matches!(step.op, StepOp::Reduce(_, _, LoopKind::Walk))
+                || operands.iter().any(|operand| waits[*operand]);
+            if after && walked {
+                return Err(format!("step {id} varies along the walk it waits for"));
+            }
+            waits[id] = after;
+        }
+        for store in &self.stores {
+            let step = self.steps.get(store.step).ok_or("a store of no step")?;
+            let written = self.along(&store.access.address);
+            let loops = (step.walked && !written.0, step.inner && !written.1);
+            if loops != (false, false) || !store.access.guards.is_empty() {
+                return Err(format!("step {} is stored at too few elements", store.step));
+            }
+        }
+        let accesses = self.stores.iter().map(|store| &store.access);
+        let loads = self.steps.iter().filter_map(|step| match &step.op {
+            StepOp::Load(access) => Some(access),
+            _ => None,
+        });
+        for access in accesses.chain(loads) {
+            if access.buffer >= self.buffers.len() {
+                return Err("an access of no buffer".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a step's value varies along the walk, and along the inner loop.
+    fn varies(&self, op: &StepOp) -> (bool, bool) {
+        let step = |id: StepId| (self.steps[id].walked, self.steps[id].inner);
+        let either = |x: (bool, bool), y: (bool, bool)| (x.0 || y.0, x.1 || y.1);
+        match op {
+            StepOp::Load(access) => access.affines().fold((false, false), |all, affine| {
+                either(all, self.along(affine))
+            }),
+            StepOp::Position(affine) => self.along(affine),
+            StepOp::Constant(_) | StepOp::Size(_) => (false, false),
+            StepOp::Unary(_, x) | StepOp::Cast(x) => step(*x),
+            StepOp::Binary(_, x, y) => either(step(*x), step(*y)),
+            StepOp::Select(c, x, y) => either(step(*c), either(step(*x), step(*y))),
+            StepOp::Reduce(_, x, LoopKind::Walk) => (false, step(*x).1),
+            StepOp::Reduce(_, x, _) => (step(*x).0, false),
+        }
+    }
+
+    fn along(&self, affine: &Affine) -> (bool, bool) {
+        let own = |kind| {
+            let is = |(id, _): &(usize, _)| self.loops.get(*id).is_some_and(|l| l.kind == kind);
+            affine.loops.iter().any(is)
+        };
+        let steps = affine.steps.iter().map(|(step, _)| &self.steps[*step]);
+        steps.fold((own(LoopKind::Walk), own(LoopKind::Inner)), |all, step| {
+            (all.0 || step.walked, all.1 || step.inner)
+        })
+    }
+}
+
+impl Access {
+    /// The address and what the guards compare.
+    fn affines(&self) -> impl Iterator<Item = &Affine> {
+        let guards = self.guards.iter().map(|guard| &guard.index);
+        guards.chain([&self.address])
+    }
+}
+
+impl Step {
+    /// The steps that it uses.
+    pub fn operands(&self) -> Vec<StepId> {
+        match &self.op {
+            StepOp::Load(access) => {
+                let affines = access.affines().flat_map(|affine| &affine.steps);
+                affines.map(|(step, _)| *step).collect()
+            }
+            StepOp::Position(affine) => affine.steps.iter().map(|(step, _)| *step).collect(),
+            StepOp::Constant(_) | StepOp::Size(_) => Vec::new(),
+            StepOp::Unary(_, x) | StepOp::Cast(x) | StepOp::Reduce(_, x, _) => vec![*x],
+            StepOp::Binary(_, x, y) => vec![*x, *y],
+            StepOp::Select(c, x, y) => vec![*c, *x, *y],
+        }
+    }
+}
