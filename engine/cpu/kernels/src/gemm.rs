@@ -10,8 +10,16 @@
 //! NaN. Nothing outside the elements that the views name is read or written.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
+mod block;
+mod dots;
+mod kernels;
 mod packed;
+mod panels;
 mod product;
+mod rows;
+mod scratch;
+mod share;
+mod tile;
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -166,7 +174,7 @@ pub struct Group<'a> {
 /// - Elements of `C` share no place with each other or with `A` and `B`, over the whole batch.
 pub unsafe fn gemm_f32(level: Level, pool: &Pool, gemm: &Gemm<f32>) {
     // SAFETY: the obligations are the same.
-    unsafe { product::gemm_f32(level, pool, gemm) };
+    unsafe { product::multiply(level, pool, gemm) };
 }
 
 /// As [`gemm_f32`], in f64.
@@ -176,7 +184,7 @@ pub unsafe fn gemm_f32(level: Level, pool: &Pool, gemm: &Gemm<f32>) {
 /// As for [`gemm_f32`].
 pub unsafe fn gemm_f64(level: Level, pool: &Pool, gemm: &Gemm<f64>) {
     // SAFETY: the obligations are the same.
-    unsafe { product::gemm_f64(level, pool, gemm) };
+    unsafe { product::multiply(level, pool, gemm) };
 }
 
 /// `C[m, n] = A[m, k] B[k, n]` with packed `B`; `k` and `n` are those of `b`.
@@ -229,3 +237,6 @@ pub unsafe fn gemm_grouped(
     // SAFETY: the obligations are the same.
     unsafe { packed::gemm_grouped(level, pool, groups, a, c, epilogue) };
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@
 /// touch [`Lanes::COUNT`] elements, `load_first` and `store_first` touch `count`, at most that many, and no byte more.
 pub(crate) unsafe trait Lanes: Copy + 'static {
     /// One element.
-    type Element: Copy + Default + Send + Sync + PartialEq + std::fmt::Debug + 'static;
+    type Element: Copy + Default + std::ops::Add<Output = Self::Element> + 'static;
     /// As many elements as one instruction works on.
     type Vector: Copy;
     /// Elements in a vector.

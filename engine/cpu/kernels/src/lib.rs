@@ -10,9 +10,12 @@
     reason = "a routine takes the CPU features of the level it is compiled for from its caller, so it has to be inlined there"
 )]
 
+pub mod attention;
 mod block;
 mod denormal;
 pub mod gemm;
+#[cfg(test)]
+mod guarded;
 mod lanes;
 pub mod level;
 pub mod pool;

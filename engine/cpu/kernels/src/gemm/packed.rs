@@ -1,12 +1,17 @@
 //! Weights in the order of the kernel, and products with them.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
+use std::ops::Range;
+
+use super::block::{Block, Panels, compute_block};
+use super::kernels::{Element, Kernels};
+use super::panels::{pack_panel, panel_elements};
+use super::scratch::with_scratch;
+use super::share::share_blocks;
+use super::tile::PANEL;
 use super::{Epilogue, Group, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
-
-/// Columns that lie together.
-pub(super) const PANEL: usize = 32;
 
 /// Weights `[k, n]` in panels of 32 columns: a panel holds its columns' part of every row, row after row. The last
 /// one is filled up with zeros. The same for every level.
@@ -24,18 +29,16 @@ impl Packed {
     ///
     /// - Every element that `source` names, `[k, n]`, is valid for reading.
     pub unsafe fn pack(k: usize, n: usize, source: View<f32>) -> Self {
-        let panels = n.div_ceil(PANEL);
-        let mut data = vec![0.0; panels * k * PANEL];
-        for panel in 0..panels {
-            let first = panel * PANEL;
-            for row in 0..k {
-                let to = (panel * k + row) * PANEL;
-                for col in first..n.min(first + PANEL) {
-                    // SAFETY: the caller vouches for every element.
-                    data[to + col - first] = unsafe { *source.at(row, col).ptr };
-                }
-            }
+        let mut data: Vec<f32> = Vec::with_capacity(panel_elements(k, n));
+        for first in (0..n).step_by(PANEL) {
+            let cols = PANEL.min(n - first);
+            // SAFETY: the capacity has room for every panel.
+            let to = unsafe { data.as_mut_ptr().add(first * k) };
+            // SAFETY: the caller vouches for the elements; the panel is inside the capacity.
+            unsafe { pack_panel(k, cols, source.at(0, first), to) };
         }
+        // SAFETY: every element of every panel was written.
+        unsafe { data.set_len(panel_elements(k, n)) };
         Self { k, n, data }
     }
 
@@ -53,49 +56,108 @@ impl Packed {
     pub fn bytes(&self) -> usize {
         size_of_val(self.data.as_slice())
     }
+
+    fn panels(&self) -> Panels<f32> {
+        Panels {
+            ptr: self.data.as_ptr(),
+            row: PANEL,
+            panel: self.k * PANEL,
+            filled: true,
+        }
+    }
 }
 
 /// # Safety
 ///
 /// As for [`super::gemm_grouped`].
 pub(super) unsafe fn gemm_grouped(
-    _level: Level,
+    level: Level,
     pool: &Pool,
     groups: &[Group],
     a: View<f32>,
     c: ViewMut<f32>,
     epilogue: Option<&Epilogue>,
 ) {
-    for group in groups {
-        let b = group.weights;
-        pool.run(group.rows.len(), &|item, _| {
-            let i = group.rows.start + item;
-            let mut row = vec![0.0_f32; b.n];
-            for (j, sum) in row.iter_mut().enumerate() {
-                for depth in 0..b.k {
-                    // SAFETY: the caller vouches for every element.
-                    let left = unsafe { *a.at(i, depth).ptr };
-                    *sum += left * b.data[(j / PANEL * b.k + depth) * PANEL + j % PANEL];
-                }
+    let Some(first) = groups.first() else {
+        return;
+    };
+    let (k, n) = (first.weights.k, first.weights.n);
+    let kernels = f32::kernels(level);
+    let ranges: Vec<Range<usize>> = groups.iter().map(|group| group.rows.clone()).collect();
+    share_blocks(
+        pool,
+        &ranges,
+        n,
+        k,
+        kernels.tiles.len(),
+        &|index, rows, cols| {
+            let block = Block {
+                m: rows.len(),
+                n: cols.len(),
+                k,
+                a: a.at(rows.start, 0),
+                b: groups[index].weights.panels(),
+                first_col: cols.start,
+                c: c.at(rows.start, cols.start),
+                accumulate: false,
+            };
+            match epilogue {
+                // SAFETY: the caller vouches for the elements; blocks do not overlap.
+                None => unsafe { compute_block(kernels, &block) },
+                // SAFETY: as above, and the caller vouches for the epilogue.
+                Some(epilogue) => unsafe {
+                    with_epilogue(kernels, epilogue, rows.start, cols.start, &block);
+                },
             }
-            if let Some(epilogue) = epilogue {
-                // SAFETY: the tile is `row`.
-                unsafe {
-                    (epilogue.call)(
-                        epilogue.context,
-                        row.as_mut_ptr(),
-                        b.n as isize,
-                        i,
-                        0,
-                        1,
-                        b.n,
-                    );
-                }
-            }
-            for (j, &sum) in row.iter().enumerate() {
-                // SAFETY: the caller vouches for every element.
-                unsafe { *c.at(i, j).ptr = sum };
-            }
-        });
+        },
+    );
+}
+
+/// Computes a block and calls the epilogue with it: where it lies if its columns are contiguous, or else with a copy.
+///
+/// # Safety
+///
+/// As for [`compute_block`]; and the epilogue keeps to its tile.
+unsafe fn with_epilogue(
+    kernels: &Kernels<f32>,
+    epilogue: &Epilogue,
+    first_row: usize,
+    first_col: usize,
+    block: &Block<f32>,
+) {
+    let finish = |tile: ViewMut<f32>| {
+        // SAFETY: the caller vouches for the elements.
+        unsafe { compute_block(kernels, &Block { c: tile, ..*block }) };
+        // SAFETY: the caller vouches for the epilogue, and the tile is finished.
+        unsafe {
+            (epilogue.call)(
+                epilogue.context,
+                tile.ptr,
+                tile.row,
+                first_row,
+                first_col,
+                block.m,
+                block.n,
+            );
+        };
+    };
+    if block.c.col == 1 {
+        return finish(block.c);
     }
+    with_scratch(block.m * block.n, |copy: *mut f32| {
+        let tile = ViewMut {
+            ptr: copy,
+            row: block.n as isize,
+            col: 1,
+        };
+        finish(tile);
+        for i in 0..block.m {
+            for j in 0..block.n {
+                // SAFETY: inside the copy, which is finished.
+                let value = unsafe { *tile.at(i, j).ptr };
+                // SAFETY: inside the block.
+                unsafe { *block.c.at(i, j).ptr = value };
+            }
+        }
+    });
 }

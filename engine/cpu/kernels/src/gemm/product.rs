@@ -1,43 +1,333 @@
-//! Products of two matrices as they lie.
+//! Products of two matrices as they lie: which way suits their shape and strides.
+//!
+//! | way    | when                                                     | `B` is                           |
+//! |--------|----------------------------------------------------------|----------------------------------|
+//! | dots   | few rows, `k` contiguous in both                         | read once, as it lies            |
+//! | rows   | few rows, rows of `B` contiguous                         | read once, as it lies            |
+//! | small  | `B` fits the cache                                       | read as it lies, or packed apart |
+//! | packed | everything else                                          | packed once for all threads      |
+//!
+//! A product is computed as its transpose where that makes the columns of `C` contiguous or the rows few.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
-use super::Gemm;
+use super::block::{self, Block, Panels, compute_block};
+use super::dots::Dots;
+use super::kernels::{Element, Kernels};
+use super::panels::{pack_panel, panel_elements};
+use super::rows::Rows;
+use super::scratch::with_scratch;
+use super::share::share_blocks;
+use super::tile::PANEL;
+use super::{Gemm, View};
 use crate::level::Level;
 use crate::pool::Pool;
 
-macro_rules! plain {
-    ($name:ident, $type:ty) => {
-        /// # Safety
-        ///
-        /// As for [`super::gemm_f32`].
-        pub(super) unsafe fn $name(_level: Level, pool: &Pool, gemm: &Gemm<$type>) {
-            pool.run(gemm.batch * gemm.m, &|item, _| {
-                let (index, i) = ((item / gemm.m) as isize, item % gemm.m);
-                for j in 0..gemm.n {
-                    let c = gemm.c.at(i, j).ptr.wrapping_offset(index * gemm.batch_c);
-                    // SAFETY: the caller vouches for every element.
-                    let mut sum = if gemm.accumulate { unsafe { *c } } else { 0.0 };
-                    for depth in 0..gemm.k {
-                        let a = gemm
-                            .a
-                            .at(i, depth)
-                            .ptr
-                            .wrapping_offset(index * gemm.batch_a);
-                        let b = gemm
-                            .b
-                            .at(depth, j)
-                            .ptr
-                            .wrapping_offset(index * gemm.batch_b);
-                        // SAFETY: the caller vouches for every element.
-                        let (a, b) = (unsafe { *a }, unsafe { *b });
-                        sum += a * b;
-                    }
-                    // SAFETY: the caller vouches for every element.
-                    unsafe { *c = sum };
-                }
-            });
+/// Rows up to which `B` is not packed, as that would take longer than the product.
+const FEW_ROWS: usize = 12;
+
+/// Columns up to which a product is turned, as a tile would be mostly empty.
+const FEW_COLS: usize = 4;
+
+/// Elements of a `B` that fits the second-level cache beside all else: 256 KiB of f32.
+const SMALL_B: usize = 1 << 16;
+
+/// Elements of `B` that are packed at a time: 16 MiB of f32.
+const PACKED_B: usize = 1 << 22;
+
+/// Multiply-adds that are not worth a second thread: some microseconds.
+const SMALL_WORK: usize = 1 << 16;
+
+/// # Safety
+///
+/// As for [`super::gemm_f32`].
+pub(super) unsafe fn multiply<E: Element>(level: Level, pool: &Pool, gemm: &Gemm<E>) {
+    if gemm.m == 0 || gemm.n == 0 || gemm.batch == 0 {
+        return;
+    }
+    let kernels = E::kernels(level);
+    let gemm = &oriented(gemm);
+    let few = gemm.m <= FEW_ROWS;
+    let (m, n, k) = (gemm.m, gemm.n, gemm.k);
+    // SAFETY: the obligations are the same for every way.
+    unsafe {
+        if few && k > 0 && gemm.b.row == 1 && gemm.b.col != 1 {
+            by_dots(kernels, pool, gemm);
+        } else if few && k > 0 && gemm.b.col == 1 && gemm.c.col == 1 && (m == 1 || k * n > SMALL_B)
+        {
+            by_rows(kernels, pool, gemm);
+        } else if k.saturating_mul(n) <= SMALL_B {
+            small(kernels, pool, gemm);
+        } else {
+            packed(kernels, pool, gemm);
         }
-    };
+    }
 }
-plain!(gemm_f32, f32);
-plain!(gemm_f64, f64);
+
+/// The product or its transpose.
+fn oriented<E: Copy>(gemm: &Gemm<E>) -> Gemm<E> {
+    let few_cols = gemm.n <= FEW_COLS && gemm.m > gemm.n;
+    let columns_apart = gemm.c.col != 1 && gemm.c.row == 1 && gemm.m > FEW_COLS;
+    let contiguous = gemm.c.col == 1 && gemm.n > FEW_COLS;
+    if !few_cols && !columns_apart || contiguous {
+        return *gemm;
+    }
+    Gemm {
+        m: gemm.n,
+        n: gemm.m,
+        a: gemm.b.transposed(),
+        b: gemm.a.transposed(),
+        c: gemm.c.transposed(),
+        batch_a: gemm.batch_b,
+        batch_b: gemm.batch_a,
+        ..*gemm
+    }
+}
+
+/// Product number `index` of a batch.
+fn product_of<E: Copy>(gemm: &Gemm<E>, index: usize) -> Gemm<E> {
+    let mut one = *gemm;
+    let index = index as isize;
+    one.a.ptr = one.a.ptr.wrapping_offset(index * gemm.batch_a);
+    one.b.ptr = one.b.ptr.wrapping_offset(index * gemm.batch_b);
+    one.c.ptr = one.c.ptr.wrapping_offset(index * gemm.batch_c);
+    one
+}
+
+/// Calls `body(product, columns)` for the whole batch, with columns that begin at multiples of `grain`.
+fn share_columns<E: Element>(
+    pool: &Pool,
+    gemm: &Gemm<E>,
+    grain: usize,
+    body: &(dyn Fn(&Gemm<E>, std::ops::Range<usize>) + Sync),
+) {
+    let work = gemm.m * gemm.n.saturating_mul(gemm.k);
+    if work.saturating_mul(gemm.batch) <= SMALL_WORK {
+        pool.run(1, &|_, _| {
+            for index in 0..gemm.batch {
+                body(&product_of(gemm, index), 0..gemm.n);
+            }
+        });
+    } else if gemm.batch >= 2 * pool.threads() || gemm.batch > 1 && work <= SMALL_WORK {
+        pool.split(gemm.batch, 1, &|batch, _| {
+            for index in batch {
+                body(&product_of(gemm, index), 0..gemm.n);
+            }
+        });
+    } else {
+        for index in 0..gemm.batch {
+            let product = product_of(gemm, index);
+            pool.split(gemm.n, grain, &|cols, _| body(&product, cols));
+        }
+    }
+}
+
+/// # Safety
+///
+/// As for [`multiply`]; columns of `B` are contiguous.
+unsafe fn by_dots<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+    /// Columns that the next rows find in the cache.
+    const NEAR: usize = 16;
+    share_columns(pool, gemm, NEAR, &|gemm, cols| {
+        let compute = |a: View<E>| {
+            let most = kernels.dots.len();
+            for from in cols.clone().step_by(NEAR) {
+                for row in (0..gemm.m).step_by(most) {
+                    let c = gemm.c.at(row, from);
+                    let dots = Dots {
+                        k: gemm.k,
+                        n: NEAR.min(cols.end - from),
+                        a: a.at(row, 0).ptr,
+                        a_row: a.row,
+                        b: gemm.b.at(0, from).ptr,
+                        b_col: gemm.b.col,
+                        c: c.ptr,
+                        c_row: c.row,
+                        c_col: c.col,
+                        accumulate: gemm.accumulate,
+                    };
+                    let rows = most.min(gemm.m - row);
+                    // SAFETY: the caller vouches for the elements.
+                    unsafe { kernels.dots[rows - 1](&dots) };
+                }
+            }
+        };
+        if gemm.a.col == 1 || gemm.k == 1 {
+            return compute(gemm.a);
+        }
+        with_scratch(gemm.m * gemm.k, |copy: *mut E| {
+            for i in 0..gemm.m {
+                for depth in 0..gemm.k {
+                    // SAFETY: the caller vouches for the elements.
+                    let value = unsafe { *gemm.a.at(i, depth).ptr };
+                    // SAFETY: inside the scratch.
+                    unsafe { *copy.add(i * gemm.k + depth) = value };
+                }
+            }
+            compute(View {
+                ptr: copy,
+                row: gemm.k as isize,
+                col: 1,
+            });
+        });
+    });
+}
+
+/// # Safety
+///
+/// As for [`multiply`]; rows of `B` and `C` are contiguous.
+unsafe fn by_rows<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+    share_columns(pool, gemm, 256, &|gemm, cols| {
+        let rows = Rows {
+            m: gemm.m,
+            n: cols.len(),
+            k: gemm.k,
+            a: gemm.a.ptr,
+            a_row: gemm.a.row,
+            a_col: gemm.a.col,
+            b: gemm.b.at(0, cols.start).ptr,
+            b_row: gemm.b.row,
+            c: gemm.c.at(0, cols.start).ptr,
+            c_row: gemm.c.row,
+            accumulate: gemm.accumulate,
+        };
+        // SAFETY: the caller vouches for the elements.
+        unsafe { (kernels.rows)(&rows) };
+    });
+}
+
+/// # Safety
+///
+/// As for [`multiply`].
+unsafe fn small<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+    let blocks = gemm.m.div_ceil(block::ROWS);
+    let work = gemm.m * gemm.n * gemm.k;
+    let compute = |index: usize, rows: std::ops::Range<usize>| {
+        let gemm = product_of(gemm, index);
+        let whole = Block {
+            m: rows.len(),
+            n: gemm.n,
+            k: gemm.k,
+            a: gemm.a.at(rows.start, 0),
+            b: Panels {
+                ptr: gemm.b.ptr,
+                row: gemm.b.row.unsigned_abs(),
+                panel: PANEL,
+                filled: false,
+            },
+            first_col: 0,
+            c: gemm.c.at(rows.start, 0),
+            accumulate: gemm.accumulate,
+        };
+        if gemm.b.col == 1 && gemm.b.row >= 0 {
+            // SAFETY: the caller vouches for the elements.
+            return unsafe { compute_block(kernels, &whole) };
+        }
+        with_scratch(panel_elements(gemm.k, gemm.n), |panels: *mut E| {
+            // SAFETY: the caller vouches for the elements, and the scratch has room for the panels.
+            unsafe { pack_panels(&gemm, 0..gemm.n, panels) };
+            let b = in_panels(panels, gemm.k);
+            // SAFETY: as above.
+            unsafe { compute_block(kernels, &Block { b, ..whole }) };
+        });
+    };
+    if work.saturating_mul(gemm.batch) <= SMALL_WORK {
+        pool.run(1, &|_, _| {
+            for index in 0..gemm.batch {
+                compute(index, 0..gemm.m);
+            }
+        });
+    } else if gemm.batch >= 2 * pool.threads() || blocks == 1 && gemm.batch > 1 {
+        pool.split(gemm.batch, 1, &|batch, _| {
+            for index in batch {
+                compute(index, 0..gemm.m);
+            }
+        });
+    } else {
+        // A single product that is not worth a block for each thread has smaller blocks.
+        let height = kernels.tiles.len();
+        let share = gemm.m.div_ceil(pool.threads() * 2).next_multiple_of(height);
+        let size = share.min(block::ROWS);
+        let blocks = gemm.m.div_ceil(size);
+        pool.run(gemm.batch * blocks, &|item, _| {
+            let from = item % blocks * size;
+            compute(item / blocks, from..gemm.m.min(from + size));
+        });
+    }
+}
+
+/// # Safety
+///
+/// As for [`multiply`].
+unsafe fn packed<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+    let (m, n, k) = (gemm.m, gemm.n, gemm.k);
+    // A multiple of what a block of columns has.
+    let cols = (PACKED_B / k.max(1))
+        .next_multiple_of(512)
+        .min(n.next_multiple_of(PANEL));
+    with_scratch(panel_elements(k, cols), |panels: *mut E| {
+        let b = in_panels(panels, k);
+        let mut last = None;
+        for from in (0..n).step_by(cols) {
+            for index in 0..gemm.batch {
+                let product = product_of(gemm, index);
+                let to = n.min(from + cols);
+                let key = (product.b.ptr, from);
+                if last != Some(key) {
+                    pool.split(to - from, PANEL, &|some, _| {
+                        let panels = b.at(0, some.start).cast_mut();
+                        // SAFETY: the caller vouches for the elements; threads write different panels.
+                        unsafe {
+                            pack_panels(&product, from + some.start..from + some.end, panels)
+                        };
+                    });
+                    last = Some(key);
+                }
+                share_blocks(
+                    pool,
+                    &[0..m],
+                    to - from,
+                    k,
+                    kernels.tiles.len(),
+                    &|_, rows, cols| {
+                        let block = Block {
+                            m: rows.len(),
+                            n: cols.len(),
+                            k,
+                            a: product.a.at(rows.start, 0),
+                            b,
+                            first_col: cols.start,
+                            c: product.c.at(rows.start, from + cols.start),
+                            accumulate: product.accumulate,
+                        };
+                        // SAFETY: the caller vouches for the elements; blocks do not overlap.
+                        unsafe { compute_block(kernels, &block) };
+                    },
+                );
+            }
+        }
+    });
+}
+
+/// `B` after [`pack_panels`].
+fn in_panels<E>(panels: *const E, k: usize) -> Panels<E> {
+    Panels {
+        ptr: panels,
+        row: PANEL,
+        panel: k * PANEL,
+        filled: true,
+    }
+}
+
+/// Packs columns of `B`, which begin with a panel.
+///
+/// # Safety
+///
+/// The elements of `B` are valid for reading, and `to` for writing as many panels.
+unsafe fn pack_panels<E: Element>(gemm: &Gemm<E>, cols: std::ops::Range<usize>, to: *mut E) {
+    for from in cols.clone().step_by(PANEL) {
+        let count = PANEL.min(cols.end - from);
+        let to = to.wrapping_add((from - cols.start) * gemm.k);
+        // SAFETY: the caller vouches for the elements.
+        unsafe { pack_panel(gemm.k, count, gemm.b.at(0, from), to) };
+    }
+}

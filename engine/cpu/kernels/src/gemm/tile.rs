@@ -1,0 +1,128 @@
+//! The innermost loop: one tile of `C`, held in registers while it sums over `k`.
+//!
+//! Written once over [`Lanes`] and compiled per level by `kernels`. An element's sum is one chain of multiply-adds in
+//! the order of `k`, whatever the tile's height and width, so that a row of `C` has the same bits in every tile.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions exist only on some machines"
+)]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "a kernel's whole body works under its own obligations"
+)]
+
+use crate::lanes::Lanes;
+
+/// Columns of `B` that lie together when packed.
+pub(super) const PANEL: usize = 32;
+
+/// Steps of `k` that lie together in the rows of a packed strip of `A`: see [`Tile::a`].
+pub(super) const STEPS: usize = 16;
+
+/// What a tile is computed from.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<E> {
+    /// Length of the sums.
+    pub(super) k: usize,
+    /// A strip of `A` with as many rows as the tile: `[k / STEPS][rows][STEPS]`, the last steps absent where `k` ends.
+    pub(super) a: *const E,
+    /// The first row of `B` at the tile's first column.
+    pub(super) b: *const E,
+    /// From a row of `B` to the next.
+    pub(super) b_row: usize,
+    /// From a panel of [`PANEL`] columns to the next; a tile that is wider than a panel begins with one.
+    pub(super) b_panel: usize,
+    /// The tile's columns in `C`; also those in `B`, for a masked tile. Others read all columns of their width.
+    pub(super) cols: usize,
+    /// The tile's place in `C`.
+    pub(super) c: *mut E,
+    pub(super) c_row: isize,
+    pub(super) c_col: isize,
+    /// Whether to add to what is there.
+    pub(super) accumulate: bool,
+}
+
+/// Computes a tile of `R` rows and up to `V` vectors. A `MASKED` one touches no column of `B` from `cols` on.
+///
+/// # Safety
+///
+/// - Those of [`Lanes`].
+/// - What `tile` describes is valid for reading, and its elements of `C` for writing.
+#[inline(always)]
+pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED: bool>(
+    tile: &Tile<L::Element>,
+) {
+    let vectors_per_panel = PANEL / L::COUNT;
+    let in_vector = |v: usize| tile.cols.saturating_sub(v * L::COUNT).min(L::COUNT);
+    let mut sums = [[L::splat(L::Element::default()); V]; R];
+    let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
+    while left > 0 {
+        let steps = left.min(STEPS);
+        for step in 0..steps {
+            let row: [L::Vector; V] = std::array::from_fn(|v| {
+                let panel = v / vectors_per_panel * tile.b_panel;
+                let at = b.wrapping_add(panel + v % vectors_per_panel * L::COUNT);
+                if MASKED {
+                    L::load_first(at, in_vector(v))
+                } else {
+                    L::load(at)
+                }
+            });
+            for r in 0..R {
+                let factor = L::splat(*a.add(r * STEPS + step));
+                for v in 0..V {
+                    sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
+                }
+            }
+            b = b.wrapping_add(tile.b_row);
+        }
+        a = a.wrapping_add(R * STEPS);
+        left -= steps;
+    }
+    if tile.c_col == 1 {
+        for (r, sums) in sums.iter().enumerate() {
+            let row = tile.c.wrapping_offset(r as isize * tile.c_row);
+            for (v, &sum) in sums.iter().enumerate() {
+                let (at, count) = (row.wrapping_add(v * L::COUNT), in_vector(v));
+                if count == L::COUNT {
+                    let sum = if tile.accumulate {
+                        L::add(L::load(at), sum)
+                    } else {
+                        sum
+                    };
+                    L::store(at, sum);
+                } else if count > 0 {
+                    let sum = if tile.accumulate {
+                        L::add(L::load_first(at, count), sum)
+                    } else {
+                        sum
+                    };
+                    L::store_first(at, sum, count);
+                }
+            }
+        }
+    } else {
+        scatter::<L, R, V>(tile, &sums);
+    }
+}
+
+/// Stores to elements of `C` that do not lie side by side.
+#[inline(always)]
+unsafe fn scatter<L: Lanes, const R: usize, const V: usize>(
+    tile: &Tile<L::Element>,
+    sums: &[[L::Vector; V]; R],
+) {
+    // No level has more lanes.
+    let mut lanes = [L::Element::default(); 16];
+    for (r, sums) in sums.iter().enumerate() {
+        let row = tile.c.wrapping_offset(r as isize * tile.c_row);
+        for (v, &sum) in sums.iter().enumerate() {
+            L::store(lanes.as_mut_ptr(), sum);
+            let first = v * L::COUNT;
+            for (j, &value) in (first..tile.cols).zip(&lanes[..L::COUNT]) {
+                let at = row.wrapping_offset(j as isize * tile.c_col);
+                *at = if tile.accumulate { *at + value } else { value };
+            }
+        }
+    }
+}
