@@ -6,8 +6,8 @@ use girih_graph::{AxisId, Extent, Op};
 
 use super::Elaborator;
 use super::affine::Affine;
-use super::arithmetic::same_thing;
 use super::index::children;
+use super::numbers::same_thing;
 use super::scope::Env;
 use super::value::{Axes, Eval, Value};
 use crate::ast::{self, BinaryOp, Expr, ExprKind, UnaryOp};

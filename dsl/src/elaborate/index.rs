@@ -390,6 +390,7 @@ impl Elaborator<'_> {
             )),
         )
     }
+
     /// How far an axis reaches, for a label.
     fn reach(&self, axis: AxisId, name: &str) -> String {
         match self.b.axes.extent(axis).as_constant() {

@@ -238,7 +238,7 @@ impl Elaborator<'_> {
         // Names that the next step's equations mention are used, too.
         let mut tail = used.clone();
         for stmt in &stmts {
-            super::statement::stmt_names(stmt, &mut tail);
+            super::mentioned::stmt_names(stmt, &mut tail);
         }
         if self.run_block(&mut inner, &stmts, &tail)?.is_some() {
             let place = stmts.iter().find_map(|stmt| match &stmt.kind {
@@ -268,7 +268,7 @@ impl Elaborator<'_> {
             };
             let (was, is) = (self.ty(*start).clone(), self.ty(tensor).clone());
             if was.dtype != is.dtype && !(was.dtype.is_integer() && is.dtype.is_integer()) {
-                let place = super::statement::next_place(&stmts, name).unwrap_or(state.name.span);
+                let place = super::mentioned::next_place(&stmts, name).unwrap_or(state.name.span);
                 let wanted = if was.dtype.is_real() {
                     "real(x)"
                 } else {
@@ -301,7 +301,7 @@ impl Elaborator<'_> {
                             format!("`{name}` is `{was}` and its next value `{is}`"),
                         )
                         .at(
-                            super::statement::next_place(&stmts, name).unwrap_or(state.name.span),
+                            super::mentioned::next_place(&stmts, name).unwrap_or(state.name.span),
                             format!("this is `{is}`"),
                         )
                         .also(state.name.span, "declared here")

@@ -1,103 +1,25 @@
-//! What prefix operators make of their axes and of the surrounding domain.
-//!
-//! A `where` governs the outermost reducer of its expression and the result: a sum skips
-//! what is outside, a softmax gives zeros there, and where the domain holds nothing the
-//! result is 0 (or what `else` says). Sums of products contract without ever making the
-//! product where two factors are left.
+//! What prefix operators make of what follows them, along their axes and within the domain
+//! that a surrounding `where` gave (`domain`).
 
 use girih_graph::{AxisId, Binary, Combine, DType, Extent, Op, Unary};
 
 use super::Elaborator;
 use super::scope::Env;
 use super::value::{Eval, Tensor, Value};
-use crate::ast::{self, BinaryOp, Expr, ExprKind, Reducer};
+use crate::ast::{self, Expr, ExprKind, Reducer};
 use crate::diag::{Code, Diagnostic};
 use crate::span::Span;
 
 /// What the parentheses of a reducer say.
-struct Words {
-    axes: Vec<AxisId>,
-    into: Option<(String, Span)>,
-    count: Option<Value>,
-    reverse: bool,
-    exclusive: bool,
+pub(crate) struct Words {
+    pub(crate) axes: Vec<AxisId>,
+    pub(crate) into: Option<(String, Span)>,
+    pub(crate) count: Option<Value>,
+    pub(crate) reverse: bool,
+    pub(crate) exclusive: bool,
 }
 
 impl Elaborator<'_> {
-    /// `value where domain else other`.
-    pub(crate) fn eval_where(
-        &mut self,
-        env: &mut Env,
-        value: &Expr,
-        domain: &Expr,
-        other: Option<&Expr>,
-        span: Span,
-    ) -> Eval<Value> {
-        let mut facts = Vec::new();
-        self.facts(env, domain, &mut facts)?;
-        let kept = self.eval(env, domain)?;
-        let kept = match kept {
-            // A domain that is known now takes all or nothing.
-            Value::Bool(true) => return self.eval(env, value),
-            kept => self.tensor(kept, DType::Bool, domain.span)?,
-        };
-        if self.ty(kept).dtype != DType::Bool {
-            return self.error_help(
-                302,
-                domain.span,
-                "a domain is a truth value",
-                format!("this is `{}`", self.b.axes.show(self.ty(kept))),
-                "compare: `where j <= i`",
-            );
-        }
-        let mut inner = env.clone();
-        inner.facts.extend(facts);
-        inner.guarded = true;
-        inner.domain = Some(kept);
-        let result = self.eval(&mut inner, value)?;
-        let result = self.tensor(result, DType::F32, value.span)?;
-        let empty_is_zero = inner.domain.is_none() && is_masked_by_itself(value);
-        let result_axes = self.ty(result).axes.clone();
-        let reduced: Vec<AxisId> = (self.ty(kept).axes.iter().copied())
-            .filter(|axis| inner.domain.is_none() && !result_axes.contains(axis))
-            .collect();
-        if empty_is_zero && other.is_none() {
-            return Ok(Value::Tensor(result));
-        }
-        let inside = self.op_any(kept, &reduced, domain.span)?;
-        let dtype = self.ty(result).dtype;
-        let outside = match other {
-            None => Value::Int(Extent::constant(0)),
-            Some(other) => self.eval(env, other)?,
-        };
-        let outside = match (outside, dtype) {
-            (Value::Int(_), DType::Bool) => Value::Bool(false),
-            (outside, _) => outside,
-        };
-        let outside = self.tensor(outside, dtype, span)?;
-        if let Some(other) = other
-            && self.ty(outside).dtype != dtype
-        {
-            let found = self.ty(outside).dtype;
-            return self.error_help(
-                302,
-                other.span,
-                format!("the value is `{dtype}` inside the domain and `{found}` outside it"),
-                format!("this is `{found}`"),
-                format!("write a `{dtype}` value after `else`"),
-            );
-        }
-        self.op(Op::Select, &[inside, result, outside], span)
-            .map(Value::Tensor)
-    }
-
-    fn op_any(&mut self, kept: Tensor, over: &[AxisId], span: Span) -> Eval<Tensor> {
-        if over.is_empty() {
-            return Ok(kept);
-        }
-        self.op(Op::Reduce(Combine::Any, over.to_vec()), &[kept], span)
-    }
-
     /// A prefix operator.
     pub(crate) fn eval_reduce(
         &mut self,
@@ -296,7 +218,7 @@ impl Elaborator<'_> {
         )
     }
 
-    fn one_axis(&mut self, words: &Words, span: Span) -> Eval<AxisId> {
+    pub(crate) fn one_axis(&mut self, words: &Words, span: Span) -> Eval<AxisId> {
         match words.axes.as_slice() {
             [axis] => Ok(*axis),
             _ => self.error_help(
@@ -311,7 +233,7 @@ impl Elaborator<'_> {
 
     /// The body with every axis that is worked along; an axis that only the domain has is
     /// repeated.
-    fn body_tensor(
+    pub(crate) fn body_tensor(
         &mut self,
         env: &mut Env,
         body: &Expr,
@@ -351,30 +273,6 @@ impl Elaborator<'_> {
             }
         }
         self.expand_to(tensor, axes, span)
-    }
-
-    /// `x` with `other` outside the domain.
-    pub(crate) fn masked(
-        &mut self,
-        x: Tensor,
-        kept: Option<Tensor>,
-        other: f64,
-        span: Span,
-    ) -> Eval<Tensor> {
-        let Some(kept) = kept else {
-            return Ok(x);
-        };
-        let dtype = self.ty(x).dtype;
-        let other = match (dtype, other) {
-            (DType::I64, f64::INFINITY) => {
-                self.tensor(Value::Int(Extent::constant(i64::MAX)), dtype, span)?
-            }
-            (DType::I64, f64::NEG_INFINITY) => {
-                self.tensor(Value::Int(Extent::constant(i64::MIN + 1)), dtype, span)?
-            }
-            _ => self.number(dtype, other),
-        };
-        self.op(Op::Select, &[kept, x, other], span)
     }
 
     fn count_of(
@@ -500,103 +398,5 @@ impl Elaborator<'_> {
             exclusive: words.exclusive,
         };
         self.op(op, &[x], span)
-    }
-
-    fn order(
-        &mut self,
-        x: Tensor,
-        axis: AxisId,
-        into: AxisId,
-        descending: bool,
-        kept: Option<Tensor>,
-        span: Span,
-    ) -> Eval<Tensor> {
-        let last = if descending {
-            f64::NEG_INFINITY
-        } else {
-            f64::INFINITY
-        };
-        let x = self.masked(x, kept, last, span)?;
-        let op = Op::Order {
-            axis,
-            into,
-            descending,
-        };
-        self.op(op, &[x], span)
-    }
-
-    /// The axis of ranks: declared, or as long as the one that is sorted.
-    fn rank_axis(
-        &mut self,
-        env: &mut Env,
-        words: &Words,
-        axis: AxisId,
-        span: Span,
-    ) -> Eval<AxisId> {
-        let Some((name, _)) = &words.into else {
-            return self.error_help(
-                303,
-                span,
-                "the ranks need an axis",
-                "only the sorted axis is named",
-                "write `top(j -> r) x`; declare `axis r = k` for the first k",
-            );
-        };
-        if let Some(rank) = self.axis_named(env, name, span)? {
-            return Ok(rank);
-        }
-        let extent = self.b.axes.extent(axis).clone();
-        Ok(self.declare_axis(env, name, &extent, false))
-    }
-
-    fn top_k(
-        &mut self,
-        env: &mut Env,
-        words: &Words,
-        body: &Expr,
-        kept: Option<Tensor>,
-        span: Span,
-    ) -> Eval<Tensor> {
-        let axis = self.one_axis(words, span)?;
-        let Some(Value::Int(count)) = words.count.clone() else {
-            return self.error_help(
-                303,
-                span,
-                "`topk` needs a static count",
-                "the first argument is the count",
-                "write `topk(k, j) x`",
-            );
-        };
-        let x = self.body_tensor(env, body, DType::F32, &words.axes, kept)?;
-        // Asking for more than there are takes all.
-        let count = count.minimum(self.b.axes.extent(axis));
-        let taken = self.ty(x).axes.iter().copied().collect();
-        let rank = self.pooled_axis("rank", &count, None, false, &taken);
-        let order = self.order(x, axis, rank, true, kept, span)?;
-        let index = self.op(Op::Index(axis), &[], span)?;
-        let hit = self.op(Op::Binary(Binary::Eq), &[order, index], span)?;
-        let hit = self.op(Op::Reduce(Combine::Any, vec![rank]), &[hit], span)?;
-        match kept {
-            None => Ok(hit),
-            Some(kept) => self.op(Op::Binary(Binary::And), &[hit, kept], span),
-        }
-    }
-}
-
-/// Whether the value of a reducer is 0 already where its domain is empty.
-fn is_masked_by_itself(value: &Expr) -> bool {
-    match &value.kind {
-        ExprKind::Reduce { reducer, .. } => matches!(
-            reducer,
-            Reducer::Sum
-                | Reducer::Mean
-                | Reducer::Count
-                | Reducer::Any
-                | Reducer::Softmax
-                | Reducer::LogSoftmax
-                | Reducer::TopK
-        ),
-        ExprKind::Binary(BinaryOp::Mul | BinaryOp::Div, left, _) => is_masked_by_itself(left),
-        _ => false,
     }
 }

@@ -227,8 +227,8 @@ fn all_names(stmts: &[TestStmt]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for stmt in stmts {
         match stmt {
-            TestStmt::Stmt(stmt) => super::statement::stmt_names(stmt, &mut found),
-            TestStmt::Expect { claim, .. } => super::statement::expr_names(claim, &mut found),
+            TestStmt::Stmt(stmt) => super::mentioned::stmt_names(stmt, &mut found),
+            TestStmt::Expect { claim, .. } => super::mentioned::expr_names(claim, &mut found),
         }
     }
     found

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use girih_graph::{AxisId, Extent, ValueId};
 
+use crate::model::Static;
 use crate::program::ItemRef;
 use crate::span::Span;
 
@@ -95,4 +96,56 @@ impl Value {
             Self::Poison => "an error",
         }
     }
+}
+
+/// A tuple or record of axes as a group.
+pub(crate) fn axes_of(value: &Value) -> Option<Axes> {
+    Some(match value {
+        Value::Axes(axes) => axes.clone(),
+        Value::Int(extent) => Axes::Size(extent.clone()),
+        Value::Experts(axis, _) => Axes::One(*axis),
+        Value::Tuple(parts) => Axes::Group(parts.iter().map(axes_of).collect::<Option<_>>()?),
+        Value::Record(fields) => Axes::Record(
+            (fields.iter())
+                .map(|(name, value)| Some((name.clone(), axes_of(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
+}
+
+pub(crate) fn from_static(value: &Static) -> Value {
+    match value {
+        Static::None => Value::None,
+        Static::Int(number) => Value::Int(Extent::constant(*number)),
+        Static::Real(number) => Value::Real(*number),
+        Static::Bool(truth) => Value::Bool(*truth),
+        Static::Text(text) => Value::Text(text.clone()),
+        Static::List(parts) => Value::List(parts.iter().map(from_static).collect()),
+        Static::Map(fields) => Value::Record(
+            (fields.iter())
+                .map(|(name, value)| (name.clone(), from_static(value)))
+                .collect(),
+        ),
+    }
+}
+
+/// A value that can leave the language.
+pub(crate) fn to_static(value: &Value) -> Option<Static> {
+    Some(match value {
+        Value::None => Static::None,
+        Value::Int(extent) => Static::Int(extent.as_constant()?),
+        Value::Real(number) => Static::Real(*number),
+        Value::Bool(truth) => Static::Bool(*truth),
+        Value::Text(text) => Static::Text(text.clone()),
+        Value::List(parts) | Value::Tuple(parts) => {
+            Static::List(parts.iter().map(to_static).collect::<Option<_>>()?)
+        }
+        Value::Record(fields) => Static::Map(
+            (fields.iter())
+                .map(|(name, value)| Some((name.clone(), to_static(value)?)))
+                .collect::<Option<_>>()?,
+        ),
+        _ => return None,
+    })
 }
