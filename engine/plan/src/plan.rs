@@ -318,6 +318,9 @@ pub struct RecurrenceLaunch {
     pub body: Section,
     /// Initial values of what is carried: tensors of the outer section.
     pub carried: Vec<TensorId>,
+    /// Whether the next value may be written over the current one: nothing reads an element of it
+    /// after that element's next value is written.
+    pub in_place: Vec<bool>,
     /// Final values of what is carried; written. Of the outer section, one for each carried.
     pub finals: Vec<Option<TensorId>>,
     /// What is sliced at each step, with the distance of two steps in elements.

@@ -9,7 +9,10 @@ impl Kernel {
     ///
     /// Which one, and where.
     pub fn check(&self) -> Result<(), String> {
-        let kinds = self.loops.windows(2).all(|pair| pair[0].kind <= pair[1].kind);
+        let kinds = self
+            .loops
+            .windows(2)
+            .all(|pair| pair[0].kind <= pair[1].kind);
         let count = |kind| self.loops.iter().filter(|own| own.kind == kind).count();
         if !kinds || count(LoopKind::Walk) > 1 || count(LoopKind::Inner) > 1 {
             return Err("loops are out of order, or two are walked or inner".to_owned());
@@ -33,7 +36,10 @@ impl Kernel {
             waits[id] = after;
         }
         // Distances beside an empty axis are 0.
-        let empty = self.loops.iter().any(|own| own.extent.as_constant() == Some(0));
+        let empty = self
+            .loops
+            .iter()
+            .any(|own| own.extent.as_constant() == Some(0));
         for store in &self.stores {
             let step = self.steps.get(store.step).ok_or("a store of no step")?;
             let written = self.along(&store.access.address);

@@ -1,7 +1,11 @@
-//! Along which axis a loop can be cut: one whose positions never see one another.
+//! What a loop's body allows: along which axis it can be cut – one whose positions never see one
+//! another – and which carried values can be written over.
 
 use girih_graph::op::{Op, Recurrence};
 use girih_graph::{AxisId, Extent};
+
+use crate::kernel::{Kernel, StepOp};
+use crate::plan::{Section, TensorId, Work};
 
 /// The axis, if there is one: the outermost long one of what is carried.
 pub(super) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) -> Option<AxisId> {
@@ -55,4 +59,52 @@ fn is_free(op: &Op, axis: AxisId) -> bool {
         // Draws depend on the position.
         Op::Random(..) | Op::Recurrence(_) | Op::Route(_) => false,
     }
+}
+
+/// Whether `next` may lie where `now` lies: one kernel writes it, at the element it reads, and
+/// nobody reads `now` later.
+pub(super) fn is_overwritten(
+    body: &Section,
+    kernels: &[Kernel],
+    now: TensorId,
+    next: TensorId,
+) -> bool {
+    let [now, next] = [now, next].map(|tensor| body.tensors[tensor.index()].buffer);
+    let mut writer = None;
+    let mut last_read = None;
+    for (position, launch) in body.launches.iter().enumerate() {
+        launch.visit_buffers(&body.tensors, &mut |buffer, written| {
+            if buffer == next && written {
+                // Two writers: never.
+                writer = Some(writer.map_or(position, |_| usize::MAX));
+            }
+            if buffer == now {
+                last_read = Some(position);
+            }
+        });
+    }
+    let Some(writer) = writer.filter(|writer| last_read.is_none_or(|last| last <= *writer)) else {
+        return false;
+    };
+    let Some(Work::Kernel(launch)) = body.launches.get(writer).map(|launch| &launch.work) else {
+        return last_read.is_none_or(|last| last < writer);
+    };
+    let kernel = &kernels[launch.kernel];
+    let place = |buffer| launch.buffers.iter().position(|own| *own == buffer);
+    let (Some(read), Some(written)) = (place(now), place(next)) else {
+        return last_read.is_none_or(|last| last < writer);
+    };
+    let mut stores = kernel
+        .stores
+        .iter()
+        .filter(|store| store.access.buffer == written);
+    let (Some(store), None) = (stores.next(), stores.next()) else {
+        return false;
+    };
+    kernel.steps.iter().all(|step| match &step.op {
+        StepOp::Load(access) if access.buffer == read => {
+            access.address == store.access.address && access.guards.is_empty()
+        }
+        _ => true,
+    })
 }

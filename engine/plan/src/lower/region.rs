@@ -146,7 +146,16 @@ impl<'g> Planner<'_, 'g> {
             inner.write(value, tensor);
         }
         let body = inner.finish();
+        let carried = body
+            .params
+            .iter()
+            .zip(&body.results)
+            .take(recurrence.carried);
+        let in_place = carried
+            .map(|(now, next)| part::is_overwritten(&body, &self.shared.kernels, *now, *next))
+            .collect();
         let launch = RecurrenceLaunch {
+            in_place,
             extent: self.extent(axis),
             axis: self.shared.axes.name(axis).to_owned(),
             reverse: recurrence.reverse,
