@@ -114,10 +114,14 @@ pub fn grow(words: &[u16], options: Options) -> RandomGraph {
 
 /// A graph from a seed, for loops without a shrinker.
 pub fn seeded_graph(seed: u64, options: Options) -> RandomGraph {
+    grow(&seeded_words(seed), options)
+}
+
+/// The words from which [`seeded_graph`] grows, for whoever shrinks them.
+pub fn seeded_words(seed: u64) -> Vec<u16> {
     let mut state = seed;
     let count = 20 + next(&mut state) % 140;
-    let words: Vec<u16> = (0..count)
+    (0..count)
         .map(|_| (next(&mut state) >> 48) as u16)
-        .collect();
-    grow(&words, options)
+        .collect()
 }

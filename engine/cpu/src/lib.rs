@@ -1,1 +1,20 @@
 //! Compiled CPU backend: kernels of a plan to machine code.
+
+mod array;
+mod backend;
+mod bind;
+mod block;
+pub mod codegen;
+mod executable;
+mod frame;
+mod launch;
+mod memory;
+mod routine;
+mod schedule;
+mod tables;
+mod view;
+mod walk;
+
+pub use backend::{Compute, Cpu, CpuOptions};
+pub use girih_kernels::Level;
+pub use girih_kernels::level::available as levels;

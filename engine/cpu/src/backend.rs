@@ -1,0 +1,105 @@
+//! The compiled CPU backend: graphs become plans, plans become machine code.
+
+use std::sync::Arc;
+
+use girih_graph::Graph;
+use girih_kernels::{Level, Pool, level};
+use girih_plan::{lower, simplify_all};
+use girih_runtime::backend::{Backend, CompileError, Executable};
+
+use crate::codegen::{Code, CodeOptions};
+use crate::executable::Compiled;
+
+/// How this backend is called.
+const NAME: &str = "cpu";
+
+/// What products of parameters are computed with; results are of the graph's dtype.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compute {
+    /// As the graph says.
+    #[default]
+    F32,
+    /// Factors rounded to brain floats.
+    Bf16,
+    /// Parameters rounded to 8-bit integers with a scale for each row.
+    Int8,
+}
+
+/// What may be asked of the backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuOptions {
+    /// Threads that compute together, from 1 on; as many as the process may use when absent.
+    pub threads: Option<usize>,
+    /// CPU features to use: one that the machine has. What the environment asks for, or
+    /// else the best, when absent.
+    pub level: Option<Level>,
+    /// What products are computed with.
+    pub compute: Compute,
+}
+
+/// The compiled CPU backend. Its executables share its threads.
+pub struct Cpu {
+    level: Level,
+    compute: Compute,
+    pool: Arc<Pool>,
+}
+
+impl Cpu {
+    /// A backend with threads of its own. A level that the machine lacks is replaced by the
+    /// best that it has.
+    pub fn new(options: CpuOptions) -> Self {
+        let threads = options.threads.unwrap_or_else(Pool::machine_threads);
+        let wanted = options.level.unwrap_or_else(level::chosen);
+        let level = if level::available().contains(&wanted) {
+            wanted
+        } else {
+            level::detected()
+        };
+        Self {
+            level,
+            compute: options.compute,
+            pool: Arc::new(Pool::new(threads)),
+        }
+    }
+
+    fn unsupported(graph: &Graph, reason: String) -> CompileError {
+        CompileError::Unsupported {
+            backend: NAME,
+            graph: graph.name.clone(),
+            reason,
+        }
+    }
+}
+
+impl Default for Cpu {
+    fn default() -> Self {
+        Self::new(CpuOptions::default())
+    }
+}
+
+impl Backend for Cpu {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        if self.compute != Compute::F32 {
+            return Err(Self::unsupported(
+                graph,
+                "products are computed in `f32` alone".to_owned(),
+            ));
+        }
+        let plan = lower(&simplify_all(graph));
+        let options = CodeOptions {
+            level: self.level,
+            threads: self.pool.threads(),
+        };
+        let code = Code::compile(&plan.kernels, &options)
+            .map_err(|error| Self::unsupported(graph, error.to_string()))?;
+        let compiled = Compiled::new(graph, plan, code, self.level, &self.pool);
+        let compiled = compiled.ok_or_else(|| {
+            Self::unsupported(graph, "there is no memory for its tables".to_owned())
+        })?;
+        Ok(Box::new(compiled))
+    }
+}

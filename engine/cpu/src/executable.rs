@@ -1,0 +1,457 @@
+//! A compiled plan: parameters are loaded once, then it runs any number of times.
+//!
+//! What was bound for the last few sets of sizes is kept, and so is the memory of
+//! earlier runs: blocks of temporaries, and blocks of results that the caller has
+//! dropped.
+
+#![expect(unsafe_code, reason = "whoever runs a plan says where its buffers are")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use girih_graph::{Extent, Graph, ValueType};
+use girih_kernels::{Level, Pool};
+use girih_plan::plan::{BufferId, BufferKind, Given, GivenKind, Plan, TensorId};
+use girih_runtime::backend::{
+    self, Bindings, BoxError, Data, Done, Executable, Output, Outputs, Params, Progress, RunError,
+    Sizes,
+};
+use girih_runtime::tensor::Tensor;
+
+use crate::array::Array;
+use crate::bind::{Binder, Bound, Symbols, buffer_of, first_use};
+use crate::block::{Base, Block};
+use crate::codegen::Code;
+use crate::frame::Frame;
+use crate::launch::{Run, copy, run_launch};
+use crate::schedule::initials_first;
+use crate::tables::Tables;
+
+/// Sets of sizes whose bound plans are kept.
+const KEPT: usize = 4;
+
+/// A plan with its code.
+pub(crate) struct Compiled {
+    graph: Graph,
+    plan: Plan,
+    code: Code,
+    tables: Tables,
+    level: Level,
+    pool: Arc<Pool>,
+    /// Every size symbol of the graph.
+    symbols: Vec<Arc<str>>,
+    /// What is needed of what the plan may be given.
+    needed: Vec<bool>,
+    /// States with the launch before which they are needed, if they have a start.
+    starts: Vec<Start>,
+    bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
+    arenas: Mutex<Vec<Block>>,
+    results: Mutex<Vec<Arc<Block>>>,
+}
+
+/// A state that starts as a computed value unless it is given.
+struct Start {
+    given: usize,
+    initial: TensorId,
+    before: usize,
+}
+
+impl Compiled {
+    /// `None` if there is no memory for the plan's tables.
+    pub(crate) fn new(
+        graph: &Graph,
+        mut plan: Plan,
+        code: Code,
+        level: Level,
+        pool: &Arc<Pool>,
+    ) -> Option<Self> {
+        initials_first(&mut plan);
+        let tables = Tables::of(&plan)?;
+        let root = &plan.root;
+        let outcomes: BTreeSet<BufferId> = plan
+            .results
+            .iter()
+            .map(|outcome| buffer_of(root, outcome.tensor))
+            .collect();
+        let mut needed = Vec::new();
+        let mut starts = Vec::new();
+        for (at, given) in plan.given.iter().enumerate() {
+            let buffer = buffer_of(root, given.tensor);
+            let before = first_use(root, buffer);
+            needed.push(before < root.launches.len() || outcomes.contains(&buffer));
+            if let Some(initial) = given.initial {
+                starts.push(Start {
+                    given: at,
+                    initial,
+                    before,
+                });
+            }
+        }
+        // A state that starts as what is given needs that.
+        for start in starts.iter().rev() {
+            let initial = buffer_of(root, start.initial);
+            for (at, given) in plan.given.iter().enumerate() {
+                if needed[start.given] && buffer_of(root, given.tensor) == initial {
+                    needed[at] = true;
+                }
+            }
+        }
+        let axes = graph.axes.iter().flat_map(|(_, axis)| axis.extent.symbols());
+        let mut symbols: Vec<Arc<str>> = axes.collect();
+        symbols.extend(plan_symbols(&plan));
+        symbols.sort();
+        symbols.dedup();
+        Some(Self {
+            graph: graph.clone(),
+            code,
+            tables,
+            level,
+            pool: Arc::clone(pool),
+            symbols,
+            needed,
+            starts,
+            plan,
+            bound: Mutex::default(),
+            arenas: Mutex::default(),
+            results: Mutex::default(),
+        })
+    }
+
+    /// The plan with numbers for these sizes, and the most bytes that its values may have.
+    fn bind(&self, sizes: &Sizes, limit: u64) -> Result<(Symbols, Arc<Bound>), RunError> {
+        let mut symbols = Symbols::new();
+        for symbol in &self.symbols {
+            let value = sizes.value(&Extent::symbol(symbol), String::new);
+            if let Ok(value) = value {
+                symbols.insert(symbol.clone(), value);
+            }
+        }
+        let mut kept = lock(&self.bound);
+        if let Some(at) = kept.iter().position(|(known, _)| *known == symbols) {
+            let entry = kept.remove(at);
+            kept.push(entry);
+            let bound = Arc::clone(&kept[kept.len() - 1].1);
+            drop(kept);
+            self.check_memory(&symbols, &bound, limit)?;
+            return Ok((symbols, bound));
+        }
+        drop(kept);
+        let touched: Vec<(BufferId, usize)> = self
+            .starts
+            .iter()
+            .map(|start| (buffer_of(&self.plan.root, start.initial), start.before))
+            .collect();
+        let binder = self.binder(symbols.clone(), limit);
+        let bound = Arc::new(binder.section(&self.plan.root, &touched)?);
+        self.check_memory(&symbols, &bound, limit)?;
+        let mut kept = lock(&self.bound);
+        if kept.len() >= KEPT {
+            kept.remove(0);
+        }
+        kept.push((symbols.clone(), Arc::clone(&bound)));
+        Ok((symbols, bound))
+    }
+
+    fn binder(&self, symbols: Symbols, limit: u64) -> Binder<'_> {
+        Binder::new(&self.plan, &self.code, &self.tables, symbols, limit)
+    }
+
+    /// Bytes of temporaries and of everything that is given back.
+    fn held(&self, bound: &Bound) -> u64 {
+        let given: BTreeSet<BufferId> = self
+            .plan
+            .given
+            .iter()
+            .map(|given| buffer_of(&self.plan.root, given.tensor))
+            .collect();
+        let mut held = bound.arena as u64;
+        for (at, buffer) in self.plan.root.buffers.iter().enumerate() {
+            let own = matches!(buffer.kind, BufferKind::Caller)
+                && !given.contains(&BufferId(at as u32));
+            if own {
+                held = held.saturating_add(bound.bytes[at] as u64);
+            }
+        }
+        held
+    }
+
+    fn check_memory(&self, symbols: &Symbols, bound: &Bound, limit: u64) -> Result<(), RunError> {
+        let binder = self.binder(symbols.clone(), limit);
+        binder.check_limit(bound, self.held(bound))
+    }
+
+    /// A block of an earlier run that is large enough, or a new one.
+    fn arena(&self, bytes: usize) -> Result<Block, RunError> {
+        let mut arenas = lock(&self.arenas);
+        let fits = arenas.iter().position(|block| block.bytes() >= bytes);
+        if let Some(at) = fits {
+            return Ok(arenas.swap_remove(at));
+        }
+        // What is too small is not needed any more.
+        arenas.pop();
+        drop(arenas);
+        allocated(bytes)
+    }
+
+    /// A block for a result; one that the caller has dropped, or a new one.
+    fn result_block(&self, bytes: usize) -> Result<Arc<Block>, RunError> {
+        let mut results = lock(&self.results);
+        let free = |block: &Arc<Block>| Arc::strong_count(block) == 1;
+        if let Some(at) = results
+            .iter()
+            .position(|block| block.bytes() == bytes && free(block))
+        {
+            return Ok(results.swap_remove(at));
+        }
+        drop(results);
+        Ok(Arc::new(allocated(bytes)?))
+    }
+
+    /// Keeps blocks that are given out, to be used again when they come back.
+    fn remember(&self, blocks: Vec<Arc<Block>>) {
+        let mut results = lock(&self.results);
+        // Sizes change: blocks that came back and were not used again go.
+        results.retain(|block| Arc::strong_count(block) > 1);
+        results.extend(blocks);
+    }
+
+    fn given_type(&self, given: &Given) -> ValueType {
+        let tensor = &self.plan.root.tensors[given.tensor.index()];
+        ValueType::new(tensor.dtype, tensor.axes.iter().map(|(axis, _)| *axis).collect())
+    }
+
+    /// What the caller gives for a leaf, as the plan reads it.
+    fn given(
+        &self,
+        given: &Given,
+        bindings: &Bindings,
+        bound: &Bound,
+    ) -> Result<Option<Array>, RunError> {
+        let (kind, named) = match given.kind {
+            GivenKind::Input => (backend::Given::Input, &bindings.inputs),
+            GivenKind::Param => (backend::Given::Param, &*bindings.params),
+            GivenKind::State => (backend::Given::State, &bindings.states),
+        };
+        let Some(data) = named.get(&*given.name) else {
+            if given.initial.is_some() {
+                return Ok(None);
+            }
+            return Err(RunError::Missing {
+                given: kind,
+                name: given.name.to_string(),
+                wanted: self.plan.axes.show(&self.given_type(given)),
+            });
+        };
+        let view = &bound.views[given.tensor.index()];
+        // Two nodes of one name may be declared unlike; only one of them was checked.
+        if data.shape() != view.shape() {
+            return Err(RunError::Rank {
+                given: kind,
+                name: given.name.to_string(),
+                wanted: self.plan.axes.show(&self.given_type(given)),
+                found: data.shape().to_vec(),
+            });
+        }
+        Array::prepared(data, view.dtype).map(Some)
+    }
+}
+
+impl Executable for Compiled {
+    fn load(
+        &self,
+        source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Params, RunError> {
+        let mut wanted: BTreeMap<&str, ValueType> = BTreeMap::new();
+        for (given, needed) in self.plan.given.iter().zip(&self.needed) {
+            if given.kind == GivenKind::Param && *needed {
+                wanted.insert(&given.name, self.given_type(given));
+            }
+        }
+        let total = wanted.len();
+        let mut params = BTreeMap::new();
+        for (finished, (path, ty)) in wanted.into_iter().enumerate() {
+            tell(progress, finished, total)?;
+            let tensor = source(path).map_err(|source| RunError::Source {
+                name: path.to_owned(),
+                source,
+            })?;
+            let data = Data::Host(tensor);
+            Sizes::check_param(&self.plan.axes, path, &ty, &data)?;
+            let array = Array::prepared(&data, ty.dtype)?;
+            params.insert(path.to_owned(), Data::Device(Arc::new(array)));
+        }
+        tell(progress, total, total)?;
+        Ok(Arc::new(params))
+    }
+
+    fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
+        let sizes = Sizes::of(&self.graph, bindings)?;
+        let (symbols, bound) = self.bind(&sizes, bindings.limit)?;
+        let root = &self.plan.root;
+
+        // What is given must live until the run is over.
+        let mut arrays: BTreeMap<BufferId, Array> = BTreeMap::new();
+        let mut absent = BTreeSet::new();
+        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needed).enumerate() {
+            if *needed {
+                match self.given(given, bindings, &bound)? {
+                    Some(array) => {
+                        arrays.insert(buffer_of(root, given.tensor), array);
+                    }
+                    None => {
+                        absent.insert(at);
+                    }
+                }
+            }
+        }
+        let arena = self.arena(bound.arena)?;
+        let scratch = allocated(bound.scratch.saturating_mul(self.pool.threads()))?;
+        let mut blocks: BTreeMap<BufferId, Arc<Block>> = BTreeMap::new();
+        let mut bases = bound.bases(arena.base());
+        for (at, buffer) in root.buffers.iter().enumerate() {
+            let id = BufferId(at as u32);
+            if let Some(array) = arrays.get(&id) {
+                bases[at] = array.base();
+            } else if matches!(buffer.kind, BufferKind::Caller) {
+                let block = self.result_block(bound.bytes[at])?;
+                bases[at] = block.base();
+                blocks.insert(id, block);
+            }
+        }
+
+        let total = root.launches.len();
+        let run = Run {
+            plan: &self.plan,
+            code: &self.code,
+            tables: &self.tables,
+            pool: &self.pool,
+            level: self.level,
+            bindings,
+            symbols: &symbols,
+            scratch: (scratch.base(), bound.scratch),
+            held: Cell::new(self.held(&bound)),
+            done: Cell::new(Done { finished: 0, total }),
+            progress: RefCell::new(progress),
+        };
+        let ran = self.run_root(&run, &bound, &bases, arena.base(), &absent);
+        lock(&self.arenas).push(arena);
+        ran?;
+        let outputs = self.outputs(&bound, &bases, &arrays, &blocks)?;
+        self.remember(blocks.into_values().collect());
+        Ok(outputs)
+    }
+}
+
+impl Compiled {
+    fn run_root(
+        &self,
+        run: &Run<'_>,
+        bound: &Bound,
+        bases: &[Base],
+        arena: Base,
+        absent: &BTreeSet<usize>,
+    ) -> Result<(), RunError> {
+        let root = &self.plan.root;
+        // SAFETY: temporaries lie in the arena, which is as long as the section wants; what is
+        // given has the declared shape and lives until the run is over; blocks of results are
+        // as long as their buffers, and nobody else has them.
+        let frame = unsafe { Frame::new(bound, bases, arena) };
+        let begin = |before: usize| {
+            for start in &self.starts {
+                if start.before == before && absent.contains(&start.given) {
+                    let from = frame.view(start.initial);
+                    let to = frame.view(self.plan.given[start.given].tensor);
+                    let (source, target) = (frame.base(from.buffer), frame.base(to.buffer));
+                    // SAFETY: both are memory of the frame.
+                    unsafe { copy((from, source), (to, target)) };
+                }
+            }
+        };
+        for (at, (launch, bound)) in root.launches.iter().zip(&bound.launches).enumerate() {
+            run.advance(at)?;
+            begin(at);
+            run_launch(run, launch, bound, &frame)?;
+        }
+        begin(root.launches.len());
+        run.advance(root.launches.len())
+    }
+
+    fn outputs(
+        &self,
+        bound: &Bound,
+        bases: &[Base],
+        arrays: &BTreeMap<BufferId, Array>,
+        blocks: &BTreeMap<BufferId, Arc<Block>>,
+    ) -> Result<Outputs, RunError> {
+        let mut outputs = Outputs::default();
+        for outcome in &self.plan.results {
+            let view = &bound.views[outcome.tensor.index()];
+            let shape = view.shape();
+            let whole = view.is_dense()
+                && view.offset == 0
+                && bound.bytes[view.buffer.index()] == view.count() * view.dtype.size();
+            let array = match (arrays.get(&view.buffer), blocks.get(&view.buffer)) {
+                (Some(array), _) if whole => array.clone(),
+                (_, Some(block)) if whole => {
+                    Array::written(view.dtype, shape, Arc::clone(block))
+                }
+                _ => {
+                    let mut dense = view.clone();
+                    dense.offset = 0;
+                    for (line, step) in dense.lines.iter_mut().zip(crate::view::dense_steps(&shape))
+                    {
+                        line.step = step;
+                    }
+                    let block = Arc::new(allocated(view.count() * view.dtype.size())?);
+                    // SAFETY: the view is memory of the run that is just over; the block is new
+                    // and as long as the copy.
+                    unsafe { copy((view, bases[view.buffer.index()]), (&dense, block.base())) };
+                    Array::written(view.dtype, shape, block)
+                }
+            };
+            let name = |axis| self.plan.axes.name(axis).to_owned();
+            let output = Output {
+                axes: view.axes().map(name).collect(),
+                data: Data::Device(Arc::new(array)),
+            };
+            if outcome.state {
+                outputs.states.insert(outcome.name.to_string(), output);
+            } else {
+                outputs.results.insert(outcome.name.to_string(), output);
+            }
+        }
+        Ok(outputs)
+    }
+}
+
+/// Every symbol in the sizes of a plan, but not those that a route gives.
+fn plan_symbols(plan: &Plan) -> Vec<Arc<str>> {
+    let mut symbols = Vec::new();
+    for buffer in &plan.root.buffers {
+        symbols.extend(buffer.elements.symbols());
+    }
+    symbols
+}
+
+fn allocated(bytes: usize) -> Result<Block, RunError> {
+    Block::new(bytes).ok_or(RunError::Memory {
+        what: "what a run computes".to_owned(),
+        bytes: bytes as u64,
+        limit: bytes as u64,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept under these locks is valid after any panic: memory, and finished bindings.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(progress: &mut Progress<'_>, finished: usize, total: usize) -> Result<(), RunError> {
+    match progress(Done { finished, total }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RunError::Cancelled),
+    }
+}

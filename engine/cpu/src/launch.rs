@@ -1,0 +1,145 @@
+//! Runs the launches of a section in order.
+//!
+//! Launches run one after another on the caller's thread; each shares its own work
+//! among the pool's threads when there is enough of it.
+
+mod attention;
+mod contract;
+mod copy;
+mod kernel;
+mod recurrence;
+mod route;
+
+use std::cell::{Cell, RefCell};
+
+use girih_kernels::{Level, Pool};
+use girih_plan::plan::{Launch, Plan, Section, Work};
+use girih_runtime::backend::{Bindings, Done, Progress, RunError};
+
+use crate::bind::{Binder, Bound, Symbols};
+use crate::block::Base;
+use crate::codegen::Code;
+use crate::frame::Frame;
+use crate::routine::{self, BoundRoutine};
+use crate::tables::Tables;
+pub(crate) use copy::copy;
+
+/// What every launch may ask while a plan runs.
+pub(crate) struct Run<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) code: &'a Code,
+    pub(crate) tables: &'a Tables,
+    pub(crate) pool: &'a Pool,
+    pub(crate) level: Level,
+    pub(crate) bindings: &'a Bindings,
+    pub(crate) symbols: &'a Symbols,
+    /// Memory of kernels: so many bytes for each thread.
+    pub(crate) scratch: (Base, usize),
+    /// Bytes that values of the run hold.
+    pub(crate) held: Cell<u64>,
+    pub(crate) done: Cell<Done>,
+    pub(crate) progress: RefCell<&'a mut Progress<'a>>,
+}
+
+impl Run<'_> {
+    /// Tells the caller that `finished` launches of the whole model are done.
+    pub(crate) fn advance(&self, finished: usize) -> Result<(), RunError> {
+        let total = self.done.get().total;
+        self.done.set(Done { finished, total });
+        self.tick()
+    }
+
+    /// Asks the caller whether to go on.
+    pub(crate) fn tick(&self) -> Result<(), RunError> {
+        let mut progress = self.progress.borrow_mut();
+        if progress(self.done.get()).is_break() {
+            return Err(RunError::Cancelled);
+        }
+        Ok(())
+    }
+}
+
+/// A launch with numbers for its sizes.
+#[derive(Debug)]
+pub(crate) enum BoundLaunch {
+    Kernel(kernel::BoundKernel),
+    Contract(contract::Product),
+    Attention(Box<attention::BoundAttention>),
+    Recurrence(Box<recurrence::BoundRecurrence>),
+    /// Bound anew for the items that each branch keeps.
+    Route,
+    Routine(BoundRoutine),
+}
+
+impl BoundLaunch {
+    /// Bytes that its kernels want for each thread.
+    pub(crate) fn scratch(&self) -> usize {
+        match self {
+            Self::Kernel(kernel) => kernel.scratch,
+            Self::Attention(attention) => attention.scratch(),
+            Self::Recurrence(recurrence) => recurrence.body.scratch,
+            Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
+        }
+    }
+}
+
+/// Numbers for the sizes of a launch; the section's views are bound already.
+pub(crate) fn bind(
+    binder: &Binder<'_>,
+    bound: &Bound,
+    launch: &Launch,
+) -> Result<BoundLaunch, RunError> {
+    Ok(match &launch.work {
+        Work::Kernel(launch) => BoundLaunch::Kernel(kernel::bind(binder, bound, launch)?),
+        Work::Contract(launch) => BoundLaunch::Contract(contract::bind(bound, launch)),
+        Work::Attention(launch) => {
+            BoundLaunch::Attention(Box::new(attention::bind(binder, bound, launch)?))
+        }
+        Work::Recurrence(launch) => {
+            BoundLaunch::Recurrence(Box::new(recurrence::bind(binder, bound, launch)?))
+        }
+        Work::Route(_) => BoundLaunch::Route,
+        Work::Routine(routine) => BoundLaunch::Routine(routine::bind(binder, routine)?),
+    })
+}
+
+/// Runs all launches of a section.
+pub(crate) fn run_section(
+    run: &Run<'_>,
+    section: &Section,
+    frame: &Frame<'_>,
+) -> Result<(), RunError> {
+    for (launch, bound) in section.launches.iter().zip(&frame.bound.launches) {
+        run_launch(run, launch, bound, frame)?;
+    }
+    Ok(())
+}
+
+/// Runs one launch of a section.
+pub(crate) fn run_launch(
+    run: &Run<'_>,
+    launch: &Launch,
+    bound: &BoundLaunch,
+    frame: &Frame<'_>,
+) -> Result<(), RunError> {
+    match (&launch.work, bound) {
+        (Work::Kernel(launch), BoundLaunch::Kernel(bound)) => {
+            kernel::run(run, launch, bound, frame)
+        }
+        (Work::Contract(launch), BoundLaunch::Contract(bound)) => {
+            contract::run(run, launch, bound, frame);
+            Ok(())
+        }
+        (Work::Attention(launch), BoundLaunch::Attention(bound)) => {
+            attention::run(run, launch, bound, frame)
+        }
+        (Work::Recurrence(launch), BoundLaunch::Recurrence(bound)) => {
+            recurrence::run(run, launch, bound, frame)
+        }
+        (Work::Route(launch), BoundLaunch::Route) => route::run(run, launch, frame),
+        (Work::Routine(routine), BoundLaunch::Routine(bound)) => {
+            routine::run(run, routine, bound, frame)
+        }
+        _ => unreachable!("every launch is bound as what it is"),
+    }
+}

@@ -1,0 +1,180 @@
+//! Products of matrices whose rows, columns and sums may each be several axes.
+//!
+//! Axes of a group that lie behind one another in all tensors are one. Of what is
+//! left, the longest axis of each group is that of the matrices; the rest of the
+//! batch, rows and columns are loops over products, the rest of the sum adds one
+//! product to another.
+
+#![expect(unsafe_code, reason = "matrix routines take addresses")]
+
+use girih_graph::{AxisId, DType};
+use girih_kernels::gemm::{self, Gemm};
+use girih_plan::plan::Contract;
+
+use super::Run;
+use crate::bind::Bound;
+use crate::block::Base;
+use crate::frame::Frame;
+use crate::view::View;
+use crate::walk;
+
+/// Steps of the left factor, the right factor and the result.
+type Steps = [isize; 3];
+
+/// One axis with its steps.
+type Line = (usize, Steps);
+
+/// A contraction with numbers for its sizes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Product {
+    rows: Line,
+    columns: Line,
+    inner: Line,
+    /// Products of one shape that a routine takes at once.
+    batch: Line,
+    /// Further products.
+    loops: Vec<Line>,
+    /// Further parts of each sum.
+    sums: Vec<Line>,
+}
+
+pub(super) fn bind(bound: &Bound, contract: &Contract) -> Product {
+    let views = [contract.left, contract.right, contract.out].map(|id| &bound.views[id.index()]);
+    let (rows, mut loops) = longest(group(&contract.rows, views));
+    let (columns, rest) = longest(group(&contract.columns, views));
+    loops.extend(rest);
+    let (mut inner, mut sums) = longest(group(&contract.inner, views));
+    if inner.0 == 0 || sums.iter().any(|(extent, _)| *extent == 0) {
+        // The routine knows what a sum over nothing is.
+        inner.0 = 0;
+        sums.clear();
+    }
+    loops.extend(group(&contract.batch, views));
+    let (batch, loops) = longest(loops);
+    Product {
+        rows,
+        columns,
+        inner,
+        batch,
+        loops,
+        sums,
+    }
+}
+
+/// The axes of a group, those joined that lie behind one another everywhere.
+fn group(axes: &[AxisId], views: [&View; 3]) -> Vec<Line> {
+    let extent = |axis: AxisId| {
+        let line = views.iter().find_map(|view| view.line(axis));
+        line.map_or(1, |line| line.extent)
+    };
+    let mut lines: Vec<Line> = axes
+        .iter()
+        .map(|axis| (extent(*axis), views.map(|view| view.step(*axis))))
+        .collect();
+    // Outermost first, as the result or else a factor has them.
+    lines.sort_by_key(|(_, [left, right, out])| {
+        std::cmp::Reverse((out.unsigned_abs(), left.unsigned_abs(), right.unsigned_abs()))
+    });
+    let shape: Vec<usize> = lines.iter().map(|(extent, _)| *extent).collect();
+    let steps = |operand: usize| -> Vec<isize> {
+        lines.iter().map(|(_, steps)| steps[operand]).collect()
+    };
+    walk::joined(&shape, [&steps(0), &steps(1), &steps(2)])
+}
+
+/// The longest axis, and the others.
+fn longest(mut lines: Vec<Line>) -> (Line, Vec<Line>) {
+    let found = (0..lines.len()).max_by_key(|at| lines[*at].0);
+    match found {
+        Some(at) => (lines.remove(at), lines),
+        None => ((1, [0; 3]), lines),
+    }
+}
+
+pub(super) fn run(run: &Run<'_>, contract: &Contract, product: &Product, frame: &Frame<'_>) {
+    let out = frame.view(contract.out);
+    if out.lines.iter().any(|line| line.extent == 0) {
+        return;
+    }
+    match out.dtype {
+        DType::F64 => products(run, contract, product, frame, gemm_f64),
+        DType::F32 => products(run, contract, product, frame, gemm_f32),
+        other => unreachable!("a plan contracts `f32` and `f64`, not `{other}`"),
+    }
+}
+
+fn gemm_f32(run: &Run<'_>, product: &Gemm<f32>) {
+    // SAFETY: the level is one that the machine runs; the matrices are what the views of the
+    // contraction see, which is memory of the frame; the result's elements are its own.
+    unsafe { gemm::gemm_f32(run.level, run.pool, product) };
+}
+
+fn gemm_f64(run: &Run<'_>, product: &Gemm<f64>) {
+    // SAFETY: as for `f32`.
+    unsafe { gemm::gemm_f64(run.level, run.pool, product) };
+}
+
+fn products<T>(
+    run: &Run<'_>,
+    contract: &Contract,
+    product: &Product,
+    frame: &Frame<'_>,
+    gemm: fn(&Run<'_>, &Gemm<T>),
+) {
+    let start = [contract.left, contract.right, contract.out].map(|id| {
+        let view = frame.view(id);
+        (frame.base(view.buffer), view.offset)
+    });
+    let address = |operand: usize, offset: isize| -> *mut T {
+        let (Base(base), own) = start[operand];
+        base.cast::<T>().wrapping_offset(own + offset)
+    };
+    each(&product.loops, [0; 3], &mut |offsets| {
+        let mut first = true;
+        let mut add = |[left, right, _]: Steps| {
+            let (rows, columns, inner) = (product.rows, product.columns, product.inner);
+            gemm(
+                run,
+                &Gemm {
+                    m: rows.0,
+                    n: columns.0,
+                    k: inner.0,
+                    a: gemm::View {
+                        ptr: address(0, left),
+                        row: rows.1[0],
+                        col: inner.1[0],
+                    },
+                    b: gemm::View {
+                        ptr: address(1, right),
+                        row: inner.1[1],
+                        col: columns.1[1],
+                    },
+                    c: gemm::ViewMut {
+                        ptr: address(2, offsets[2]),
+                        row: rows.1[2],
+                        col: columns.1[2],
+                    },
+                    accumulate: !first,
+                    batch: product.batch.0,
+                    batch_a: product.batch.1[0],
+                    batch_b: product.batch.1[1],
+                    batch_c: product.batch.1[2],
+                },
+            );
+            first = false;
+        };
+        each(&product.sums, offsets, &mut add);
+    });
+}
+
+/// Calls `body` with the offsets of every position.
+fn each(lines: &[Line], offsets: Steps, body: &mut dyn FnMut(Steps)) {
+    let Some(((extent, steps), rest)) = lines.split_first() else {
+        body(offsets);
+        return;
+    };
+    for position in 0..*extent {
+        let step = |operand: usize| offsets[operand] + steps[operand] * position as isize;
+        each(rest, [step(0), step(1), step(2)], body);
+    }
+}

@@ -1,0 +1,199 @@
+//! Runs a generated function, its points shared among threads.
+
+#![expect(unsafe_code, reason = "generated code is entered here")]
+
+use std::sync::{Mutex, PoisonError};
+
+use girih_graph::ExtentError;
+use girih_plan::kernel::{Access, Affine, Kernel, StepOp};
+use girih_plan::plan::KernelLaunch;
+use girih_runtime::backend::RunError;
+
+use super::Run;
+use crate::bind::{Binder, Bound};
+use crate::block::Base;
+use crate::codegen::KernelFailure;
+use crate::frame::Frame;
+
+/// Below so many steps of one element, starting other threads costs more than it saves: about
+/// ten microseconds of work.
+const WORTHWHILE: usize = 20_000;
+
+/// Steps of one element that a thread takes at least.
+const GRAIN: usize = 8_000;
+
+/// Buffers of a launch whose addresses need no memory of their own.
+const FEW: usize = 16;
+
+/// A kernel launch with numbers for its sizes.
+#[derive(Clone, Debug)]
+pub(crate) struct BoundKernel {
+    sizes: Vec<i64>,
+    points: usize,
+    /// Points that a thread takes at least; all of them where sharing is not worth it.
+    grain: usize,
+    /// Bytes for each thread.
+    pub(super) scratch: usize,
+}
+
+pub(super) fn bind(
+    binder: &Binder<'_>,
+    bound: &Bound,
+    launch: &KernelLaunch,
+) -> Result<BoundKernel, RunError> {
+    let kernel = &binder.plan.kernels[launch.kernel];
+    let mut empty = false;
+    for (at, own) in kernel.loops.iter().enumerate() {
+        let name = || launch.loops.get(at).cloned().unwrap_or_default();
+        empty |= binder.positions(&own.extent, name)? == 0;
+    }
+    let compiled = binder.code.kernel(launch.kernel);
+    let size = |extent| match binder.number(extent) {
+        // Beside an extent of 0, distances may be too large for any number.
+        Err(RunError::Size {
+            source: ExtentError::Overflow(_),
+            ..
+        }) if empty => Ok(0),
+        other => other,
+    };
+    let sizes: Vec<i64> = compiled.sizes().iter().map(size).collect::<Result<_, _>>()?;
+    if cfg!(debug_assertions) && !empty {
+        check_accesses(binder, bound, launch, kernel)?;
+    }
+    let points = compiled.points(&sizes);
+    let cost = compiled.point_cost(&sizes).max(1);
+    let grain = if points.saturating_mul(cost) < WORTHWHILE {
+        points.max(1)
+    } else {
+        (GRAIN / cost).max(1)
+    };
+    let scratch = compiled.scratch_bytes(&sizes);
+    Ok(BoundKernel {
+        sizes,
+        points,
+        grain,
+        scratch,
+    })
+}
+
+/// Runs a kernel over all its points.
+pub(super) fn run(
+    run: &Run<'_>,
+    launch: &KernelLaunch,
+    bound: &BoundKernel,
+    frame: &Frame<'_>,
+) -> Result<(), RunError> {
+    run_range(run, launch, bound, 0..bound.points, &mut |at| {
+        frame.base(launch.buffers[at])
+    })
+}
+
+/// Runs a kernel over some points, with `base` saying where each of its buffers starts.
+pub(super) fn run_range(
+    run: &Run<'_>,
+    launch: &KernelLaunch,
+    bound: &BoundKernel,
+    points: std::ops::Range<usize>,
+    base: &mut dyn FnMut(usize) -> Base,
+) -> Result<(), RunError> {
+    let mut few = [Base::NOWHERE; FEW];
+    let many: Vec<Base>;
+    let count = launch.buffers.len();
+    let buffers = if count <= FEW {
+        for (at, slot) in few.iter_mut().take(count).enumerate() {
+            *slot = base(at);
+        }
+        &few[..count]
+    } else {
+        many = (0..count).map(base).collect();
+        &many
+    };
+    let buffers = Base::addresses(buffers);
+    let kernel = run.code.kernel(launch.kernel);
+    let (scratch, stride) = run.scratch;
+    let failed: Mutex<Option<(usize, KernelFailure)>> = Mutex::new(None);
+    run.pool.split(points.len(), bound.grain, &|part, thread| {
+        let part = points.start + part.start..points.start + part.end;
+        let start = part.start;
+        let scratch = scratch.at((stride * thread).cast_signed());
+        // SAFETY: every buffer is as large as its views and kernels reach, which was checked
+        // when the section was bound, and nothing else touches it during this launch, as
+        // whoever made the frame vouched; each thread has scratch memory of its own, aligned
+        // and as long as any kernel of the section wants.
+        let result = unsafe { kernel.run(buffers.get(), &bound.sizes, part, scratch.0) };
+        if let Err(failure) = result {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed.as_ref().is_none_or(|(first, _)| start < *first) {
+                *failed = Some((start, failure));
+            }
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match failed {
+        None => Ok(()),
+        Some((_, failure)) => Err(position_error(launch, &failure)),
+    }
+}
+
+fn position_error(launch: &KernelLaunch, failure: &KernelFailure) -> RunError {
+    let status = (failure.status as usize).wrapping_sub(1);
+    let known = launch.failures.get(status);
+    RunError::Position {
+        axis: known.map_or_else(String::new, |failure| failure.axis.clone()),
+        position: failure.position,
+        extent: usize::try_from(failure.extent).unwrap_or_default(),
+    }
+}
+
+/// Where addresses depend on loops alone, they stay inside the buffers. Run in debug builds: a
+/// violation is a bug of whoever made the kernel.
+fn check_accesses(
+    binder: &Binder<'_>,
+    bound: &Bound,
+    launch: &KernelLaunch,
+    kernel: &Kernel,
+) -> Result<(), RunError> {
+    let loads = kernel.steps.iter().filter_map(|step| match &step.op {
+        StepOp::Load(access) => Some(access),
+        _ => None,
+    });
+    let stores = kernel.stores.iter().map(|store| &store.access);
+    for access in loads.chain(stores) {
+        let Access {
+            buffer,
+            address,
+            guards,
+        } = access;
+        if !guards.is_empty() || !address.steps.is_empty() {
+            continue;
+        }
+        let Some(own) = launch.buffers.get(*buffer) else {
+            continue;
+        };
+        let dtype = kernel.buffers[*buffer];
+        let elements = bound.bytes[own.index()] / dtype.size();
+        let (first, last) = reach(binder, kernel, address)?;
+        assert!(
+            first >= 0 && last.cast_unsigned() < elements as u64,
+            "kernel {} reads {first}..={last} of a buffer of {elements} elements",
+            launch.kernel
+        );
+    }
+    Ok(())
+}
+
+fn reach(
+    binder: &Binder<'_>,
+    kernel: &Kernel,
+    address: &Affine,
+) -> Result<(i64, i64), RunError> {
+    let offset = binder.number(&address.offset)?;
+    let (mut first, mut last) = (offset, offset);
+    for (own, factor) in &address.loops {
+        let positions = binder.number(&kernel.loops[*own].extent)?;
+        let reach = binder.number(factor)?.saturating_mul(positions - 1);
+        first = first.saturating_add(reach.min(0));
+        last = last.saturating_add(reach.max(0));
+    }
+    Ok((first, last))
+}

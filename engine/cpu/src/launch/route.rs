@@ -1,0 +1,296 @@
+//! Runs each branch of a route on the items that it keeps.
+//!
+//! Items are gathered along the first item axis, the branch runs on these alone, and
+//! what it makes is added where the items came from, times their weights. A branch
+//! that keeps nothing does not run. Sums of reals are accumulated in `f64` and
+//! rounded once.
+
+#![expect(unsafe_code, reason = "whoever runs a section says where its buffers are")]
+
+use girih_graph::AxisId;
+use girih_plan::plan::{BranchLaunch, BufferKind, RouteLaunch, TensorId};
+use girih_runtime::backend::RunError;
+
+use super::{Run, copy, run_section};
+use crate::bind::{Binder, buffer_of, dense_bytes};
+use crate::block::{Base, Block};
+use crate::frame::{Frame, cells};
+use crate::memory::aligned;
+use crate::routine::number::{Number, per_number};
+use crate::view::{View, count, dense_steps};
+use crate::walk;
+
+pub(super) fn run(
+    run: &Run<'_>,
+    launch: &RouteLaunch,
+    frame: &Frame<'_>,
+) -> Result<(), RunError> {
+    per_number!(frame.view(launch.out).dtype, T => sum::<T>(run, launch, frame))
+}
+
+fn sum<T: Number>(
+    run: &Run<'_>,
+    launch: &RouteLaunch,
+    frame: &Frame<'_>,
+) -> Result<(), RunError> {
+    let out = frame.view(launch.out);
+    let shape = out.shape();
+    let mut sums = vec![T::default().to_sum(); count(&shape)];
+    let extents = item_extents(launch, frame);
+    for (position, branch) in launch.branches.iter().enumerate() {
+        let chosen = chosen(launch, frame, &extents, position);
+        if !chosen.is_empty() {
+            let items = Items {
+                launch,
+                extents: &extents,
+                chosen: &chosen,
+                position,
+            };
+            add::<T>(run, branch, frame, &items, &mut sums)?;
+        }
+    }
+    let target = frame.cells::<T>(launch.out);
+    walk::rows(
+        &shape,
+        [&dense_steps(&shape), &out.own_steps()],
+        [0, out.offset],
+        |[i, o], length, [s, t]| {
+            for k in 0..length as isize {
+                target.set(o + k * t, T::from_sum(sums[(i + k * s) as usize]));
+            }
+        },
+    );
+    Ok(())
+}
+
+/// The items that a branch keeps.
+struct Items<'a> {
+    launch: &'a RouteLaunch,
+    /// Of the item axes.
+    extents: &'a [usize],
+    /// Row-major positions over the item axes.
+    chosen: &'a [usize],
+    /// Which branch.
+    position: usize,
+}
+
+impl Items<'_> {
+    /// Where an item starts in a view.
+    fn start(&self, view: &View, item: usize) -> isize {
+        self.launch
+            .items
+            .iter()
+            .zip(self.extents)
+            .rev()
+            .fold((item, view.offset), |(rest, offset), (axis, extent)| {
+                let along = (rest % extent) as isize;
+                (rest / extent, offset + view.step(*axis) * along)
+            })
+            .1
+    }
+
+    fn is_item(&self, axis: AxisId) -> bool {
+        self.launch.items.contains(&axis)
+    }
+}
+
+fn item_extents(launch: &RouteLaunch, frame: &Frame<'_>) -> Vec<usize> {
+    let views = [launch.kept, launch.weights, launch.out].map(|id| frame.view(id));
+    let extent = |axis: &AxisId| {
+        let line = views.iter().find_map(|view| view.line(*axis));
+        line.map_or(1, |line| line.extent)
+    };
+    launch.items.iter().map(extent).collect()
+}
+
+fn chosen(
+    launch: &RouteLaunch,
+    frame: &Frame<'_>,
+    extents: &[usize],
+    position: usize,
+) -> Vec<usize> {
+    let kept = frame.view(launch.kept);
+    let cells = frame.cells::<u8>(launch.kept);
+    let steps = kept.steps(launch.items.iter().copied());
+    let start = kept.offset + kept.step(launch.branch) * position as isize;
+    let mut chosen = Vec::new();
+    let mut item = 0;
+    walk::rows(extents, [&steps], [start], |[i], length, [s]| {
+        for k in 0..length as isize {
+            if cells.get(i + k * s) != 0 {
+                chosen.push(item);
+            }
+            item += 1;
+        }
+    });
+    chosen
+}
+
+/// Runs a branch and adds what it makes.
+fn add<T: Number>(
+    run: &Run<'_>,
+    branch: &BranchLaunch,
+    frame: &Frame<'_>,
+    items: &Items<'_>,
+    sums: &mut [T::Sum],
+) -> Result<(), RunError> {
+    let launch = items.launch;
+    let section = &branch.section;
+    let mut symbols = run.symbols.clone();
+    symbols.insert(launch.symbol.clone(), items.chosen.len() as i64);
+    let limit = run.bindings.limit.saturating_sub(run.held.get());
+    let binder = Binder::new(run.plan, run.code, run.tables, symbols, limit);
+    let bound = binder.section(section, &[])?;
+    let result = *section.results.first().expect("a branch has a result");
+    let result_view = &bound.views[result.index()];
+
+    // Memory of the section, gathered inputs, then the result if it is for us to give.
+    let mut total = aligned(bound.arena);
+    let mut given = |view: &View| {
+        let start = total;
+        total = total.saturating_add(dense_bytes(view));
+        start
+    };
+    let params: Vec<Param> = branch
+        .inputs
+        .iter()
+        .zip(&section.params)
+        .map(|(input, param)| {
+            let (outer, own) = (frame.view(*input), &bound.views[param.index()]);
+            let gathers = outer.axes().any(|axis| items.is_item(axis));
+            if !gathers && outer.lies_as(own) {
+                Param::Shared
+            } else if gathers {
+                Param::Gathered(given(own))
+            } else {
+                Param::Copied(given(own))
+            }
+        })
+        .collect();
+    let result_buffer = buffer_of(section, result);
+    let bound_result = matches!(
+        section.buffers[result_buffer.index()].kind,
+        BufferKind::Bound
+    ) && !section.params.iter().any(|param| buffer_of(section, *param) == result_buffer);
+    let result_at = bound_result.then(|| given(result_view));
+    binder.check_limit(&bound, total as u64)?;
+    let memory = Block::new(total).ok_or_else(|| RunError::Memory {
+        what: launch.symbol.to_string(),
+        bytes: total as u64,
+        limit: run.bindings.limit,
+    })?;
+    let own = memory.base();
+    let mut bases = bound.bases(own);
+    for ((input, param), how) in branch.inputs.iter().zip(&section.params).zip(&params) {
+        let (outer, view) = (frame.view(*input), &bound.views[param.index()]);
+        let base = frame.base(outer.buffer);
+        bases[buffer_of(section, *param).index()] = match how {
+            Param::Shared => base.at(outer.offset * outer.dtype.size() as isize),
+            Param::Copied(at) => {
+                let target = own.at(at.cast_signed());
+                // SAFETY: the outer tensor is memory of the frame, the copy was made room for.
+                unsafe { copy((outer, base), (view, target)) };
+                target
+            }
+            Param::Gathered(at) => {
+                let target = own.at(at.cast_signed());
+                gather(run, items, (outer, base), (view, target));
+                target
+            }
+        };
+    }
+    if let Some(at) = result_at {
+        bases[result_buffer.index()] = own.at(at.cast_signed());
+    }
+    run.held.set(run.held.get() + total as u64);
+    // SAFETY: every buffer of the section was given memory as long as its views reach: its own,
+    // gathered, or the outer tensor's whose elements lie as the parameter's.
+    let inner = unsafe { Frame::new(&bound, &bases, own) };
+    let ran = run_section(run, section, &inner);
+    run.held.set(run.held.get() - total as u64);
+    ran?;
+    accumulate::<T>(frame, &inner, items, result, sums);
+    Ok(())
+}
+
+/// How a branch gets an input.
+enum Param {
+    /// Where it lies.
+    Shared,
+    /// A dense copy, at this byte.
+    Copied(usize),
+    /// The chosen items, at this byte.
+    Gathered(usize),
+}
+
+/// Copies the chosen items one after another along the first item axis of `to`.
+fn gather(run: &Run<'_>, items: &Items<'_>, from: (&View, Base), to: (&View, Base)) {
+    let without = |view: &View, offset: isize| View {
+        offset,
+        lines: (view.lines.iter())
+            .filter(|line| !items.is_item(line.axis))
+            .copied()
+            .collect(),
+        ..view.clone()
+    };
+    let step = items.launch.items.first().map_or(0, |first| to.0.step(*first));
+    // A few kilobytes make sharing worth it.
+    let bytes = dense_bytes(&without(to.0, 0)).max(1);
+    run.pool.split(items.chosen.len(), (16_384 / bytes).max(1), &|range, _| {
+        for item in range {
+            let source = without(from.0, items.start(from.0, items.chosen[item]));
+            let target = without(to.0, to.0.offset + step * item as isize);
+            // SAFETY: items lie inside what the outer tensor reaches; the target has room for as
+            // many items as are chosen.
+            unsafe { copy((&source, from.1), (&target, to.1)) };
+        }
+    });
+}
+
+/// Adds the branch's result times the weights to the sums, which lie densely as `out` does.
+fn accumulate<T: Number>(
+    frame: &Frame<'_>,
+    inner: &Frame<'_>,
+    items: &Items<'_>,
+    result: TensorId,
+    sums: &mut [T::Sum],
+) {
+    let launch = items.launch;
+    let (out, weights, view) = (
+        frame.view(launch.out),
+        frame.view(launch.weights),
+        inner.view(result),
+    );
+    let mut dense = out.clone();
+    dense.offset = 0;
+    for (line, step) in dense.lines.iter_mut().zip(dense_steps(&out.shape())) {
+        line.step = step;
+    }
+    let factors = frame.cells::<T>(launch.weights);
+    // SAFETY: the result is memory of the section that just ran.
+    let made = unsafe { cells::<T>(view, inner.base(view.buffer)) };
+    let rest: Vec<AxisId> = out.axes().filter(|axis| !items.is_item(*axis)).collect();
+    let shape: Vec<usize> = rest
+        .iter()
+        .map(|axis| out.line(*axis).map_or(1, |line| line.extent))
+        .collect();
+    let steps = [
+        view.steps(rest.iter().copied()),
+        dense.steps(rest.iter().copied()),
+    ];
+    let along = launch.items.first().map_or(0, |first| view.step(*first));
+    let branch = weights.step(launch.branch) * items.position as isize;
+    for (at, item) in items.chosen.iter().enumerate() {
+        let factor = factors.get(items.start(weights, *item) + branch).to_sum();
+        let start = [
+            view.offset + along * at as isize,
+            items.start(&dense, *item),
+        ];
+        walk::rows(&shape, [&steps[0], &steps[1]], start, |[i, o], length, [s, t]| {
+            for k in 0..length as isize {
+                let sum = &mut sums[(o + k * t) as usize];
+                *sum = T::add(*sum, T::mul(factor, made.get(i + k * s).to_sum()));
+            }
+        });
+    }
+}

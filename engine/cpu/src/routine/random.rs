@@ -1,0 +1,91 @@
+//! `random`: the draws of a run, the same bits as the reference backend's.
+//!
+//! The equations stand in the reference's own file: words are hashed from seed,
+//! stage, step, key and the position along each axis, in the order of the axes;
+//! `ln` and `cos` are those of the standard library.
+
+use std::f64::consts::TAU;
+
+use girih_graph::op::Distribution;
+use girih_plan::plan::TensorId;
+
+use crate::block::Cells;
+use crate::frame::Frame;
+use crate::launch::Run;
+use crate::view::Line;
+
+/// Weight of the lowest of 24 bits, as many as an `f32` has.
+const UNIT: f64 = 1.0 / (1_u64 << 24) as f64;
+
+pub(super) fn draw(
+    run: &Run<'_>,
+    frame: &Frame<'_>,
+    out: TensorId,
+    distribution: Distribution,
+    key: &str,
+) {
+    let view = frame.view(out);
+    let cells = frame.cells::<f32>(out);
+    let bindings = run.bindings;
+    let words = [bindings.seed, bindings.stage, bindings.step, hash(key)];
+    let start = words.into_iter().fold(0, absorb);
+    let Some((first, rest)) = view.lines.split_first() else {
+        cells.set(view.offset, drawn(distribution, start));
+        return;
+    };
+    if view.lines.iter().any(|line| line.extent == 0) {
+        return;
+    }
+    run.pool.split(first.extent, 1, &|positions, _| {
+        for position in positions {
+            let offset = view.offset + first.step * position as isize;
+            let word = absorb(start, position as u64);
+            draw_rest(distribution, word, rest, offset, cells);
+        }
+    });
+}
+
+fn draw_rest(
+    distribution: Distribution,
+    word: u64,
+    lines: &[Line],
+    offset: isize,
+    cells: Cells<f32>,
+) {
+    let Some((first, rest)) = lines.split_first() else {
+        cells.set(offset, drawn(distribution, word));
+        return;
+    };
+    for position in 0..first.extent {
+        let offset = offset + first.step * position as isize;
+        draw_rest(distribution, absorb(word, position as u64), rest, offset, cells);
+    }
+}
+
+fn drawn(distribution: Distribution, word: u64) -> f32 {
+    match distribution {
+        Distribution::Uniform => ((word >> 40) as f64 * UNIT) as f32,
+        Distribution::Normal => {
+            let radius = ((word >> 40) + 1) as f64 * UNIT;
+            let angle = ((word >> 16) & 0xFF_FFFF) as f64 * UNIT;
+            ((-2.0 * radius.ln()).sqrt() * (TAU * angle).cos()) as f32
+        }
+    }
+}
+
+fn mix(word: u64) -> u64 {
+    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
+}
+
+fn absorb(hash: u64, word: u64) -> u64 {
+    let steps = word.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mix(hash.wrapping_add(steps))
+}
+
+fn hash(key: &str) -> u64 {
+    key.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3)
+    })
+}
