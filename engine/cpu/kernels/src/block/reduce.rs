@@ -73,90 +73,210 @@ macro_rules! number {
 number!(f32);
 number!(f64);
 
-/// Folds `n` elements: `step(accumulated, i, first)` adds the vector at `i`, of which only `first` elements are there
-/// if it says so.
+/// What a reduction does with each vector, and with the partial results at the end. Functions rather than closures:
+/// a closure would not be compiled for the level's features.
+trait Fold<L: Lanes> {
+    /// What every lane begins with.
+    fn start() -> L::Element;
+    /// Takes in the vectors at `x` and `y`.
+    unsafe fn step(kept: L::Vector, x: *const L::Element, y: *const L::Element) -> L::Vector;
+    /// Takes in the first `count` elements at `x` and `y`; where the reduction's length is at least a vector's, those
+    /// before them may be read and taken in once more.
+    unsafe fn last(
+        kept: L::Vector,
+        x: *const L::Element,
+        y: *const L::Element,
+        count: usize,
+    ) -> L::Vector;
+    unsafe fn join(a: L::Vector, b: L::Vector) -> L::Vector;
+    fn finish(a: L::Element, b: L::Element) -> L::Element;
+}
+
+/// Folds `n` elements, or pairs of them.
 #[inline(always)]
-unsafe fn fold<L: Lanes>(
+unsafe fn fold<L: Lanes, F: Fold<L>>(
+    x: *const L::Element,
+    y: *const L::Element,
     n: usize,
-    start: L::Element,
-    step: impl Fn(L::Vector, usize) -> L::Vector,
-    last: impl Fn(L::Vector, usize, usize) -> L::Vector,
-    join: impl Fn(L::Vector, L::Vector) -> L::Vector,
-    finish: impl Fn(L::Element, L::Element) -> L::Element,
 ) -> L::Element {
-    let mut sums = [L::splat(start); 4];
+    let mut kept = [L::splat(F::start()); 4];
     let mut at = 0;
     while at + 4 * L::COUNT <= n {
-        sums[0] = step(sums[0], at);
-        sums[1] = step(sums[1], at + L::COUNT);
-        sums[2] = step(sums[2], at + 2 * L::COUNT);
-        sums[3] = step(sums[3], at + 3 * L::COUNT);
+        for (part, kept) in kept.iter_mut().enumerate() {
+            let at = at + part * L::COUNT;
+            *kept = F::step(*kept, x.add(at), y.add(at));
+        }
         at += 4 * L::COUNT;
     }
     while at + L::COUNT <= n {
-        sums[0] = step(sums[0], at);
+        kept[0] = F::step(kept[0], x.add(at), y.add(at));
         at += L::COUNT;
     }
     if at < n {
-        sums[1] = last(sums[1], at, n - at);
+        kept[1] = F::last(kept[1], x.add(at), y.add(at), n - at);
     }
-    let sum = join(join(sums[0], sums[1]), join(sums[2], sums[3]));
+    let kept = F::join(F::join(kept[0], kept[1]), F::join(kept[2], kept[3]));
     // No level has more lanes.
-    let mut lanes = [start; 16];
-    L::store(lanes.as_mut_ptr(), sum);
+    let mut lanes = [F::start(); 16];
+    L::store(lanes.as_mut_ptr(), kept);
     let mut width = L::COUNT;
     while width > 1 {
         width /= 2;
         for lane in 0..width {
-            lanes[lane] = finish(lanes[lane], lanes[lane + width]);
+            lanes[lane] = F::finish(lanes[lane], lanes[lane + width]);
         }
     }
     lanes[0]
 }
 
-/// Adds what `piece(from, count)` gives for pieces of `n` elements, pairwise.
-#[inline(always)]
-fn in_pieces<E: Number>(n: usize, piece: impl Fn(usize, usize) -> E) -> E {
-    if n <= PIECE {
-        return piece(0, n);
+/// The sum of `$piece` over pieces of `$n` elements, added pairwise. A macro, as a closure would not be compiled for
+/// the level's features.
+macro_rules! in_pieces {
+    ($n:expr, |$from:ident, $count:ident| $piece:expr) => {{
+        let n = $n;
+        let mut pending = Pending::new();
+        let mut $from = 0;
+        while n - $from > PIECE {
+            let $count = PIECE;
+            pending.add($piece);
+            $from += PIECE;
+        }
+        let $count = n - $from;
+        pending.total($piece)
+    }};
+}
+
+/// Sums of `2^i` pieces, where bit `i` of the number of pieces so far is set.
+struct Pending<E> {
+    sums: [E; usize::BITS as usize],
+    pieces: usize,
+}
+
+impl<E: Number> Pending<E> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            sums: [E::ZERO; usize::BITS as usize],
+            pieces: 0,
+        }
     }
-    // `pending[i]` is the sum of `2^i` pieces where bit `i` of the number of pieces so far is set.
-    let mut pending = [E::ZERO; usize::BITS as usize];
-    let mut done = 0_usize;
-    let mut from = 0;
-    while from < n {
-        let count = PIECE.min(n - from);
-        let mut sum = piece(from, count);
+
+    #[inline(always)]
+    fn add(&mut self, piece: E) {
+        let mut sum = piece;
         let mut level = 0;
-        while done >> level & 1 == 1 {
-            sum = pending[level].plus(sum);
+        while self.pieces >> level & 1 == 1 {
+            sum = self.sums[level].plus(sum);
             level += 1;
         }
-        pending[level] = sum;
-        done += 1;
-        from += count;
+        self.sums[level] = sum;
+        self.pieces += 1;
     }
-    let mut sum = E::ZERO;
-    for (level, &part) in pending.iter().enumerate() {
-        if done >> level & 1 == 1 {
-            sum = part.plus(sum);
+
+    /// The sum of all pieces and the last one.
+    #[inline(always)]
+    fn total(&self, last: E) -> E {
+        let mut sum = last;
+        let mut left = self.pieces;
+        while left > 0 {
+            sum = self.sums[left.trailing_zeros() as usize].plus(sum);
+            left &= left - 1;
         }
+        sum
     }
-    sum
 }
+
+/// Makes a [`Fold`].
+macro_rules! fold {
+    (
+        $name:ident, $start:ident,
+        step($kept:ident, $x:ident, $y:ident) $step:expr,
+        last($kept2:ident, $x2:ident, $y2:ident, $count:ident) $last:expr,
+        $join:ident, $finish:ident
+    ) => {
+        struct $name;
+
+        impl<L: Lanes<Element: Number>> Fold<L> for $name {
+            #[inline(always)]
+            fn start() -> L::Element {
+                Number::$start
+            }
+            #[inline(always)]
+            unsafe fn step(
+                $kept: L::Vector,
+                $x: *const L::Element,
+                $y: *const L::Element,
+            ) -> L::Vector {
+                $step
+            }
+            #[inline(always)]
+            unsafe fn last(
+                $kept2: L::Vector,
+                $x2: *const L::Element,
+                $y2: *const L::Element,
+                $count: usize,
+            ) -> L::Vector {
+                $last
+            }
+            #[inline(always)]
+            unsafe fn join(a: L::Vector, b: L::Vector) -> L::Vector {
+                L::$join(a, b)
+            }
+            #[inline(always)]
+            fn finish(a: L::Element, b: L::Element) -> L::Element {
+                Number::$finish(a, b)
+            }
+        }
+    };
+}
+
+fold!(
+    Sum,
+    ZERO,
+    step(kept, x, _y) L::add(kept, L::load(x)),
+    last(kept, x, _y, count) L::add(kept, L::load_first(x, count)),
+    add,
+    plus
+);
+fold!(
+    Dot,
+    ZERO,
+    step(kept, x, y) L::mul_add(L::load(x), L::load(y), kept),
+    last(kept, x, y, count) L::mul_add(L::load_first(x, count), L::load_first(y, count), kept),
+    add,
+    plus
+);
+// The last vector of these two overlaps the one before it, as elements may count twice.
+fold!(
+    Max,
+    NEG_INFINITY,
+    step(kept, x, _y) L::max(kept, L::load(x)),
+    last(kept, x, _y, count) L::max(kept, L::load(x.wrapping_add(count).wrapping_sub(L::COUNT))),
+    max,
+    greater
+);
+fold!(
+    Min,
+    INFINITY,
+    step(kept, x, _y) L::min(kept, L::load(x)),
+    last(kept, x, _y, count) L::min(kept, L::load(x.wrapping_add(count).wrapping_sub(L::COUNT))),
+    min,
+    lesser
+);
+// Never asked for a part of a vector, which would be filled up with zeros.
+fold!(
+    Product,
+    ONE,
+    step(kept, x, _y) L::mul(kept, L::load(x)),
+    last(kept, _x, _y, _count) kept,
+    mul,
+    times
+);
 
 #[inline(always)]
 pub(super) unsafe fn sum<L: Lanes<Element: Number>>(x: *const L::Element, n: usize) -> L::Element {
-    in_pieces(n, |from, count| {
-        let x = x.add(from);
-        fold::<L>(
-            count,
-            Number::ZERO,
-            |sum, i| L::add(sum, L::load(x.add(i))),
-            |sum, i, first| L::add(sum, L::load_first(x.add(i), first)),
-            |a, b| L::add(a, b),
-            Number::plus,
-        )
+    in_pieces!(n, |from, count| {
+        fold::<L, Sum>(x.add(from), x.add(from), count)
     })
 }
 
@@ -166,22 +286,8 @@ pub(super) unsafe fn dot<L: Lanes<Element: Number>>(
     y: *const L::Element,
     n: usize,
 ) -> L::Element {
-    in_pieces(n, |from, count| {
-        let (x, y) = (x.add(from), y.add(from));
-        fold::<L>(
-            count,
-            Number::ZERO,
-            |sum, i| L::mul_add(L::load(x.add(i)), L::load(y.add(i)), sum),
-            |sum, i, first| {
-                L::mul_add(
-                    L::load_first(x.add(i), first),
-                    L::load_first(y.add(i), first),
-                    sum,
-                )
-            },
-            |a, b| L::add(a, b),
-            Number::plus,
-        )
+    in_pieces!(n, |from, count| {
+        fold::<L, Dot>(x.add(from), y.add(from), count)
     })
 }
 
@@ -193,60 +299,34 @@ pub(super) unsafe fn sum_squares<L: Lanes<Element: Number>>(
     dot::<L>(x, x, n)
 }
 
-/// A reduction whose last vector overlaps the one before it, as elements may count twice; `n` is at least
-/// [`Lanes::COUNT`].
-#[inline(always)]
-unsafe fn extreme<L: Lanes>(
-    x: *const L::Element,
-    n: usize,
-    start: L::Element,
-    join: impl Fn(L::Vector, L::Vector) -> L::Vector + Copy,
-    finish: impl Fn(L::Element, L::Element) -> L::Element,
-) -> L::Element {
-    if n < L::COUNT {
-        let mut result = start;
-        for i in 0..n {
-            result = finish(result, *x.add(i));
-        }
-        return result;
-    }
-    fold::<L>(
-        n,
-        start,
-        |kept, i| join(kept, L::load(x.add(i))),
-        |kept, i, first| join(kept, L::load(x.add(i + first - L::COUNT))),
-        join,
-        finish,
-    )
-}
-
 #[inline(always)]
 pub(super) unsafe fn max<L: Lanes<Element: Number>>(x: *const L::Element, n: usize) -> L::Element {
-    extreme::<L>(
-        x,
-        n,
-        Number::NEG_INFINITY,
-        |a, b| L::max(a, b),
-        Number::greater,
-    )
+    if n >= L::COUNT {
+        return fold::<L, Max>(x, x, n);
+    }
+    let mut result = L::Element::NEG_INFINITY;
+    for i in 0..n {
+        result = result.greater(*x.add(i));
+    }
+    result
 }
 
 #[inline(always)]
 pub(super) unsafe fn min<L: Lanes<Element: Number>>(x: *const L::Element, n: usize) -> L::Element {
-    extreme::<L>(x, n, Number::INFINITY, |a, b| L::min(a, b), Number::lesser)
+    if n >= L::COUNT {
+        return fold::<L, Min>(x, x, n);
+    }
+    let mut result = L::Element::INFINITY;
+    for i in 0..n {
+        result = result.lesser(*x.add(i));
+    }
+    result
 }
 
 #[inline(always)]
 pub(super) unsafe fn prod<L: Lanes<Element: Number>>(x: *const L::Element, n: usize) -> L::Element {
     let whole = n - n % L::COUNT;
-    let mut product = fold::<L>(
-        whole,
-        Number::ONE,
-        |product, i| L::mul(product, L::load(x.add(i))),
-        |product, _, _| product,
-        |a, b| L::mul(a, b),
-        Number::times,
-    );
+    let mut product = fold::<L, Product>(x, x, whole);
     for i in whole..n {
         product = product.times(*x.add(i));
     }
@@ -261,7 +341,7 @@ pub(super) unsafe fn exp_sum<A: Arithmetic, L: Lanes<Element = f32>>(
     n: usize,
     m: f32,
 ) -> f32 {
-    in_pieces(n, |from, count| {
+    in_pieces!(n, |from, count| {
         let (x, y) = (x.add(from), y.add(from));
         apply::unary(x, y, count, |value| exponential::exp::<A>(value - m));
         sum::<L>(y.cast_const(), count)

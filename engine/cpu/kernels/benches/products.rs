@@ -1,0 +1,216 @@
+//! Matrix products beside the `gemm` crate and a plain read of memory, as ratios within one run.
+//!
+//! `cargo bench -p girih-kernels --bench products -- [part of a name]`
+#![expect(unsafe_code, reason = "products take pointers and strides")]
+
+mod timing;
+
+use girih_kernels::Pool;
+use girih_kernels::gemm::{Gemm, Packed, View, ViewMut, gemm_f32, gemm_packed};
+use girih_kernels::level::{self, Level};
+use timing::compare;
+
+fn numbers(count: usize) -> Vec<f32> {
+    (0..count as u32)
+        .map(|i| (i.wrapping_mul(2_654_435_769) >> 8) as f32 / 8_388_608.0 - 1.0)
+        .collect()
+}
+
+fn view(elements: &[f32], cols: usize) -> View<f32> {
+    View {
+        ptr: elements.as_ptr(),
+        row: cols as isize,
+        col: 1,
+    }
+}
+
+fn view_mut(elements: &mut [f32], cols: usize) -> ViewMut<f32> {
+    ViewMut {
+        ptr: elements.as_mut_ptr(),
+        row: cols as isize,
+        col: 1,
+    }
+}
+
+/// The `gemm` crate on one thread, or on its own.
+fn peer(m: usize, n: usize, k: usize, a: &[f32], b: View<f32>, c: &mut [f32], threads: usize) {
+    let parallelism = if threads == 1 {
+        gemm::Parallelism::None
+    } else {
+        gemm::Parallelism::Rayon(threads)
+    };
+    // SAFETY: the matrices have as many elements as the shapes say.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n as isize,
+            false,
+            a.as_ptr(),
+            1,
+            k as isize,
+            b.ptr,
+            b.col,
+            b.row,
+            0.0,
+            1.0,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// One product: packed weights at every level, weights as they lie in both orders, and the peer.
+fn product(m: usize, n: usize, k: usize, threads: usize) {
+    let (pool, best) = (Pool::new(threads), level::detected());
+    let (a, b) = (numbers(m * k), numbers(k * n));
+    let (by_rows, by_cols) = (view(&b, n), view(&b, k).transposed());
+    // SAFETY: `b` has as many elements.
+    let packed = unsafe { Packed::pack(k, n, by_rows) };
+    let c = || vec![0.0_f32; m * n];
+    let (mut c0, mut c1, mut c2, mut c3, mut c4, mut c5) = (c(), c(), c(), c(), c(), c());
+    let run_packed = |level: Level, c: &mut [f32]| {
+        // SAFETY: the level is available, and the matrices have as many elements.
+        unsafe { gemm_packed(level, &pool, m, view(&a, k), &packed, view_mut(c, n), None) };
+    };
+    let run = |b: View<f32>, c: &mut [f32]| {
+        let gemm = Gemm {
+            m,
+            n,
+            k,
+            a: view(&a, k),
+            b,
+            c: view_mut(c, n),
+            accumulate: false,
+            batch: 1,
+            batch_a: 0,
+            batch_b: 0,
+            batch_c: 0,
+        };
+        // SAFETY: as above.
+        unsafe { gemm_f32(best, &pool, &gemm) };
+    };
+    let below = level::available().into_iter().rev().nth(1).unwrap_or(best);
+    let mut total = 0.0_f32;
+    compare(
+        &format!("{m} x {n} x {k}, {threads} threads"),
+        2.0 * (m * n * k) as f64,
+        "flop",
+        &mut [
+            ("packed", &mut || run_packed(best, &mut c0)),
+            (below.name(), &mut || run_packed(below, &mut c1)),
+            ("weights [k, n]", &mut || run(by_rows, &mut c2)),
+            ("weights [n, k]", &mut || run(by_cols, &mut c3)),
+            ("gemm crate, weights [k, n]", &mut || {
+                peer(m, n, k, &a, by_rows, &mut c4, threads)
+            }),
+            ("gemm crate, weights [n, k]", &mut || {
+                peer(m, n, k, &a, by_cols, &mut c5, threads)
+            }),
+            ("reading the weights", &mut || {
+                total += read(&pool, best, &b)
+            }),
+        ],
+    );
+    std::hint::black_box(total);
+}
+
+/// Sums all elements, each thread its part.
+fn read(pool: &Pool, level: Level, elements: &[f32]) -> f32 {
+    let sum = girih_kernels::routines(level).sum_f32;
+    pool.split(elements.len(), 1024, &|range, _| {
+        // SAFETY: the level is available, and the range is inside.
+        std::hint::black_box(unsafe { sum(elements[range.clone()].as_ptr(), range.len()) });
+    });
+    0.0
+}
+
+/// A batch of small products, as chunks of linear attention have.
+fn batch(count: usize, size: usize, turned: bool) {
+    let (pool, best) = (Pool::new(1), level::detected());
+    let square = size * size;
+    let (a, b) = (numbers(count * square), numbers(count * square));
+    let (mut c, mut d) = (vec![0.0; count * square], vec![0.0; count * square]);
+    let lie = |b: &[f32]| {
+        if turned {
+            view(b, size).transposed()
+        } else {
+            view(b, size)
+        }
+    };
+    compare(
+        &format!(
+            "{count} products {size} x {size} x {size}{}",
+            if turned { ", B turned" } else { "" }
+        ),
+        2.0 * (count * square * size) as f64,
+        "flop",
+        &mut [
+            ("ours", &mut || {
+                let stride = square as isize;
+                let gemm = Gemm {
+                    m: size,
+                    n: size,
+                    k: size,
+                    a: view(&a, size),
+                    b: lie(&b),
+                    c: view_mut(&mut c, size),
+                    accumulate: false,
+                    batch: count,
+                    batch_a: stride,
+                    batch_b: stride,
+                    batch_c: stride,
+                };
+                // SAFETY: the level is available, and the matrices have as many elements.
+                unsafe { gemm_f32(best, &pool, &gemm) };
+            }),
+            ("gemm crate", &mut || {
+                for ((a, b), d) in a
+                    .chunks(square)
+                    .zip(b.chunks(square))
+                    .zip(d.chunks_mut(square))
+                {
+                    peer(size, size, size, a, lie(b), d, 1);
+                }
+            }),
+        ],
+    );
+}
+
+fn main() {
+    let wanted = std::env::args()
+        .skip(1)
+        .find(|word| !word.starts_with('-'))
+        .unwrap_or_default();
+    let want = |name: &str| wanted.is_empty() || name.contains(&wanted);
+    for threads in [1, Pool::machine_threads()] {
+        if want("large") {
+            product(128, 1536, 384, threads);
+            product(512, 3072, 768, threads);
+            product(1024, 1024, 1024, threads);
+            product(100, 1000, 1001, threads);
+        }
+        if want("few") {
+            for m in [2, 4, 8, 16] {
+                product(m, 1536, 576, threads);
+            }
+        }
+        if want("vector") {
+            product(1, 1536, 576, threads);
+            product(1, 4096, 4096, threads);
+            product(1, 16384, 8192, threads);
+        }
+    }
+    if want("batch") {
+        for turned in [false, true] {
+            batch(64, 16, turned);
+            batch(32, 64, turned);
+            batch(8, 128, turned);
+        }
+    }
+}
