@@ -4,7 +4,7 @@
 use girih_graph::op::{Op, Recurrence};
 use girih_graph::{AxisId, Extent};
 
-use crate::kernel::{Kernel, StepOp};
+use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Section, TensorId, Work};
 
 /// The axis, if there is one: the outermost long one of what is carried.
@@ -101,10 +101,27 @@ pub(super) fn is_overwritten(
     let (Some(store), None) = (stores.next(), stores.next()) else {
         return false;
     };
-    kernel.steps.iter().all(|step| match &step.op {
+    let same = kernel.steps.iter().all(|step| match &step.op {
         StepOp::Load(access) if access.buffer == read => {
             access.address == store.access.address && access.guards.is_empty()
         }
         _ => true,
+    });
+    same && is_read_in_one_pass(kernel, read)
+}
+
+/// Whether nothing along the inner loop waits for a sum over it and reads `buffer`: a second pass
+/// would read what the first has written.
+fn is_read_in_one_pass(kernel: &Kernel, buffer: usize) -> bool {
+    let mut reads = vec![false; kernel.steps.len()];
+    let mut waits = vec![false; kernel.steps.len()];
+    kernel.steps.iter().enumerate().all(|(id, step)| {
+        let operands = step.operands();
+        let any = |of: &[bool]| operands.iter().any(|operand| of[*operand]);
+        let own = matches!(&step.op, StepOp::Load(access) if access.buffer == buffer);
+        let sums = matches!(step.op, StepOp::Reduce(_, _, LoopKind::Inner));
+        reads[id] = own || (step.inner && any(&reads));
+        waits[id] = sums || any(&waits);
+        !(reads[id] && waits[id] && step.inner)
     })
 }
