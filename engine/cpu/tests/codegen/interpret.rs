@@ -14,20 +14,20 @@ use half::{bf16, f16};
 
 /// An element.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Number {
+pub(crate) enum Number {
     Real(f64),
     Int(i64),
 }
 
 impl Number {
-    pub fn real(self) -> f64 {
+    pub(crate) fn real(self) -> f64 {
         match self {
             Self::Real(value) => value,
             Self::Int(value) => value as f64,
         }
     }
 
-    pub fn int(self) -> i64 {
+    pub(crate) fn int(self) -> i64 {
         match self {
             Self::Real(value) => value as i64,
             Self::Int(value) => value,
@@ -36,7 +36,7 @@ impl Number {
 }
 
 /// The value as the dtype holds it; integers wrap.
-pub fn held(dtype: DType, value: Number) -> Number {
+pub(crate) fn held(dtype: DType, value: Number) -> Number {
     match dtype {
         DType::F64 => Number::Real(value.real()),
         DType::F32 => Number::Real(f64::from(value.real() as f32)),
@@ -50,7 +50,7 @@ pub fn held(dtype: DType, value: Number) -> Number {
     }
 }
 
-pub fn read(dtype: DType, bytes: &[u8], position: usize) -> Number {
+pub(crate) fn read(dtype: DType, bytes: &[u8], position: usize) -> Number {
     let at = position * dtype.size();
     let bytes = &bytes[at..at + dtype.size()];
     macro_rules! of {
@@ -70,7 +70,7 @@ pub fn read(dtype: DType, bytes: &[u8], position: usize) -> Number {
     }
 }
 
-pub fn write(dtype: DType, bytes: &mut [u8], position: usize, value: Number) {
+pub(crate) fn write(dtype: DType, bytes: &mut [u8], position: usize, value: Number) {
     let at = position * dtype.size();
     let place = &mut bytes[at..at + dtype.size()];
     match dtype {
@@ -223,7 +223,7 @@ fn compared(op: Binary, x: Number, y: Number) -> Option<bool> {
     })
 }
 
-pub fn unary(dtype: DType, op: Unary, x: Number) -> Number {
+pub(crate) fn unary(dtype: DType, op: Unary, x: Number) -> Number {
     let value = match x {
         Number::Real(x) => Number::Real(unary_real(dtype, op, x)),
         Number::Int(x) => Number::Int(unary_int(dtype, op, x)),
@@ -231,7 +231,7 @@ pub fn unary(dtype: DType, op: Unary, x: Number) -> Number {
     held(dtype, value)
 }
 
-pub fn binary(dtype: DType, op: Binary, x: Number, y: Number) -> Number {
+pub(crate) fn binary(dtype: DType, op: Binary, x: Number, y: Number) -> Number {
     if let Some(truth) = compared(op, x, y) {
         return Number::Int(i64::from(truth));
     }
@@ -242,7 +242,7 @@ pub fn binary(dtype: DType, op: Binary, x: Number, y: Number) -> Number {
     held(dtype, value)
 }
 
-pub fn cast(to: DType, x: Number) -> Number {
+pub(crate) fn cast(to: DType, x: Number) -> Number {
     if to == DType::Bool {
         let truth = match x {
             Number::Real(x) => x != 0.0,
@@ -267,7 +267,7 @@ pub fn cast(to: DType, x: Number) -> Number {
     })
 }
 
-pub fn identity(dtype: DType, combine: Combine) -> Number {
+pub(crate) fn identity(dtype: DType, combine: Combine) -> Number {
     let (least, greatest) = match dtype {
         DType::I64 => (i64::MIN, i64::MAX),
         DType::I32 => (i32::MIN.into(), i32::MAX.into()),
@@ -306,12 +306,12 @@ fn combined(combine: Combine, x: Number, y: Number) -> Number {
 }
 
 /// A guard that failed: status, position, extent.
-pub type Failure = (u32, i64, i64);
+pub(crate) type Failure = (u32, i64, i64);
 
 /// Values of sizes by name.
-pub type Sizes = BTreeMap<String, i64>;
+pub(crate) type Sizes = BTreeMap<String, i64>;
 
-pub fn size(extent: &Extent, sizes: &Sizes) -> i64 {
+pub(crate) fn size(extent: &Extent, sizes: &Sizes) -> i64 {
     extent.evaluate(&|name| sizes.get(name).copied()).unwrap()
 }
 
@@ -324,7 +324,7 @@ struct Interpreter<'a> {
 }
 
 /// What the kernel writes into buffers, or the failures that it may report.
-pub fn run(kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Failure> {
+pub(crate) fn run(kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Failure> {
     let extents: Vec<i64> = kernel
         .loops
         .iter()

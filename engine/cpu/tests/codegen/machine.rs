@@ -9,7 +9,7 @@ use girih_plan::kernel::Kernel;
 use crate::interpret::{self, Number, Sizes};
 
 /// How close two numbers have to be: `scale` is the size of the terms that they come from.
-pub fn close(dtype: DType, x: Number, y: Number, scale: f64) -> bool {
+pub(crate) fn close(dtype: DType, x: Number, y: Number, scale: f64) -> bool {
     let (Number::Real(x), Number::Real(y)) = (x, y) else {
         return x.int() == y.int();
     };
@@ -83,7 +83,7 @@ impl Drop for Fenced {
 }
 
 /// What the compiled kernel writes, its points run in `pieces` calls.
-pub fn run_compiled(
+pub(crate) fn run_compiled(
     kernel: &CompiledKernel,
     sizes: &Sizes,
     buffers: &[Vec<u8>],
@@ -116,12 +116,12 @@ pub fn run_compiled(
 }
 
 /// Runs a kernel at every level, in one piece and in several, and compares with the interpreter.
-pub fn run_all(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
+pub(crate) fn run_all(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
     run_close(name, kernel, sizes, buffers, 1.0);
 }
 
 /// As [`run_all`], with the size of the terms that results come from.
-pub fn run_close(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>], scale: f64) {
+pub(crate) fn run_close(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>], scale: f64) {
     let expected = interpret::run(kernel, sizes, buffers);
     for level in level::available() {
         let options = CodeOptions { level, threads: 1 };

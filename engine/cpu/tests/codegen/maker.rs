@@ -8,10 +8,10 @@ use girih_plan::kernel::{
 
 /// A kernel in the making.
 #[derive(Clone, Debug)]
-pub struct Maker(pub Kernel);
+pub(crate) struct Maker(pub(crate) Kernel);
 
 /// `offset + Σ factor·loop`.
-pub fn affine(offset: i64, loops: &[(LoopId, i64)]) -> Affine {
+pub(crate) fn affine(offset: i64, loops: &[(LoopId, i64)]) -> Affine {
     let factors = loops.iter().filter(|(_, factor)| *factor != 0);
     Affine {
         offset: Extent::constant(offset),
@@ -23,7 +23,7 @@ pub fn affine(offset: i64, loops: &[(LoopId, i64)]) -> Affine {
 }
 
 /// An unguarded access.
-pub fn access(buffer: usize, address: Affine) -> Access {
+pub(crate) fn access(buffer: usize, address: Affine) -> Access {
     Access {
         buffer,
         address,
@@ -32,7 +32,7 @@ pub fn access(buffer: usize, address: Affine) -> Access {
 }
 
 impl Maker {
-    pub fn new(loops: &[(LoopKind, i64)]) -> Self {
+    pub(crate) fn new(loops: &[(LoopKind, i64)]) -> Self {
         let loops = loops.iter().map(|(kind, extent)| Loop {
             extent: Extent::constant(*extent),
             kind: *kind,
@@ -45,12 +45,12 @@ impl Maker {
         })
     }
 
-    pub fn buffer(&mut self, dtype: DType) -> usize {
+    pub(crate) fn buffer(&mut self, dtype: DType) -> usize {
         self.0.buffers.push(dtype);
         self.0.buffers.len() - 1
     }
 
-    pub fn step(&mut self, op: StepOp, dtype: DType) -> StepId {
+    pub(crate) fn step(&mut self, op: StepOp, dtype: DType) -> StepId {
         let of = |id: StepId| (self.0.steps[id].walked, self.0.steps[id].inner);
         let along = |affine: &Affine| {
             let kind = |id: LoopId| self.0.loops[id].kind;
@@ -94,20 +94,20 @@ impl Maker {
         self.0.steps.len() - 1
     }
 
-    pub fn load(&mut self, access: Access) -> StepId {
+    pub(crate) fn load(&mut self, access: Access) -> StepId {
         let dtype = self.0.buffers[access.buffer];
         self.step(StepOp::Load(access), dtype)
     }
 
-    pub fn real(&mut self, dtype: DType, value: f64) -> StepId {
+    pub(crate) fn real(&mut self, dtype: DType, value: f64) -> StepId {
         self.step(StepOp::Constant(Constant::Real(value.to_bits())), dtype)
     }
 
-    pub fn unary(&mut self, op: Unary, x: StepId) -> StepId {
+    pub(crate) fn unary(&mut self, op: Unary, x: StepId) -> StepId {
         self.step(StepOp::Unary(op, x), self.0.steps[x].dtype)
     }
 
-    pub fn binary(&mut self, op: Binary, x: StepId, y: StepId) -> StepId {
+    pub(crate) fn binary(&mut self, op: Binary, x: StepId, y: StepId) -> StepId {
         let test = matches!(
             op,
             Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge
@@ -120,11 +120,11 @@ impl Maker {
         self.step(StepOp::Binary(op, x, y), dtype)
     }
 
-    pub fn reduce(&mut self, combine: Combine, x: StepId, over: LoopKind) -> StepId {
+    pub(crate) fn reduce(&mut self, combine: Combine, x: StepId, over: LoopKind) -> StepId {
         self.step(StepOp::Reduce(combine, x, over), self.0.steps[x].dtype)
     }
 
-    pub fn store(&mut self, step: StepId, access: Access) {
+    pub(crate) fn store(&mut self, step: StepId, access: Access) {
         self.0.stores.push(Store { step, access });
     }
 }

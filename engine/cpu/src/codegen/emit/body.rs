@@ -47,12 +47,13 @@ impl Emitter<'_> {
         if pass.stretches.is_empty() {
             return;
         }
-        let unrolled = span.known.is_some();
+        let vectors = span.known.map_or(INDEPENDENT, |count| count as usize / 4);
+        let vectors = vectors.clamp(1, INDEPENDENT);
         let mut running = Vec::new();
         let mut brought: Vec<(StepId, Variable)> = Vec::new();
         for stretch in &pass.stretches {
             for id in &stretch.reduces {
-                running.push(self.start_reduction(*id, unrolled));
+                running.push(self.start_reduction(*id, vectors));
             }
             for call in &stretch.calls {
                 if let Some(sum) = self.schedule.calls.sum[*call] {
@@ -148,13 +149,12 @@ impl Emitter<'_> {
         }
     }
 
-    fn start_reduction(&mut self, id: StepId, unrolled: bool) -> Running {
+    fn start_reduction(&mut self, id: StepId, count: usize) -> Running {
         let StepOp::Reduce(combine, operand, _) = self.kernel.steps[id].op else {
             unreachable!("only reductions are scheduled as such");
         };
         let dtype = self.kernel.steps[id].dtype;
         let identity = self.writer.identity(combine, dtype, Form::Vector);
-        let count = if unrolled { 2 } else { INDEPENDENT };
         let lanes = (0..count).map(|_| identity.values().map(|value| self.var(value)).collect());
         let lanes = lanes.collect();
         let identity = self.writer.identity(combine, dtype, Form::Scalar);
