@@ -28,10 +28,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use girih_graph::op::Op;
-use girih_graph::{AxisId, AxisTable, Extent, Graph, Region, ValueType};
+use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Region, ValueType};
 
 use crate::kernel::Kernel;
-use crate::plan::{BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, TensorId, Work};
+use crate::plan::{
+    BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, Stop, TensorId, Work,
+};
 use value::{Form, ValueIx, Values};
 
 /// The plan of a graph. The graph should be simplified.
@@ -186,9 +188,13 @@ impl<'s, 'g> Planner<'s, 'g> {
 
     /// Binds a value of the region to a tensor.
     fn put(&mut self, value: girih_graph::ValueId, ty: &ValueType, tensor: TensorId) {
+        let node = match self.region.definition(value) {
+            Definition::Parameter(_) => None,
+            Definition::Result(node, _) => Some(node),
+        };
         let ix = self
             .values
-            .push(ty.clone(), Form::Given(tensor), Vec::new(), None);
+            .push(ty.clone(), Form::Given(tensor), Vec::new(), node);
         self.values.bind(value, ix);
     }
 
@@ -281,7 +287,7 @@ impl<'s, 'g> Planner<'s, 'g> {
             columns: product.columns.clone(),
             inner: product.inner.clone(),
         };
-        self.launch(ix, Work::Contract(work), operands);
+        self.launch(ix, Work::Contract(work), operands, Vec::new());
     }
 
     fn concat(&mut self, ix: ValueIx, from: &[AxisId], axis: AxisId, home: TensorId) {
@@ -298,11 +304,27 @@ impl<'s, 'g> Planner<'s, 'g> {
     }
 
     /// Adds a launch made for `ix`, which reads `reads`.
-    fn launch(&mut self, ix: ValueIx, work: Work, reads: Vec<ValueIx>) {
+    fn launch(&mut self, ix: ValueIx, work: Work, reads: Vec<ValueIx>, stops: Vec<Stop>) {
         self.groups.push(reads);
         self.group[ix] = Some(self.groups.len() - 1);
         let label = self.label(ix);
-        self.launches.push((ix, Launch { work, label }));
+        self.launches.push((ix, Launch { work, label, stops }));
+    }
+
+    /// A value for people: what makes it, and where.
+    fn describe(&self, ix: ValueIx) -> String {
+        let value = &self.values.all[ix];
+        let Some(node) = value.node else {
+            return "a parameter of the loop or branch".to_owned();
+        };
+        let op = &self.region.node(node).op;
+        let place = self.label(ix);
+        let name = match op {
+            Op::Input(name, _) | Op::Param(name, _) | Op::State(name) => name,
+            _ if place.is_empty() => return format!("`{}`", op.name()),
+            _ => return format!("`{}` of {place}", op.name()),
+        };
+        format!("`{}` {name}", op.name())
     }
 
     /// The path of the module instance that a value comes from.

@@ -159,8 +159,62 @@ pub struct Stride {
 pub struct Launch {
     /// What runs.
     pub work: Work,
-    /// For people: paths of the module instances it came from, the first few.
+    /// For people: the path of the module instance it came from.
     pub label: String,
+    /// For people: what it reads from memory instead of computing it, and why.
+    pub stops: Vec<Stop>,
+}
+
+/// Where a kernel ends: a value that it reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The operation that makes the value, and where it comes from.
+    pub what: String,
+    /// Why the kernel does not compute it.
+    pub why: Reason,
+}
+
+/// Why a kernel reads a value from memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Somebody gave it.
+    Given,
+    /// A routine makes it.
+    OwnLaunch,
+    /// It is an operand of a gather: read at positions that are data.
+    Gathered,
+    /// It is read at more than one position per point.
+    OtherPositions,
+    /// It would be computed again along a loop that it does not vary along.
+    Repeated,
+    /// Another kernel computes it.
+    Elsewhere,
+    /// The kernel waits for something that reads it.
+    Awaited,
+    /// Its sum runs over another loop than the kernel has.
+    OtherLoop,
+    /// Some of its points would be written twice.
+    WrittenTwice,
+    /// It merges axes that do not lie together.
+    Merged,
+}
+
+impl Reason {
+    /// As a sentence about the value.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Given => "it is given",
+            Self::OwnLaunch => "it has a launch of its own",
+            Self::Gathered => "it is read at positions that are data",
+            Self::OtherPositions => "it is read at several positions per point",
+            Self::Repeated => "it would be computed again for every position of a loop it ignores",
+            Self::Elsewhere => "another kernel computes it",
+            Self::Awaited => "this kernel waits for something that reads it",
+            Self::OtherLoop => "it is reduced over another loop than this kernel has",
+            Self::WrittenTwice => "others read it, and several points would write it",
+            Self::Merged => "it merges axes that do not lie together",
+        }
+    }
 }
 
 /// What a launch does.

@@ -83,7 +83,7 @@ impl Planner<'_, '_> {
         };
         let mut reads = vec![found.queries, found.keys, found.values];
         reads.extend(self.tile_reads(&found));
-        self.launch(ix, Work::Attention(Box::new(work)), reads);
+        self.launch(ix, Work::Attention(Box::new(work)), reads, Vec::new());
         true
     }
 

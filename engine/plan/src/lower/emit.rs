@@ -14,7 +14,7 @@ use crate::kernel::{
     Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, LoopKind, Step, StepId, StepOp,
     Store,
 };
-use crate::plan::{BufferId, KernelLaunch, ReadFailure, TensorId, Work, tile};
+use crate::plan::{BufferId, KernelLaunch, Launch, ReadFailure, Stop, TensorId, Work, tile};
 
 /// A tile of scores, which a kernel reads and rewrites in place.
 #[derive(Clone, Copy, Debug)]
@@ -86,17 +86,26 @@ impl Planner<'_, '_> {
             self.store(&mut emitter, step, home, &map);
             self.group[member] = Some(group);
         }
-        let reads = emitter.grown.loaded.iter().copied().collect();
+        let reads = emitter.grown.loaded.keys().copied().collect();
+        let stops = self.stops(&emitter.grown);
         if home != Some(target) {
             self.groups.push(reads);
             let label = self.label(root);
             let work = Work::Kernel(self.kernel_launch(emitter));
-            self.launches
-                .push((root, crate::plan::Launch { work, label }));
+            self.launches.push((root, Launch { work, label, stops }));
         } else {
             let work = Work::Kernel(self.kernel_launch(emitter));
-            self.launch(root, work, reads);
+            self.launch(root, work, reads, stops);
         }
+    }
+
+    /// What a kernel reads and why, for people.
+    fn stops(&self, grown: &Grown) -> Vec<Stop> {
+        let stops = grown.loaded.iter().map(|(ix, why)| Stop {
+            what: self.describe(*ix),
+            why: *why,
+        });
+        stops.collect()
     }
 
     /// The kernel that makes scores of a tile, −∞ where `kept` is false.
@@ -202,7 +211,7 @@ impl Planner<'_, '_> {
             return emitter.push(StepOp::Load(Emitter::tile_access()), DType::F32);
         }
         let value = self.values.all[ix].clone();
-        if emitter.grown.loaded.contains(&ix) {
+        if emitter.grown.loaded.contains_key(&ix) {
             let tensor = self.demand(ix);
             return self.load(emitter, tensor, map, guards);
         }
@@ -318,7 +327,7 @@ impl Planner<'_, '_> {
     fn reads_memory(&self, emitter: &Emitter, ix: ValueIx) -> bool {
         let mut ix = ix;
         loop {
-            if emitter.grown.loaded.contains(&ix) {
+            if emitter.grown.loaded.contains_key(&ix) {
                 return true;
             }
             match self.values.all[ix].form {

@@ -17,7 +17,7 @@ use super::emit::Tile;
 use super::value::{Form, ValueIx};
 use super::view::{self, Map};
 use crate::kernel::{Affine, LoopKind};
-use crate::plan::tile;
+use crate::plan::{Reason, tile};
 
 /// What costs no more than this is computed again by every kernel that reads it.
 pub(super) const CHEAP: u32 = 6;
@@ -92,7 +92,7 @@ pub(super) struct Grown {
     /// Values that are read here: members and what is computed in passing.
     visited: BTreeSet<ValueIx>,
     /// Solid values that are loaded.
-    pub(super) loaded: BTreeSet<ValueIx>,
+    pub(super) loaded: BTreeMap<ValueIx, Reason>,
     waiting: BTreeMap<ValueIx, Candidate>,
     /// Whether something reduces over the inner loop.
     reduces_inner: bool,
@@ -182,7 +182,7 @@ impl Planner<'_, '_> {
             });
         }
         if is_copy {
-            grown.loaded.insert(root);
+            grown.loaded.insert(root, Reason::Elsewhere);
             return grown;
         }
         if let Form::Reduce(..) = self.values.all[root].form {
@@ -196,18 +196,39 @@ impl Planner<'_, '_> {
         }
         let mut ancestors = None;
         while let Some((ix, candidate)) = grown.waiting.pop_last() {
-            let ok = candidate.single
-                && Grown::is_identity(&candidate.map)
-                && grown.covers_outer(&candidate.map)
-                && self.group[ix].is_none()
-                && self.is_written_once(&grown, ix, &candidate.map)
-                && !self.is_awaited(&grown, ix, &mut ancestors)
-                && self.join(&mut grown, ix, &candidate.map, candidate.walked);
-            if !ok {
-                grown.loaded.insert(ix);
+            let refused = self.refusal(&grown, ix, &candidate, &mut ancestors);
+            let refused = refused.or_else(|| {
+                let joined = self.join(&mut grown, ix, &candidate.map, candidate.walked);
+                (!joined).then_some(Reason::OtherLoop)
+            });
+            if let Some(reason) = refused {
+                grown.loaded.insert(ix, reason);
             }
         }
         grown
+    }
+
+    /// Why a value cannot join, whatever its loops.
+    fn refusal(
+        &self,
+        grown: &Grown,
+        ix: ValueIx,
+        candidate: &Candidate,
+        ancestors: &mut Option<BTreeSet<ValueIx>>,
+    ) -> Option<Reason> {
+        if self.group[ix].is_some() {
+            Some(Reason::Elsewhere)
+        } else if !candidate.single || !Grown::is_identity(&candidate.map) {
+            Some(Reason::OtherPositions)
+        } else if !grown.covers_outer(&candidate.map) {
+            Some(Reason::Repeated)
+        } else if !self.is_written_once(grown, ix, &candidate.map) {
+            Some(Reason::WrittenTwice)
+        } else if self.is_awaited(grown, ix, ancestors) {
+            Some(Reason::Awaited)
+        } else {
+            None
+        }
     }
 
     /// The kernel that rewrites a tile of scores: everything but the tile itself is computed in
@@ -228,13 +249,14 @@ impl Planner<'_, '_> {
                 kind,
             });
         }
-        grown.loaded.insert(tile.base);
+        grown.loaded.insert(tile.base, Reason::OwnLaunch);
         for root in roots.iter().filter(|root| **root != tile.base) {
             let inner = view::restricted(map, self.values.ty(*root));
             self.visit(&mut grown, *root, &inner, true, false);
         }
         let waiting = std::mem::take(&mut grown.waiting);
-        grown.loaded.extend(waiting.into_keys());
+        let several = waiting.into_keys().map(|ix| (ix, Reason::OtherPositions));
+        grown.loaded.extend(several);
         grown
     }
 
@@ -346,14 +368,14 @@ impl Planner<'_, '_> {
                     self.pull(grown, operand, &inner, single && guards.is_empty(), walked);
                 }
                 None => {
-                    grown.loaded.insert(ix);
+                    grown.loaded.insert(ix, Reason::Merged);
                 }
             }
             return;
         }
         if let Form::Gather(axis, _) = value.form {
             // What is read lies in memory.
-            grown.loaded.insert(value.operands[0]);
+            grown.loaded.insert(value.operands[0], Reason::Gathered);
             let positions = value.operands[1];
             let inner = view::restricted(map, self.values.ty(positions));
             debug_assert!(!self.values.ty(positions).has(axis), "the axis is gone");
@@ -367,13 +389,19 @@ impl Planner<'_, '_> {
     }
 
     fn pull(&self, grown: &mut Grown, ix: ValueIx, map: &Map, single: bool, walked: bool) {
-        if grown.loaded.contains(&ix) {
+        if grown.loaded.contains_key(&ix) {
             return;
         }
         let value = &self.values.all[ix];
         let inline = value.form.is_pointwise() || matches!(value.form, Form::View(_));
         if !inline && !matches!(value.form, Form::Reduce(..)) {
-            grown.loaded.insert(ix);
+            let given = matches!(value.form, Form::Given(_));
+            let reason = if given {
+                Reason::Given
+            } else {
+                Reason::OwnLaunch
+            };
+            grown.loaded.insert(ix, reason);
             return;
         }
         let dear = self.cost[ix] >= DEAR && value.form.is_pointwise() && !grown.covers_outer(map);

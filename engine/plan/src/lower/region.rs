@@ -24,7 +24,7 @@ impl<'g> Planner<'_, 'g> {
                 let tensors: Vec<TensorId> = operands.iter().map(|v| self.demand(*v)).collect();
                 let out = self.demand(ix);
                 let routine = routine(op, &tensors, out);
-                self.launch(ix, Work::Routine(routine), operands);
+                self.launch(ix, Work::Routine(routine), operands, Vec::new());
             }
         }
     }
@@ -167,7 +167,12 @@ impl<'g> Planner<'_, 'g> {
             invariants: tensors[firsts..].to_vec(),
             outputs,
         };
-        self.launch(ix, Work::Recurrence(Box::new(launch)), operands.to_vec());
+        self.launch(
+            ix,
+            Work::Recurrence(Box::new(launch)),
+            operands.to_vec(),
+            Vec::new(),
+        );
         for result in results {
             self.group[result] = self.group[ix];
         }
@@ -239,7 +244,12 @@ impl<'g> Planner<'_, 'g> {
             branches,
             out,
         };
-        self.launch(ix, Work::Route(Box::new(launch)), operands.to_vec());
+        self.launch(
+            ix,
+            Work::Route(Box::new(launch)),
+            operands.to_vec(),
+            Vec::new(),
+        );
     }
 }
 
