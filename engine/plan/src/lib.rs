@@ -18,6 +18,7 @@
 //! ```
 
 mod dead;
+mod explain;
 pub mod kernel;
 mod lower;
 mod merge;
@@ -28,6 +29,7 @@ mod text;
 use girih_graph::{Graph, verify};
 
 pub use dead::drop_dead_values;
+pub use explain::explain;
 pub use lower::lower;
 pub use merge::merge_equal_values;
 pub use simplify::{rules, simplify};
