@@ -324,7 +324,11 @@ struct Interpreter<'a> {
 }
 
 /// What the kernel writes into buffers, or the failures that it may report.
-pub(crate) fn run(kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Failure> {
+pub(crate) fn run(
+    kernel: &Kernel,
+    sizes: &Sizes,
+    buffers: &[Vec<u8>],
+) -> Result<Vec<Vec<u8>>, Failure> {
     let extents: Vec<i64> = kernel
         .loops
         .iter()

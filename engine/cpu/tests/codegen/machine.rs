@@ -121,7 +121,13 @@ pub(crate) fn run_all(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec
 }
 
 /// As [`run_all`], with the size of the terms that results come from.
-pub(crate) fn run_close(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>], scale: f64) {
+pub(crate) fn run_close(
+    name: &str,
+    kernel: &Kernel,
+    sizes: &Sizes,
+    buffers: &[Vec<u8>],
+    scale: f64,
+) {
     let expected = interpret::run(kernel, sizes, buffers);
     for level in level::available() {
         let options = CodeOptions { level, threads: 1 };
