@@ -6,7 +6,7 @@
 mod timing;
 
 use girih_kernels::Pool;
-use girih_kernels::gemm::{Gemm, Packed, View, ViewMut, gemm_f32, gemm_packed};
+use girih_kernels::gemm::{self, Gemm, Packed, View, ViewMut, gemm_packed};
 use girih_kernels::level::{self, Level};
 use timing::compare;
 
@@ -32,29 +32,29 @@ fn view_mut(elements: &mut [f32], cols: usize) -> ViewMut<f32> {
     }
 }
 
-/// The `gemm` crate on one thread, or on its own.
+/// The `gemm` crate on one thread, or on its own. Computes the transpose, as that crate prefers columns.
 fn peer(m: usize, n: usize, k: usize, a: &[f32], b: View<f32>, c: &mut [f32], threads: usize) {
-    let parallelism = if threads == 1 {
-        gemm::Parallelism::None
-    } else {
-        gemm::Parallelism::Rayon(threads)
+    let parallelism = match threads {
+        1 => gemm_common::Parallelism::None,
+        _ => gemm_common::Parallelism::Rayon(threads),
     };
+    let multiply = gemm_f32::gemm::f32::get_gemm_fn();
     // SAFETY: the matrices have as many elements as the shapes say.
     unsafe {
-        gemm::gemm(
-            m,
+        multiply(
             n,
+            m,
             k,
             c.as_mut_ptr(),
-            1,
             n as isize,
-            false,
-            a.as_ptr(),
             1,
-            k as isize,
+            false,
             b.ptr,
-            b.col,
             b.row,
+            b.col,
+            a.as_ptr(),
+            k as isize,
+            1,
             0.0,
             1.0,
             false,
@@ -93,7 +93,7 @@ fn product(m: usize, n: usize, k: usize, threads: usize) {
             batch_c: 0,
         };
         // SAFETY: as above.
-        unsafe { gemm_f32(best, &pool, &gemm) };
+        unsafe { gemm::gemm_f32(best, &pool, &gemm) };
     };
     let below = level::available().into_iter().rev().nth(1).unwrap_or(best);
     let mut total = 0.0_f32;
@@ -167,7 +167,7 @@ fn batch(count: usize, size: usize, turned: bool) {
                     batch_c: stride,
                 };
                 // SAFETY: the level is available, and the matrices have as many elements.
-                unsafe { gemm_f32(best, &pool, &gemm) };
+                unsafe { gemm::gemm_f32(best, &pool, &gemm) };
             }),
             ("gemm crate", &mut || {
                 for ((a, b), d) in a

@@ -5,6 +5,8 @@
 //! unequal items) or by contiguous range (for equal ones). Every body runs with denormals flushed to zero, on the
 //! caller's thread too, which gets its mode back.
 //!
+//! A worker that the system does not run in time is not waited for: the others do its part.
+//!
 //! Guarantees: [`Pool::run`] and [`Pool::split`] return after every body returned; a panic in a body reaches the
 //! caller after that, and the pool stays usable; a region that is started inside a region, or while another thread
 //! has one in this pool, runs on the thread that started it. Leaves out work stealing and regions that outlive their
@@ -20,7 +22,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -98,11 +100,11 @@ impl Pool {
         });
     }
 
-    /// Calls `body(range, thread)` at most once per thread, with contiguous ranges that cover `0..count` once.
+    /// Calls `body(range, thread)` for contiguous ranges that cover `0..count` once, at most one for each thread.
     ///
-    /// Ranges begin at multiples of `grain` (0 means 1); with fewer grains than threads, the other threads get none.
-    /// Equal counts give equal ranges to equal threads, so that what a thread left in its cache is met again.
-    /// `thread` is as in [`Pool::run`].
+    /// Ranges begin at multiples of `grain` (0 means 1); with fewer grains than threads, there are fewer ranges. Range
+    /// number `i` goes to thread `i`, so that what a thread left in its cache is met again; but a thread that has
+    /// finished takes over what another did not begin. `thread` is as in [`Pool::run`].
     ///
     /// # Panics
     ///
@@ -118,8 +120,13 @@ impl Pool {
             let share = (grains / parts) * part + (grains % parts).min(part);
             share.saturating_mul(grain).min(count)
         };
+        let taken = Taken::new();
         if !self.shared(parts, &|thread| {
-            body(border(thread)..border(thread + 1), thread);
+            for part in (thread..parts).chain(0..thread) {
+                if taken.take(part) {
+                    body(border(part)..border(part + 1), thread);
+                }
+            }
         }) {
             self.inline(&|thread| body(0..count, thread));
         }
@@ -132,8 +139,8 @@ impl Pool {
         }
     }
 
-    /// Calls `body(thread)` once for each thread below `participants`, unless the region has to run inline: then does
-    /// nothing and says `false`.
+    /// Calls `body(thread)` on this thread and on those workers below `participants` that come in time, unless the
+    /// region has to run inline: then does nothing and says `false`.
     fn shared(&self, participants: usize, body: &(dyn Fn(usize) + Sync)) -> bool {
         if participants <= 1 || INSIDE.get().is_some() {
             return false;
@@ -204,6 +211,21 @@ fn enter(inside: (usize, usize), body: &dyn Fn(usize)) {
     let _leave = Leave(INSIDE.replace(Some(inside)));
     let _flushed = FlushDenormals::new();
     body(inside.1);
+}
+
+/// Which parts of a region are taken.
+struct Taken([AtomicU64; barrier::MOST_THREADS / 64]);
+
+impl Taken {
+    fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; barrier::MOST_THREADS / 64])
+    }
+
+    /// Whether nobody had taken the part before.
+    fn take(&self, part: usize) -> bool {
+        let bit = 1 << (part % 64);
+        self.0[part / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0
+    }
 }
 
 /// Tells the other threads to take no further item, if it is dropped.

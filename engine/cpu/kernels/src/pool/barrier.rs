@@ -1,7 +1,8 @@
 //! How workers wait for a region and how its caller waits for them.
 //!
-//! One word holds the number of the region and of its participants, so that a worker that has no part in a region
-//! never reads what the caller may already be replacing. Everybody spins first, then yields, then sleeps.
+//! A worker enters a region that is open; its caller closes it when there is nothing left to take, and waits for those
+//! who entered. So a worker that the system did not run in time is not waited for. Everybody spins first, then yields,
+//! then sleeps.
 #![expect(
     unsafe_code,
     reason = "a call is a pointer to a closure on the caller's stack"
@@ -13,11 +14,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The participants of a region have to fit below [`REGION`]; more threads than this help no region of ours.
+/// A region's participants have to fit below [`CLOSED`]; more threads than this help no region of ours.
 pub(super) const MOST_THREADS: usize = 1024;
 
-/// One region more, in [`Barrier::word`]. The bits below hold the participants.
+/// One region more, in [`Barrier::region`] and [`Barrier::gate`].
 const REGION: u64 = 1 << 16;
+
+/// In [`Barrier::gate`]: nobody enters any longer.
+const CLOSED: u64 = 1 << 15;
 
 /// Participants that say: end.
 const STOP: u64 = REGION - 1;
@@ -56,10 +60,10 @@ impl Call {
 /// Where the workers of one pool and its caller meet.
 pub(super) struct Barrier {
     /// Regions so far times [`REGION`], plus the participants of the latest.
-    word: Padded<AtomicU64>,
-    /// Workers that have not finished the latest region.
-    pending: Padded<AtomicUsize>,
-    /// What the participants of the latest region call.
+    region: Padded<AtomicU64>,
+    /// The latest region times [`REGION`], plus those inside, plus [`CLOSED`].
+    gate: Padded<AtomicU64>,
+    /// What those inside call.
     call: UnsafeCell<Option<Call>>,
     /// Threads that sleep or are about to.
     sleepers: AtomicUsize,
@@ -71,8 +75,8 @@ pub(super) struct Barrier {
 #[repr(align(128))]
 struct Padded<T>(T);
 
-// SAFETY: `call` is written by the caller while no worker reads it: workers read it only between `start` and the end of
-// `finish`, as participants.
+// SAFETY: `call` is written by the caller while no worker reads it: workers read it only inside the gate, which is
+// closed and left by all when `finish` returns.
 unsafe impl Sync for Barrier {}
 // SAFETY: as above; the pointer in `call` is used only while its closure, which is `Sync`, lives.
 unsafe impl Send for Barrier {}
@@ -80,8 +84,8 @@ unsafe impl Send for Barrier {}
 impl Barrier {
     pub(super) fn new() -> Self {
         Self {
-            word: Padded(AtomicU64::new(0)),
-            pending: Padded(AtomicUsize::new(0)),
+            region: Padded(AtomicU64::new(0)),
+            gate: Padded(AtomicU64::new(CLOSED)),
             call: UnsafeCell::new(None),
             sleepers: AtomicUsize::new(0),
             sleep: Mutex::new(()),
@@ -96,26 +100,34 @@ impl Barrier {
     /// - No region is under way: every `start` was followed by its `finish`, on one thread at a time.
     /// - The closure of `call` lives until `finish` returned, and never unwinds.
     pub(super) unsafe fn start(&self, participants: usize, call: Call) {
-        // SAFETY: no region is under way, so no worker reads it.
+        // SAFETY: no region is under way, so the gate is closed and nobody is inside.
         unsafe { *self.call.get() = Some(call) };
-        self.pending.0.store(participants - 1, Ordering::Relaxed);
-        self.announce(participants as u64);
+        let number = self.next();
+        self.gate.0.store(number, Ordering::SeqCst);
+        self.announce(number | participants as u64);
     }
 
-    /// Waits until every participant made its call.
+    /// Lets nobody enter any longer, and waits until everybody inside made the call.
     pub(super) fn finish(&self) {
-        self.wait_until(|| self.pending.0.load(Ordering::SeqCst) == 0);
+        let before = self.gate.0.fetch_or(CLOSED, Ordering::SeqCst);
+        if before % CLOSED > 0 {
+            self.wait_until(|| self.gate.0.load(Ordering::SeqCst) % CLOSED == 0);
+        }
     }
 
     /// Ends every worker's [`Barrier::serve`].
     pub(super) fn stop(&self) {
-        self.announce(STOP);
+        self.announce(self.next() | STOP);
     }
 
-    fn announce(&self, participants: u64) {
-        let regions = self.word.0.load(Ordering::Relaxed) / REGION;
-        let word = regions.wrapping_add(1).wrapping_mul(REGION) | participants;
-        self.word.0.store(word, Ordering::SeqCst);
+    /// The number of the next region, in its place.
+    fn next(&self) -> u64 {
+        let latest = self.region.0.load(Ordering::Relaxed) / REGION;
+        latest.wrapping_add(1).wrapping_mul(REGION)
+    }
+
+    fn announce(&self, region: u64) {
+        self.region.0.store(region, Ordering::SeqCst);
         self.wake_sleepers();
     }
 
@@ -123,26 +135,38 @@ impl Barrier {
     pub(super) fn serve(&self, thread: usize) {
         let mut seen = 0;
         loop {
-            self.wait_until(|| self.word.0.load(Ordering::SeqCst) != seen);
-            seen = self.word.0.load(Ordering::Acquire);
+            self.wait_until(|| self.region.0.load(Ordering::SeqCst) != seen);
+            seen = self.region.0.load(Ordering::SeqCst);
             let participants = seen % REGION;
             if participants == STOP {
                 return;
             }
-            if thread as u64 >= participants {
+            if thread as u64 >= participants || !self.enter(seen - participants) {
                 continue;
             }
-            // SAFETY: the caller wrote it before the word that was read, and waits for this participant before it
-            // writes again.
+            // SAFETY: written before the gate was opened, and not again before this thread left it.
             let call = unsafe { *self.call.get() };
             if let Some(call) = call {
-                // SAFETY: the closure lives until the caller's `finish` saw this participant's end, below.
+                // SAFETY: the closure lives until the caller's `finish` saw this thread leave, below.
                 unsafe { (call.invoke)(call.data, thread) };
             }
-            if self.pending.0.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let before = self.gate.0.fetch_sub(1, Ordering::SeqCst);
+            if before % REGION == CLOSED + 1 {
                 self.wake_sleepers();
             }
         }
+    }
+
+    /// Whether the region of this number is still open; then the thread is inside.
+    fn enter(&self, number: u64) -> bool {
+        let inside = |gate: u64| {
+            let open = gate & CLOSED == 0 && gate - gate % REGION == number;
+            open.then_some(gate + 1)
+        };
+        self.gate
+            .0
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, inside)
+            .is_ok()
     }
 
     /// Spins, yields, then sleeps until `done`. Whoever makes it true calls [`Barrier::wake_sleepers`] afterwards.
