@@ -36,6 +36,13 @@ pub(super) enum Routine {
     Remainder,
     /// `exp(x - m)` with the sum of all; `f32` only.
     ExpSum,
+    /// Combinations of all elements of a block.
+    Sum,
+    Product,
+    Largest,
+    Smallest,
+    SumSquares,
+    Dot,
 }
 
 /// Where an entry lies.
@@ -84,7 +91,7 @@ impl Routine {
     /// Operands in blocks.
     pub(super) fn arity(self) -> usize {
         match self {
-            Self::Pow | Self::Remainder => 2,
+            Self::Pow | Self::Remainder | Self::Dot => 2,
             _ => 1,
         }
     }
@@ -114,6 +121,12 @@ impl Routine {
             Self::GeluTanh => entry!(gelu_tanh_f32, gelu_tanh_f64),
             Self::Softplus => entry!(softplus_f32, softplus_f64),
             Self::Pow => entry!(pow_f32, pow_f64),
+            Self::Sum => entry!(sum_f32, sum_f64),
+            Self::Product => entry!(prod_f32, prod_f64),
+            Self::Largest => entry!(max_f32, max_f64),
+            Self::Smallest => entry!(min_f32, min_f64),
+            Self::SumSquares => entry!(sum_squares_f32, sum_squares_f64),
+            Self::Dot => entry!(dot_f32, dot_f64),
             Self::ExpSum => Place::Table(offset_of!(Routines, exp_sum_f32)),
             Self::Remainder if wide => Place::Frame(offset_of!(Frame, remainder_f64)),
             Self::Remainder => Place::Frame(offset_of!(Frame, remainder_f32)),

@@ -71,6 +71,14 @@ impl Stretch {
             && self.reduces.is_empty()
             && self.sums.is_empty()
     }
+
+    /// Whether the loop would do nothing but reduce over itself.
+    pub(super) fn only_reduces(&self) -> bool {
+        self.stores.is_empty()
+            && self.keeps.is_empty()
+            && self.feeds.is_empty()
+            && self.sums.is_empty()
+    }
 }
 
 /// A run of elements in the scratch memory.

@@ -11,7 +11,9 @@ use super::element::{Bundle, Group};
 use super::{Emitter, Key, Span, kind};
 use crate::codegen::lanes::{Form, Kind, Lanes, Writer, memory};
 use crate::codegen::routine::{Place as Entry, Routine};
-use crate::codegen::schedule::{BLOCK, Pass, Phase, Place, Slot, Stretch, calls_anything};
+use crate::codegen::schedule::{
+    BLOCK, Pass, Phase, Place, Slot, Stretch, calls_anything, lies_in_blocks,
+};
 
 /// Vectors of a reduction that do not wait for one another.
 const INDEPENDENT: usize = 4;
@@ -206,15 +208,112 @@ impl Emitter<'_> {
         if stretch.is_empty() {
             return;
         }
-        let own: Vec<&Running> = running
+        let own = running
             .iter()
-            .filter(|running| stretch.reduces.contains(&running.id))
-            .collect();
+            .filter(|running| stretch.reduces.contains(&running.id));
+        let (called, own) = self.reduced_by_calls(place, stretch, span, own.collect());
+        for (running, routine, operands) in &called {
+            self.reduce_by_call(running, *routine, operands, span);
+        }
+        if own.is_empty() && stretch.reduces.len() == called.len() && stretch.only_reduces() {
+            return;
+        }
         let vectors = if own.is_empty() { 1 } else { INDEPENDENT };
         self.each_group(span, vectors, &mut |this, form, index| {
             let mut group = Group::new(place, form, index);
             this.write_stretch(stretch, &own, &mut group);
         });
+    }
+
+    /// Reductions that routines compute, with the operands as they lie, and the others. A sum
+    /// goes to a routine only if the stretch does nothing else with its operands.
+    fn reduced_by_calls<'r>(
+        &self,
+        place: Place,
+        stretch: &Stretch,
+        span: Span,
+        all: Vec<&'r Running>,
+    ) -> (Vec<(&'r Running, Routine, Vec<StepId>)>, Vec<&'r Running>) {
+        let found: Vec<_> = all
+            .iter()
+            .map(|running| self.reducing_routine(place, running))
+            .collect();
+        let alone = stretch.only_reduces() && found.iter().all(Option::is_some);
+        let (mut called, mut rest) = (Vec::new(), Vec::new());
+        for (running, found) in all.into_iter().zip(found) {
+            let ordered = matches!(running.combine, Combine::Max | Combine::Min);
+            match found {
+                Some((routine, operands)) if span.known.is_none() && (alone || ordered) => {
+                    called.push((running, routine, operands));
+                }
+                _ => rest.push(running),
+            }
+        }
+        (called, rest)
+    }
+
+    /// The routine that reduces what lies in memory.
+    fn reducing_routine(&self, place: Place, running: &Running) -> Option<(Routine, Vec<StepId>)> {
+        let x = running.operand;
+        let step = &self.kernel.steps[x];
+        if !matches!(step.dtype, DType::F32 | DType::F64) || !step.inner {
+            return None;
+        }
+        let lies = |id: StepId| lies_in_blocks(self.kernel, id) || self.kept(id, place).is_some();
+        if lies(x) {
+            let routine = match running.combine {
+                Combine::Sum => Routine::Sum,
+                Combine::Prod => Routine::Product,
+                Combine::Max => Routine::Largest,
+                Combine::Min => Routine::Smallest,
+                Combine::Any | Combine::All => return None,
+            };
+            return Some((routine, vec![x]));
+        }
+        match step.op {
+            StepOp::Binary(Binary::Mul, a, b)
+                if running.combine == Combine::Sum
+                    && self.kernel.steps[a].inner
+                    && self.kernel.steps[b].inner
+                    && self.schedule.calls.of[x].is_none()
+                    && !self.schedule.slots.contains_key(&x)
+                    && lies(a)
+                    && lies(b) =>
+            {
+                Some(if a == b {
+                    (Routine::SumSquares, vec![a])
+                } else {
+                    (Routine::Dot, vec![a, b])
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn reduce_by_call(
+        &mut self,
+        running: &Running,
+        routine: Routine,
+        operands: &[StepId],
+        span: Span,
+    ) {
+        let dtype = self.kernel.steps[running.id].dtype;
+        let own = Kind::of(dtype);
+        let mut arguments = Vec::new();
+        for operand in operands {
+            let address = self.operand_address((running.id, usize::MAX), *operand, span.low);
+            arguments.push(address);
+        }
+        let count = self.writer.builder.ins().isub(span.high, span.low);
+        arguments.push(count);
+        let ty = own.part(Form::Scalar);
+        let part = self.call_routine(routine, own == Kind::F64, &arguments, Some(ty));
+        if let Some(part) = part {
+            let old = Lanes::one(self.get(running.rest));
+            let pair = (old, Lanes::one(part));
+            let new = self.writer.combined(running.combine, dtype, pair);
+            self.set(running.rest, new.low);
+        }
     }
 
     /// `body` for vectors of the span, several at a time, then for the elements left over.
@@ -384,14 +483,13 @@ impl Emitter<'_> {
     /// Where an operand of a call lies.
     fn operand_address(
         &mut self,
-        call: StepId,
-        position: usize,
+        feed: (StepId, usize),
         operand: StepId,
         low: Value,
     ) -> Value {
         let own = kind(self.kernel, operand);
         let schedule = self.schedule;
-        let slot = schedule.feeds.get(&(call, position));
+        let slot = schedule.feeds.get(&feed);
         if let Some(slot) = slot.or_else(|| schedule.slots.get(&operand)) {
             return self.slot_address(*slot, own, low);
         }
@@ -408,7 +506,7 @@ impl Emitter<'_> {
         let own = kind(self.kernel, id);
         let mut arguments = Vec::new();
         for (position, operand) in call.operands.iter().take(call.routine.arity()).enumerate() {
-            let address = self.operand_address(id, position, *operand, span.low);
+            let address = self.operand_address((id, position), *operand, span.low);
             arguments.push(address);
         }
         let slot = schedule.slots[&id];

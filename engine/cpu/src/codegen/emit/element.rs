@@ -80,7 +80,7 @@ impl Emitter<'_> {
     }
 
     /// The slot that holds a step at a place, unless it is computed there.
-    fn kept(&self, id: StepId, place: Place) -> Option<Slot> {
+    pub(super) fn kept(&self, id: StepId, place: Place) -> Option<Slot> {
         let home = self.schedule.homes.get(&id);
         let slot = self.schedule.slots.get(&id).copied()?;
         (home != Some(&place)).then_some(slot)
@@ -116,6 +116,9 @@ impl Emitter<'_> {
                     None
                 };
                 let own = kernel.steps[*x].dtype;
+                if *op == Binary::Div && self.schedule.calls.sum.contains(&Some(*y)) {
+                    return self.divided_by_sum(*x, *y, group);
+                }
                 let (x, y) = (self.value(*x, group), self.value(*y, group));
                 let pairs = x.into_iter().zip(y);
                 pairs
@@ -141,6 +144,20 @@ impl Emitter<'_> {
                 unreachable!("a reduction is kept or does not vary along the inner loop")
             }
         }
+    }
+
+    /// A softmax's numerators over its denominator, which lies between 1 and their number: one
+    /// quotient, and products, half a unit in the last place further off.
+    fn divided_by_sum(&mut self, x: StepId, sum: StepId, group: &mut Group) -> Bundle {
+        let x = self.value(x, group);
+        let sum = self.uniform[&sum];
+        let one = self.writer.builder.ins().f32const(1.0);
+        let factor = self.writer.builder.ins().fdiv(one, sum);
+        let factor = self.writer.spread(Kind::F32, group.form, factor);
+        let products = x.into_iter();
+        products
+            .map(|x| x.zip(factor, |x, y| self.writer.builder.ins().fmul(x, y)))
+            .collect()
     }
 
     /// A step that does not vary along the inner loop.
