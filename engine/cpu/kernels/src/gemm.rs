@@ -17,7 +17,7 @@ mod packed;
 mod panels;
 mod product;
 mod rows;
-mod scratch;
+pub(crate) mod scratch;
 mod share;
 mod tile;
 

@@ -19,6 +19,7 @@ mod guarded;
 mod lanes;
 pub mod level;
 pub mod pool;
+pub mod quant;
 pub mod table;
 
 pub use level::{Level, LevelError};

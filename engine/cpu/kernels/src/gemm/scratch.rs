@@ -13,7 +13,7 @@ thread_local! {
 }
 
 /// Calls `body` with memory for `count` elements, which hold anything. A call inside `body` gets other memory.
-pub(super) fn with_scratch<E: Copy, R>(count: usize, body: impl FnOnce(*mut E) -> R) -> R {
+pub(crate) fn with_scratch<E: Copy, R>(count: usize, body: impl FnOnce(*mut E) -> R) -> R {
     const { assert!(align_of::<E>() <= 64, "a line is aligned for every element") };
     let lines = (count * size_of::<E>()).div_ceil(size_of::<Line>());
     let mut scratch = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();

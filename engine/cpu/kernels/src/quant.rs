@@ -1,0 +1,79 @@
+//! Products with weights that stay quantized: [`QuantMatrix`] keeps the block formats of GGUF files packed for the
+//! kernels, [`quant_matmul`] multiplies with it.
+//!
+//! Activations are rounded to 8 bits with a scale for each 32 elements of a row, once per call; within a block,
+//! products are then summed as integers, so that the rounding of activations is the only error beyond that of an f32
+//! sum. Weights are not rounded again: all formats keep their scales. See [`quant_matmul`] for the bound.
+//!
+//! Work is shared by output rows only: the number of threads changes no bit of a result, nor does the number of rows.
+#![expect(unsafe_code, reason = "matrices are pointers and strides")]
+
+mod activation;
+mod kernels;
+mod kind;
+mod matrix;
+mod product;
+mod stored;
+mod strip;
+mod unit;
+#[cfg(target_arch = "x86_64")]
+mod unit_x86;
+
+use crate::gemm::{View, ViewMut};
+use crate::level::Level;
+use crate::pool::Pool;
+pub use kind::QuantKind;
+pub use matrix::QuantMatrix;
+
+/// Why bytes are no quantized weights.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuantError {
+    /// A row would end within a block.
+    #[error("a row of {k} elements is not in whole blocks of {kind:?}, which have {}", .kind.block_elements())]
+    Blocks {
+        /// The format.
+        kind: QuantKind,
+        /// Contracted elements.
+        k: usize,
+    },
+    /// The bytes are not those of so many rows.
+    #[error("{found} bytes are not {n} rows of {k} elements in {kind:?}")]
+    Bytes {
+        /// The format.
+        kind: QuantKind,
+        /// Output rows.
+        n: usize,
+        /// Contracted elements.
+        k: usize,
+        /// How many bytes there were.
+        found: usize,
+    },
+}
+
+/// `C[m, n] = A[m, k] B`, where `B` are the weights `[n, k]`, turned; `n` and `k` are those of `b`.
+///
+/// Element `(i, j)` differs from the exact product with the dequantized weights `w` by at most the sum over blocks of
+/// 32 of `max |a| / 254 * sum |w|`, and the rounding of an f32 sum. A NaN or infinity in a row of `A` makes that row
+/// of `C` NaN; a block of `A` with nothing above 1e-36 counts as zero. Rows of `A` with contiguous elements are
+/// fastest.
+///
+/// # Safety
+///
+/// - The machine runs `level`.
+/// - Every element that the views name is valid for reading, those of `C` for writing; nobody else writes any of them
+///   during the call.
+/// - Elements of `C` share no place with each other or with `A`.
+pub unsafe fn quant_matmul(
+    level: Level,
+    pool: &Pool,
+    m: usize,
+    a: View<f32>,
+    b: &QuantMatrix,
+    c: ViewMut<f32>,
+) {
+    // SAFETY: the obligations are the same.
+    unsafe { product::multiply(level, pool, m, a, b, c) };
+}
+
+#[cfg(test)]
+mod tests;

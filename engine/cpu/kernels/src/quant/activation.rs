@@ -1,0 +1,109 @@
+//! Rows of activations in 8 bits, with a scale for each 32 elements.
+//!
+//! An element is off by at most 1/254 of the greatest magnitude in its block. A block with an element that is not
+//! finite gets the scale NaN, which reaches every product of its row; a block with nothing above 1e-36 is zero.
+//! The same bits at every level.
+#![expect(unsafe_code, reason = "matrices are pointers and strides")]
+
+use super::kind::Shape;
+use super::matrix::BLOCK;
+use crate::gemm::View;
+
+/// 32 quantized elements of a row.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Activations {
+    /// Between -127 and 127.
+    pub(super) quants: [i8; BLOCK],
+    /// An element is its quant times this.
+    pub(super) scale: f32,
+    _unused: u32,
+    /// For each part of the block, what its sum of products begins with so that the weights' zero is 0; or, for
+    /// weights with least values, the bits of what these are multiplied with: the sum of the part's elements as f32.
+    /// With one part, the second is not used.
+    pub(super) begin: [i32; 2],
+}
+
+/// Below this, 127 over the magnitude would not be finite.
+const LEAST_MAGNITUDE: f32 = 1e-36;
+
+/// Quantizes `blocks` blocks of one row and writes them `stride` apart.
+///
+/// # Safety
+///
+/// - The `blocks * 32` elements of the row are valid for reading.
+/// - `to` is valid for writing `(blocks - 1) * stride + 1` blocks.
+#[inline(always)]
+pub(super) unsafe fn quantize_row(
+    shape: &Shape,
+    signed: bool,
+    row: View<f32>,
+    blocks: usize,
+    to: *mut Activations,
+    stride: usize,
+) {
+    for block in 0..blocks {
+        let source = row.at(0, block * BLOCK);
+        let mut elements = [0.0_f32; BLOCK];
+        if row.col == 1 {
+            // SAFETY: contiguous elements of the row.
+            unsafe { std::ptr::copy_nonoverlapping(source.ptr, elements.as_mut_ptr(), BLOCK) };
+        } else {
+            for (i, element) in elements.iter_mut().enumerate() {
+                // SAFETY: inside the row.
+                *element = unsafe { *source.at(0, i).ptr };
+            }
+        }
+        let quantized = quantize(shape, signed, &elements);
+        // SAFETY: inside what the caller vouches for.
+        unsafe { to.add(block * stride).write(quantized) };
+    }
+}
+
+#[inline(always)]
+fn quantize(shape: &Shape, signed: bool, elements: &[f32; BLOCK]) -> Activations {
+    // Magnitudes order as their bits do, NaN above infinity.
+    let bits = elements.iter().fold(0_i32, |most, element| {
+        most.max((element.to_bits() & 0x7fff_ffff).cast_signed())
+    });
+    let magnitude = f32::from_bits(bits.cast_unsigned());
+    let mut activations = Activations {
+        quants: [0; BLOCK],
+        scale: 0.0,
+        _unused: 0,
+        begin: [0; 2],
+    };
+    if !magnitude.is_finite() {
+        activations.scale = f32::NAN;
+    } else if magnitude > LEAST_MAGNITUDE {
+        let factor = 127.0 / magnitude;
+        activations.scale = magnitude / 127.0;
+        for (quant, element) in activations.quants.iter_mut().zip(elements) {
+            *quant = nearest(element * factor);
+        }
+    }
+    let sum = |quants: &[i8]| quants.iter().map(|&quant| i32::from(quant)).sum::<i32>();
+    let halves = activations.quants.split_at(BLOCK / 2);
+    let (first, second) = (sum(halves.0), sum(halves.1));
+    let sums = if shape.parts == 1 {
+        [first + second, 0]
+    } else {
+        [first, second]
+    };
+    activations.begin = if shape.least {
+        sums.map(|sum| (sum as f32 * activations.scale).to_bits().cast_signed())
+    } else if signed && shape.bits == 8 {
+        [0; 2]
+    } else {
+        sums.map(|sum| -shape.zero * sum)
+    };
+    activations
+}
+
+/// The nearest integer, ties to even, of a number between -128 and 127.
+#[inline(always)]
+fn nearest(x: f32) -> i8 {
+    // At this magnitude the unit of an f32 is 1, so that the addition rounds.
+    const UNIT: f32 = 12_582_912.0;
+    (x + UNIT).to_bits() as i8
+}

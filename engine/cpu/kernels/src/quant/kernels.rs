@@ -1,0 +1,123 @@
+//! The innermost loops, compiled for each CPU level and block format.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions exist only on some machines"
+)]
+
+use super::QuantKind;
+use super::activation::{Activations, quantize_row};
+use super::kind::Shape;
+use super::strip::{Format, Strip, multiply};
+use super::unit::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::unit_x86::{Avx2, Avx512Vnni};
+use crate::gemm::View;
+use crate::level::Level;
+
+/// The most rows of activations of one tile.
+pub(super) const MOST_ROWS: usize = 8;
+
+/// Computes one tile; see [`multiply`].
+pub(super) type Multiply = unsafe fn(&Strip, &mut [[f32; 16]]);
+
+/// The innermost loops for one format at one level.
+pub(super) struct Kernels {
+    /// For 1, 2, 4 and 8 rows of activations.
+    pub(super) by_rows: [Multiply; 4],
+    /// See [`quantize_row`].
+    pub(super) quantize:
+        unsafe fn(&Shape, row: View<f32>, blocks: usize, to: *mut Activations, stride: usize),
+}
+
+impl Kernels {
+    /// The rows of the next tile when `left` are left, and its loop.
+    pub(super) fn tile(&self, left: usize) -> (usize, Multiply) {
+        let power = left.min(MOST_ROWS).ilog2() as usize;
+        (1 << power, self.by_rows[power])
+    }
+}
+
+macro_rules! formats {
+    ($($kind:ident $bits:literal),*) => {
+        $(
+            struct $kind;
+
+            impl Format for $kind {
+                const SHAPE: Shape = {
+                    let shape = QuantKind::$kind.shape();
+                    assert!(shape.bits == $bits, "the kernel reads as many bits as are packed");
+                    shape
+                };
+            }
+        )*
+
+        macro_rules! kernels {
+            ($level:ident, $unit:ty, $feature:tt) => {
+                mod $level {
+                    use super::*;
+                    use crate::quant::unit::Unit;
+
+                    # $feature
+                    unsafe fn quantize(
+                        shape: &Shape,
+                        row: View<f32>,
+                        blocks: usize,
+                        to: *mut Activations,
+                        stride: usize,
+                    ) {
+                        // SAFETY: the obligations of `quantize_row`.
+                        unsafe { quantize_row(shape, <$unit>::SIGNED, row, blocks, to, stride) };
+                    }
+
+                    # $feature
+                    unsafe fn compute<F: Format, const BITS: usize, const R: usize>(
+                        strip: &Strip,
+                        to: &mut [[f32; 16]],
+                    ) {
+                        // SAFETY: the obligations of `multiply`.
+                        unsafe { multiply::<$unit, F, BITS, R>(strip, to) };
+                    }
+
+                    pub(super) fn kernels(kind: QuantKind) -> Kernels {
+                        let by_rows: [Multiply; 4] = match kind {
+                            $(QuantKind::$kind => [
+                                compute::<super::$kind, $bits, 1>,
+                                compute::<super::$kind, $bits, 2>,
+                                compute::<super::$kind, $bits, 4>,
+                                compute::<super::$kind, $bits, 8>,
+                            ],)*
+                        };
+                        Kernels { by_rows, quantize }
+                    }
+                }
+            };
+        }
+    };
+}
+
+formats!(Q4_0 4, Q4_1 4, Q5_0 5, Q5_1 5, Q8_0 8, Q2K 4, Q3K 4, Q4K 4, Q5K 5, Q6K 6);
+
+#[cfg(target_arch = "x86_64")]
+kernels!(
+    avx512_vnni,
+    Avx512Vnni,
+    [target_feature(
+        enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+    )]
+);
+#[cfg(target_arch = "x86_64")]
+kernels!(avx2, Avx2, [target_feature(enable = "avx2,fma,f16c")]);
+kernels!(baseline, Portable, [inline]);
+
+/// The loops for a format at a level. A machine with AVX-512 that has no dot products of bytes gets those of AVX2.
+pub(super) fn kernels(level: Level, kind: QuantKind) -> Kernels {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
+            avx512_vnni::kernels(kind)
+        }
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 | Level::Avx2 => avx2::kernels(kind),
+        _ => baseline::kernels(kind),
+    }
+}

@@ -1,0 +1,150 @@
+//! The innermost loop: 16 output rows times a few rows of activations.
+//!
+//! Within a block, products are summed as integers, which is exact; blocks are added in f32 in the order of the
+//! contracted axis, whatever the number of rows. So a row has the same bits in every tile, and all levels have the
+//! same integers.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions exist only on some machines"
+)]
+#![expect(
+    unsafe_op_in_unsafe_fn,
+    reason = "a kernel's whole body works under its own obligations"
+)]
+
+use super::activation::Activations;
+use super::kind::Shape;
+use super::unit::Unit;
+
+/// A block format at compile time.
+pub(super) trait Format: 'static {
+    const SHAPE: Shape;
+}
+
+/// How far ahead of a lone row of activations weights are asked for, in bytes. A core has to have so much under way
+/// to be as fast as memory.
+const AHEAD: usize = 2048;
+
+/// What a strip is computed from.
+#[derive(Clone, Copy)]
+pub(super) struct Strip {
+    /// See [`super::matrix::QuantMatrix::strip`].
+    pub(super) quants: *const u8,
+    /// As `quants`.
+    pub(super) scales: *const u8,
+    /// Along the contracted axis.
+    pub(super) blocks: usize,
+    /// `[blocks][R]`
+    pub(super) activations: *const Activations,
+}
+
+/// Sums of 16 output rows for each of `R` rows of activations.
+///
+/// # Safety
+///
+/// - Those of [`Unit`].
+/// - What `strip` describes is valid for reading, in the format `F`.
+#[inline(always)]
+pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: usize>(
+    strip: &Strip,
+    to: &mut [[f32; 16]],
+) {
+    let shape = const { F::SHAPE };
+    let mut sums = [U::splat(0.0); R];
+    let Strip {
+        mut quants,
+        mut scales,
+        mut activations,
+        ..
+    } = *strip;
+    for _ in 0..strip.blocks / shape.run() {
+        let factor = U::halves(scales);
+        let least_factor = if shape.least {
+            U::halves(scales.add(32))
+        } else {
+            factor
+        };
+        let mut small = scales.add(shape.factor_bytes());
+        for _ in 0..shape.run() {
+            if R == 1 {
+                let mut line = 0;
+                while line < shape.quant_bytes() {
+                    U::prefetch(quants.wrapping_add(AHEAD + line));
+                    line += 64;
+                }
+            }
+            let weights: [[U::Bytes; 4]; 2] =
+                [half::<U, BITS>(quants, 0), half::<U, BITS>(quants, 1)];
+            let of_part = |factor: U::Floats, part: usize| {
+                if shape.nested {
+                    U::mul(factor, U::small(small.add(16 * part)))
+                } else {
+                    factor
+                }
+            };
+            let scale = [of_part(factor, 0), of_part(factor, shape.parts - 1)];
+            let least = [
+                of_part(least_factor, if shape.least { shape.parts } else { 0 }),
+                of_part(
+                    least_factor,
+                    if shape.least { 2 * shape.parts - 1 } else { 0 },
+                ),
+            ];
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let block = activations.add(r);
+                let step = U::splat((*block).scale);
+                let begin = (&raw const (*block).begin).cast::<i32>();
+                let quants = (&raw const (*block).quants).cast::<i8>();
+                let start = |part: usize| {
+                    if shape.least {
+                        U::splat_int(0)
+                    } else {
+                        U::splat_int(*begin.add(part))
+                    }
+                };
+                let first = U::dot::<BITS>(start(0), &weights[0], quants);
+                if shape.parts == 1 {
+                    let both = U::dot::<BITS>(first, &weights[1], quants.add(16));
+                    *sum = U::mul_add(U::to_floats(both), U::mul(scale[0], step), *sum);
+                } else {
+                    let second = U::dot::<BITS>(start(1), &weights[1], quants.add(16));
+                    *sum = U::mul_add(U::to_floats(first), U::mul(scale[0], step), *sum);
+                    *sum = U::mul_add(U::to_floats(second), U::mul(scale[1], step), *sum);
+                }
+                if shape.least {
+                    for part in 0..shape.parts {
+                        let elements = U::splat(f32::from_bits((*begin.add(part)).cast_unsigned()));
+                        *sum = U::mul_add(least[part], elements, *sum);
+                    }
+                }
+            }
+            quants = quants.add(shape.quant_bytes());
+            small = small.add(shape.small_bytes());
+            activations = activations.add(R);
+        }
+        scales = scales.add(shape.scale_bytes());
+    }
+    for (sum, to) in sums.iter().zip(to) {
+        *to = U::lanes(*sum);
+    }
+}
+
+/// The weights of half a block, a byte each: see the note of [`super::matrix`].
+#[inline(always)]
+unsafe fn half<U: Unit, const BITS: usize>(quants: *const u8, half: usize) -> [U::Bytes; 4] {
+    std::array::from_fn(|i| {
+        if BITS == 8 {
+            return U::load(quants.add((4 * half + i) * 64));
+        }
+        let low = U::bits(U::load(quants.add(i * 64)), 4 * half as u32, 0, 15);
+        let group = (4 * half + i) as u32;
+        match BITS {
+            5 => U::or(low, U::bits(U::load(quants.add(256)), group, 4, 0x10)),
+            6 => {
+                let line = U::load(quants.add(256 + 64 * half));
+                U::or(low, U::bits(line, 2 * i as u32, 4, 0x30))
+            }
+            _ => low,
+        }
+    })
+}
