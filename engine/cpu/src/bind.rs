@@ -73,6 +73,8 @@ pub(crate) struct Binder<'a> {
     pub(crate) symbols: Symbols,
     /// Most bytes that all values may have together.
     pub(crate) limit: u64,
+    /// Threads that share a launch.
+    pub(crate) threads: usize,
     known: RefCell<HashMap<Extent, i64>>,
 }
 
@@ -83,6 +85,7 @@ impl<'a> Binder<'a> {
         tables: &'a Tables,
         symbols: Symbols,
         limit: u64,
+        threads: usize,
     ) -> Self {
         Self {
             plan,
@@ -91,6 +94,7 @@ impl<'a> Binder<'a> {
             symbols,
             // Offsets in bytes are signed, and sums of them must not wrap.
             limit: limit.min((isize::MAX / 16) as u64),
+            threads,
             known: RefCell::default(),
         }
     }
@@ -170,7 +174,11 @@ impl<'a> Binder<'a> {
             buffer: tensor.buffer,
             dtype: tensor.dtype,
             offset: self.distance(&tensor.offset)?,
-            lines: tensor.axes.iter().map(line).collect::<Result<_, RunError>>()?,
+            lines: tensor
+                .axes
+                .iter()
+                .map(line)
+                .collect::<Result<_, RunError>>()?,
         })
     }
 
@@ -199,7 +207,9 @@ impl<'a> Binder<'a> {
                 }
             };
             if let BufferKind::Table(numbers) = &buffer.kind {
-                bound.constants.push((id, self.tables.base(numbers, buffer.dtype)));
+                bound
+                    .constants
+                    .push((id, self.tables.base(numbers, buffer.dtype)));
             }
             bound.bytes.push(bytes);
         }
@@ -244,10 +254,12 @@ impl<'a> Binder<'a> {
     /// The error for a buffer that is too much.
     fn too_large(&self, views: &[View], id: BufferId, bytes: u64) -> RunError {
         let seen = views.iter().filter(|view| view.buffer == id);
-        let what = seen.max_by_key(|view| view.count()).map_or_else(String::new, |view| {
-            let ty = ValueType::new(view.dtype, view.axes().collect());
-            format!("{} of shape {:?}", self.plan.axes.show(&ty), view.shape())
-        });
+        let what = seen
+            .max_by_key(|view| view.count())
+            .map_or_else(String::new, |view| {
+                let ty = ValueType::new(view.dtype, view.axes().collect());
+                format!("{} of shape {:?}", self.plan.axes.show(&ty), view.shape())
+            });
         RunError::Memory {
             what,
             bytes,

@@ -98,7 +98,10 @@ impl Compiled {
                 }
             }
         }
-        let axes = graph.axes.iter().flat_map(|(_, axis)| axis.extent.symbols());
+        let axes = graph
+            .axes
+            .iter()
+            .flat_map(|(_, axis)| axis.extent.symbols());
         let mut symbols: Vec<Arc<str>> = axes.collect();
         symbols.extend(plan_symbols(&plan));
         symbols.sort();
@@ -155,7 +158,14 @@ impl Compiled {
     }
 
     fn binder(&self, symbols: Symbols, limit: u64) -> Binder<'_> {
-        Binder::new(&self.plan, &self.code, &self.tables, symbols, limit)
+        Binder::new(
+            &self.plan,
+            &self.code,
+            &self.tables,
+            symbols,
+            limit,
+            self.pool.threads(),
+        )
     }
 
     /// Bytes of temporaries and of everything that is given back.
@@ -168,8 +178,8 @@ impl Compiled {
             .collect();
         let mut held = bound.arena as u64;
         for (at, buffer) in self.plan.root.buffers.iter().enumerate() {
-            let own = matches!(buffer.kind, BufferKind::Caller)
-                && !given.contains(&BufferId(at as u32));
+            let own =
+                matches!(buffer.kind, BufferKind::Caller) && !given.contains(&BufferId(at as u32));
             if own {
                 held = held.saturating_add(bound.bytes[at] as u64);
             }
@@ -219,7 +229,10 @@ impl Compiled {
 
     fn given_type(&self, given: &Given) -> ValueType {
         let tensor = &self.plan.root.tensors[given.tensor.index()];
-        ValueType::new(tensor.dtype, tensor.axes.iter().map(|(axis, _)| *axis).collect())
+        ValueType::new(
+            tensor.dtype,
+            tensor.axes.iter().map(|(axis, _)| *axis).collect(),
+        )
     }
 
     /// What the caller gives for a leaf, as the plan reads it.
@@ -395,9 +408,7 @@ impl Compiled {
                 && bound.bytes[view.buffer.index()] == view.count() * view.dtype.size();
             let array = match (arrays.get(&view.buffer), blocks.get(&view.buffer)) {
                 (Some(array), _) if whole => array.clone(),
-                (_, Some(block)) if whole => {
-                    Array::written(view.dtype, shape, Arc::clone(block))
-                }
+                (_, Some(block)) if whole => Array::written(view.dtype, shape, Arc::clone(block)),
                 _ => {
                     let mut dense = view.clone();
                     dense.offset = 0;

@@ -41,7 +41,57 @@ pub(crate) struct Run<'a> {
     pub(crate) progress: RefCell<&'a mut Progress<'a>>,
 }
 
-impl Run<'_> {
+/// What of a run all threads may see.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    plan: &'a Plan,
+    code: &'a Code,
+    tables: &'a Tables,
+    level: Level,
+    bindings: &'a Bindings,
+    symbols: &'a Symbols,
+}
+
+impl<'a> Shared<'a> {
+    /// A run of one's own on another thread, whose launches share nothing with others.
+    pub(crate) fn on_thread(
+        self,
+        pool: &'a Pool,
+        scratch: (Base, usize),
+        progress: &'a mut Progress<'a>,
+    ) -> Run<'a> {
+        Run {
+            plan: self.plan,
+            code: self.code,
+            tables: self.tables,
+            pool,
+            level: self.level,
+            bindings: self.bindings,
+            symbols: self.symbols,
+            scratch,
+            held: Cell::new(0),
+            done: Cell::new(Done {
+                finished: 0,
+                total: 1,
+            }),
+            progress: RefCell::new(progress),
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// What threads may see of it.
+    pub(crate) fn shared(&self) -> Shared<'a> {
+        Shared {
+            plan: self.plan,
+            code: self.code,
+            tables: self.tables,
+            level: self.level,
+            bindings: self.bindings,
+            symbols: self.symbols,
+        }
+    }
+
     /// Tells the caller that `finished` launches of the whole model are done.
     pub(crate) fn advance(&self, finished: usize) -> Result<(), RunError> {
         let total = self.done.get().total;
@@ -77,7 +127,7 @@ impl BoundLaunch {
         match self {
             Self::Kernel(kernel) => kernel.scratch,
             Self::Attention(attention) => attention.scratch(),
-            Self::Recurrence(recurrence) => recurrence.body.scratch,
+            Self::Recurrence(recurrence) => recurrence.scratch(),
             Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
         }
     }

@@ -73,12 +73,15 @@ fn group(axes: &[AxisId], views: [&View; 3]) -> Vec<Line> {
         .collect();
     // Outermost first, as the result or else a factor has them.
     lines.sort_by_key(|(_, [left, right, out])| {
-        std::cmp::Reverse((out.unsigned_abs(), left.unsigned_abs(), right.unsigned_abs()))
+        std::cmp::Reverse((
+            out.unsigned_abs(),
+            left.unsigned_abs(),
+            right.unsigned_abs(),
+        ))
     });
     let shape: Vec<usize> = lines.iter().map(|(extent, _)| *extent).collect();
-    let steps = |operand: usize| -> Vec<isize> {
-        lines.iter().map(|(_, steps)| steps[operand]).collect()
-    };
+    let steps =
+        |operand: usize| -> Vec<isize> { lines.iter().map(|(_, steps)| steps[operand]).collect() };
     walk::joined(&shape, [&steps(0), &steps(1), &steps(2)])
 }
 

@@ -56,7 +56,11 @@ pub(super) fn bind(
         }) if empty => Ok(0),
         other => other,
     };
-    let sizes: Vec<i64> = compiled.sizes().iter().map(size).collect::<Result<_, _>>()?;
+    let sizes: Vec<i64> = compiled
+        .sizes()
+        .iter()
+        .map(size)
+        .collect::<Result<_, _>>()?;
     if cfg!(debug_assertions) && !empty {
         check_accesses(binder, bound, launch, kernel)?;
     }
@@ -182,11 +186,7 @@ fn check_accesses(
     Ok(())
 }
 
-fn reach(
-    binder: &Binder<'_>,
-    kernel: &Kernel,
-    address: &Affine,
-) -> Result<(i64, i64), RunError> {
+fn reach(binder: &Binder<'_>, kernel: &Kernel, address: &Affine) -> Result<(i64, i64), RunError> {
     let offset = binder.number(&address.offset)?;
     let (mut first, mut last) = (offset, offset);
     for (own, factor) in &address.loops {

@@ -2,26 +2,58 @@
 //!
 //! Carried values live in two dense copies that change places at every step; slices,
 //! invariants and outputs are read and written where they lie in the outer section.
-//! What a body makes as a temporary or hands through is copied to where it belongs.
+//! What a body makes as a temporary or hands through is copied to where it belongs. Where the
+//! plan allows, a carried value is written over, and a loop is cut along an axis into parts:
+//! each part goes through all steps with its state in cache, and threads share the parts.
 
-#![expect(unsafe_code, reason = "whoever runs a section says where its buffers are")]
+#![expect(
+    unsafe_code,
+    reason = "whoever runs a section says where its buffers are"
+)]
 
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
+use girih_kernels::Pool;
 use girih_plan::plan::{BufferId, BufferKind, RecurrenceLaunch, TensorId};
 use girih_runtime::backend::RunError;
 
 use super::{Run, copy, run_section};
 use crate::bind::{Binder, Bound, buffer_of};
+use crate::block::Base;
 use crate::frame::Frame;
 use crate::memory::aligned;
 use crate::view::View;
+
+/// Bytes of carried values that stay in a core's first cache beside what a step reads.
+const NEAR: usize = 24 << 10;
+
+/// Elements of carried values below which a part is not worth a thread.
+const WORTHWHILE: usize = 64;
 
 /// A recurrence with numbers for its sizes.
 #[derive(Debug)]
 pub(crate) struct BoundRecurrence {
     /// Where its memory starts in that of the section around it.
     pub(crate) place: usize,
-    pub(crate) body: Bound,
+    /// The loop over all positions of the part axis but those of the last part, if that is
+    /// shorter: then it is the second.
+    bodies: Vec<BoundBody>,
+    /// How many parts there are; the last one may be shorter.
+    parts: usize,
+    /// Positions of the part axis in each part.
+    length: usize,
     steps: usize,
+    /// Threads that may run parts at once.
+    threads: usize,
+    /// Bytes of memory for each of them.
+    area: usize,
+}
+
+/// The loop for a number of positions of the part axis.
+#[derive(Debug)]
+struct BoundBody {
+    body: Bound,
     carried: Vec<Carried>,
     /// Bytes between two steps of each sequence.
     sequences: Vec<isize>,
@@ -53,7 +85,13 @@ struct Output {
 impl BoundRecurrence {
     /// Bytes of memory that a run of it wants.
     pub(crate) fn area(&self) -> usize {
-        self.area
+        self.area.saturating_mul(self.threads)
+    }
+
+    /// Bytes that its kernels want for each thread.
+    pub(crate) fn scratch(&self) -> usize {
+        let scratch = self.bodies.iter().map(|own| own.body.scratch);
+        scratch.max().unwrap_or_default()
     }
 }
 
@@ -62,8 +100,76 @@ pub(super) fn bind(
     outer: &Bound,
     launch: &RecurrenceLaunch,
 ) -> Result<BoundRecurrence, RunError> {
-    let section = &launch.body;
     let steps = binder.positions(&launch.extent, || launch.axis.clone())?;
+    let Some(part) = &launch.part else {
+        let body = bind_body(binder, outer, launch, steps)?;
+        return Ok(BoundRecurrence {
+            place: 0,
+            parts: 1,
+            length: 0,
+            steps,
+            threads: 1,
+            area: body.area,
+            bodies: vec![body],
+        });
+    };
+    let name = || binder.plan.axes.name(part.axis).to_owned();
+    let positions = binder.positions(&part.extent, name)?;
+    let mut bytes = 0usize;
+    let mut elements = 0usize;
+    for carried in &launch.carried {
+        let view = &outer.views[carried.index()];
+        elements = elements.saturating_add(view.count());
+        bytes = bytes.saturating_add(view.count().saturating_mul(view.dtype.size()));
+    }
+    let (bytes, elements) = (bytes / positions.max(1), elements / positions.max(1));
+    let share = positions.div_ceil(binder.threads.max(1));
+    let near = (NEAR / bytes.max(1)).max(1);
+    let length = if share.saturating_mul(elements) >= WORTHWHILE {
+        near.min(share)
+    } else {
+        near
+    };
+    let length = length.clamp(1, positions.max(1));
+    let parts = positions.div_ceil(length);
+    let rest = positions - parts.saturating_sub(1) * length;
+    let mut bodies = Vec::new();
+    for positions in [length, rest] {
+        if bodies.len() == 1 && positions == length {
+            break;
+        }
+        let mut symbols = binder.symbols.clone();
+        symbols.insert(part.symbol.clone(), positions as i64);
+        let inner = Binder::new(
+            binder.plan,
+            binder.code,
+            binder.tables,
+            symbols,
+            binder.limit,
+            1,
+        );
+        bodies.push(bind_body(&inner, outer, launch, steps)?);
+    }
+    let threads = binder.threads.clamp(1, parts.max(1));
+    let area = bodies.iter().map(|own| own.area).max().unwrap_or_default();
+    Ok(BoundRecurrence {
+        place: 0,
+        bodies,
+        parts,
+        length,
+        steps,
+        threads,
+        area,
+    })
+}
+
+fn bind_body(
+    binder: &Binder<'_>,
+    outer: &Bound,
+    launch: &RecurrenceLaunch,
+    steps: usize,
+) -> Result<BoundBody, RunError> {
+    let section = &launch.body;
     let body = binder.section(section, &[])?;
     let mut area = aligned(body.arena);
     let mut taken: Vec<BufferId> = section
@@ -80,14 +186,24 @@ pub(super) fn bind(
         free
     };
     let mut carried = Vec::new();
-    for (param, result) in section.params.iter().zip(&section.results).take(launch.carried.len()) {
+    let pairs = section.params.iter().zip(&section.results);
+    for ((param, result), over) in pairs.zip(&launch.in_place) {
         let (param, next) = (&body.views[param.index()], &body.views[result.index()]);
         let free = provided(*result);
         let direct = free && next.lies_as(param) && next.axes().eq(param.axes());
-        assert!(direct || !free, "the next of a carried value lies as the value");
+        assert!(
+            direct || !free,
+            "the next of a carried value lies as the value"
+        );
         let bytes = aligned(reached(param));
-        let copies = [area, area.saturating_add(bytes)];
-        area = area.saturating_add(bytes.saturating_mul(2));
+        let over = *over && direct;
+        let other = if over {
+            area
+        } else {
+            area.saturating_add(bytes)
+        };
+        let copies = [area, other];
+        area = other.saturating_add(bytes);
         carried.push(Carried { copies, direct });
     }
     let bytes = |view: &View, step: isize| step.saturating_mul(view.dtype.size() as isize);
@@ -115,27 +231,42 @@ pub(super) fn bind(
         }
         let mut part = view.clone();
         part.lines.retain(|line| Some(line.axis) != axis);
+        narrow(&mut part, launch, &body.views[result.index()]);
         outputs.push(Output {
             step: bytes(view, step),
             direct,
             part,
         });
     }
-    Ok(BoundRecurrence {
-        place: 0,
+    Ok(BoundBody {
         body,
-        steps,
         carried,
         sequences,
         outputs,
-        area,
+        area: aligned(area),
     })
+}
+
+/// A view of the outer section, cut to the positions that the body's view has.
+fn narrow(view: &mut View, launch: &RecurrenceLaunch, body: &View) {
+    let Some(part) = &launch.part else {
+        return;
+    };
+    for line in &mut view.lines {
+        if line.axis == part.axis
+            && let Some(own) = body.line(part.axis)
+        {
+            line.extent = own.extent;
+        }
+    }
 }
 
 /// Bytes from a buffer's start to the end of what a view reaches.
 fn reached(view: &View) -> usize {
     let last = view.reach().map_or(0, |(_, last)| last.saturating_add(1));
-    last.max(0).cast_unsigned().saturating_mul(view.dtype.size())
+    last.max(0)
+        .cast_unsigned()
+        .saturating_mul(view.dtype.size())
 }
 
 /// A slice stays inside the buffer of the tensor it is taken from: memory safety rests on it.
@@ -157,16 +288,75 @@ pub(super) fn run(
     bound: &BoundRecurrence,
     frame: &Frame<'_>,
 ) -> Result<(), RunError> {
+    let own = frame.arena.at(bound.place.cast_signed());
+    if bound.parts <= 1 {
+        return match bound.bodies.first() {
+            Some(body) if bound.parts == 1 => {
+                run_part(run, launch, bound.steps, body, (frame, own), 0)
+            }
+            _ => Ok(()),
+        };
+    }
+    run.tick()?;
+    let alone = Pool::new(1);
+    let shared = run.shared();
+    let (scratch, stride) = run.scratch;
+    let failed: Mutex<Option<(usize, RunError)>> = Mutex::new(None);
+    let part = |number: usize, thread: usize| {
+        let last = number + 1 == bound.parts;
+        let body = if last {
+            bound.bodies.last()
+        } else {
+            bound.bodies.first()
+        };
+        let mut silent = |_| ControlFlow::Continue(());
+        let run = shared.on_thread(
+            &alone,
+            (scratch.at((stride * thread).cast_signed()), stride),
+            &mut silent,
+        );
+        let own = own.at((bound.area * thread).cast_signed());
+        let start = (number * bound.length).cast_signed();
+        let ran = body.map_or(Ok(()), |body| {
+            run_part(&run, launch, bound.steps, body, (frame, own), start)
+        });
+        if let Err(error) = ran {
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            if failed.as_ref().is_none_or(|(first, _)| number < *first) {
+                *failed = Some((number, error));
+            }
+        }
+    };
+    run.pool.run(bound.parts, &part);
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.map_or(Ok(()), |(_, error)| Err(error))
+}
+
+/// Runs all steps for the positions of the part axis from `start` on, with its memory at `own`.
+fn run_part(
+    run: &Run<'_>,
+    launch: &RecurrenceLaunch,
+    steps: usize,
+    bound: &BoundBody,
+    (frame, own): (&Frame<'_>, Base),
+    start: isize,
+) -> Result<(), RunError> {
     let section = &launch.body;
     let body = &bound.body;
-    let own = frame.arena.at(bound.place.cast_signed());
     let mut bases = body.bases(own);
     let param = |at: usize| buffer_of(section, section.params[at]).index();
     let result = |at: usize| buffer_of(section, section.results[at]).index();
     let copy_at = |carried: &Carried, side: usize| own.at(carried.copies[side].cast_signed());
+    // Elements from a tensor's first to the part's first.
+    let moved = |view: &View| {
+        let part = launch.part.as_ref();
+        part.map_or(0, |part| view.step(part.axis).wrapping_mul(start))
+    };
+    let bytes = |view: &View| moved(view).wrapping_mul(view.dtype.size() as isize);
     let outer = |tensor: TensorId| {
         let view = frame.view(tensor);
-        let offset = view.offset.wrapping_mul(view.dtype.size() as isize);
+        let elements = view.offset.wrapping_add(moved(view));
+        let offset = elements.wrapping_mul(view.dtype.size() as isize);
         (view, frame.base(view.buffer).at(offset))
     };
 
@@ -175,17 +365,22 @@ pub(super) fn run(
         let to = &body.views[section.params[at].index()];
         // SAFETY: the outer tensor is memory of the frame; the copy is memory of the launch
         // that is as long as the view reaches.
-        unsafe { copy((from, frame.base(from.buffer)), (to, copy_at(carried, 0))) };
+        unsafe {
+            copy(
+                (from, frame.base(from.buffer).at(bytes(from))),
+                (to, copy_at(carried, 0)),
+            )
+        };
     }
     let (sequences, invariants) = (launch.carried.len(), launch.sequences.len());
     for (at, invariant) in launch.invariants.iter().enumerate() {
         bases[param(sequences + invariants + at)] = outer(*invariant).1;
     }
     let mut side = 0;
-    for step in 0..bound.steps {
+    for step in 0..steps {
         run.tick()?;
         let position = if launch.reverse {
-            bound.steps - 1 - step
+            steps - 1 - step
         } else {
             step
         } as isize;
@@ -204,8 +399,7 @@ pub(super) fn run(
             launch.outputs.iter().zip(&bound.outputs).enumerate()
         {
             if bound_output.direct {
-                bases[result(sequences + at)] =
-                    outer(*output).1.at(bound_output.step * position);
+                bases[result(sequences + at)] = outer(*output).1.at(bound_output.step * position);
             }
         }
         // SAFETY: temporaries, copies, slices and outputs are all given memory as long as their
@@ -226,10 +420,16 @@ pub(super) fn run(
         {
             if !bound_output.direct {
                 let from = inner.view(section.results[sequences + at]);
-                let base = frame.base(frame.view(*output).buffer);
+                let whole = frame.view(*output);
+                let base = frame.base(whole.buffer).at(bytes(whole));
                 let target = base.at(bound_output.step * position);
                 // SAFETY: the result is memory of the body, the part is memory of the frame.
-                unsafe { copy((from, inner.base(from.buffer)), (&bound_output.part, target)) };
+                unsafe {
+                    copy(
+                        (from, inner.base(from.buffer)),
+                        (&bound_output.part, target),
+                    )
+                };
             }
         }
         side = 1 - side;
@@ -237,9 +437,12 @@ pub(super) fn run(
     for (at, (last, carried)) in launch.finals.iter().zip(&bound.carried).enumerate() {
         if let Some(last) = last {
             let from = &body.views[section.params[at].index()];
-            let to = frame.view(*last);
+            let whole = frame.view(*last);
+            let mut to = whole.clone();
+            narrow(&mut to, launch, from);
+            let base = frame.base(to.buffer).at(bytes(whole));
             // SAFETY: as for the start.
-            unsafe { copy((from, copy_at(carried, side)), (to, frame.base(to.buffer))) };
+            unsafe { copy((from, copy_at(carried, side)), (&to, base)) };
         }
     }
     Ok(())

@@ -5,7 +5,10 @@
 //! that keeps nothing does not run. Sums of reals are accumulated in `f64` and
 //! rounded once.
 
-#![expect(unsafe_code, reason = "whoever runs a section says where its buffers are")]
+#![expect(
+    unsafe_code,
+    reason = "whoever runs a section says where its buffers are"
+)]
 
 use girih_graph::AxisId;
 use girih_plan::plan::{BranchLaunch, BufferKind, RouteLaunch, TensorId};
@@ -20,19 +23,11 @@ use crate::routine::number::{Number, per_number};
 use crate::view::{View, count, dense_steps};
 use crate::walk;
 
-pub(super) fn run(
-    run: &Run<'_>,
-    launch: &RouteLaunch,
-    frame: &Frame<'_>,
-) -> Result<(), RunError> {
+pub(super) fn run(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Result<(), RunError> {
     per_number!(frame.view(launch.out).dtype, T => sum::<T>(run, launch, frame))
 }
 
-fn sum<T: Number>(
-    run: &Run<'_>,
-    launch: &RouteLaunch,
-    frame: &Frame<'_>,
-) -> Result<(), RunError> {
+fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Result<(), RunError> {
     let out = frame.view(launch.out);
     let shape = out.shape();
     let mut sums = vec![T::default().to_sum(); count(&shape)];
@@ -139,7 +134,14 @@ fn add<T: Number>(
     let mut symbols = run.symbols.clone();
     symbols.insert(launch.symbol.clone(), items.chosen.len() as i64);
     let limit = run.bindings.limit.saturating_sub(run.held.get());
-    let binder = Binder::new(run.plan, run.code, run.tables, symbols, limit);
+    let binder = Binder::new(
+        run.plan,
+        run.code,
+        run.tables,
+        symbols,
+        limit,
+        run.pool.threads(),
+    );
     let bound = binder.section(section, &[])?;
     let result = *section.results.first().expect("a branch has a result");
     let result_view = &bound.views[result.index()];
@@ -171,7 +173,10 @@ fn add<T: Number>(
     let bound_result = matches!(
         section.buffers[result_buffer.index()].kind,
         BufferKind::Bound
-    ) && !section.params.iter().any(|param| buffer_of(section, *param) == result_buffer);
+    ) && !section
+        .params
+        .iter()
+        .any(|param| buffer_of(section, *param) == result_buffer);
     let result_at = bound_result.then(|| given(result_view));
     binder.check_limit(&bound, total as u64)?;
     let memory = Block::new(total).ok_or_else(|| RunError::Memory {
@@ -233,18 +238,23 @@ fn gather(run: &Run<'_>, items: &Items<'_>, from: (&View, Base), to: (&View, Bas
             .collect(),
         ..view.clone()
     };
-    let step = items.launch.items.first().map_or(0, |first| to.0.step(*first));
+    let step = items
+        .launch
+        .items
+        .first()
+        .map_or(0, |first| to.0.step(*first));
     // A few kilobytes make sharing worth it.
     let bytes = dense_bytes(&without(to.0, 0)).max(1);
-    run.pool.split(items.chosen.len(), (16_384 / bytes).max(1), &|range, _| {
-        for item in range {
-            let source = without(from.0, items.start(from.0, items.chosen[item]));
-            let target = without(to.0, to.0.offset + step * item as isize);
-            // SAFETY: items lie inside what the outer tensor reaches; the target has room for as
-            // many items as are chosen.
-            unsafe { copy((&source, from.1), (&target, to.1)) };
-        }
-    });
+    run.pool
+        .split(items.chosen.len(), (16_384 / bytes).max(1), &|range, _| {
+            for item in range {
+                let source = without(from.0, items.start(from.0, items.chosen[item]));
+                let target = without(to.0, to.0.offset + step * item as isize);
+                // SAFETY: items lie inside what the outer tensor reaches; the target has room for as
+                // many items as are chosen.
+                unsafe { copy((&source, from.1), (&target, to.1)) };
+            }
+        });
 }
 
 /// Adds the branch's result times the weights to the sums, which lie densely as `out` does.
@@ -286,11 +296,16 @@ fn accumulate<T: Number>(
             view.offset + along * at as isize,
             items.start(&dense, *item),
         ];
-        walk::rows(&shape, [&steps[0], &steps[1]], start, |[i, o], length, [s, t]| {
-            for k in 0..length as isize {
-                let sum = &mut sums[(o + k * t) as usize];
-                *sum = T::add(*sum, T::mul(factor, made.get(i + k * s).to_sum()));
-            }
-        });
+        walk::rows(
+            &shape,
+            [&steps[0], &steps[1]],
+            start,
+            |[i, o], length, [s, t]| {
+                for k in 0..length as isize {
+                    let sum = &mut sums[(o + k * t) as usize];
+                    *sum = T::add(*sum, T::mul(factor, made.get(i + k * s).to_sum()));
+                }
+            },
+        );
     }
 }
