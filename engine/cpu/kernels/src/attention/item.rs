@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
             unsafe {
                 let to = block.memory.add(segment.rows.start * layout.q_stride);
                 q.copy(
+                    self.work.routines,
                     0,
                     segment.rows.len(),
                     attention.features,
@@ -188,7 +189,16 @@ impl<'a> Run<'a> {
             // SAFETY: room for a tile of keys.
             let to = unsafe { self.scratch.add(layout.keys) };
             // SAFETY: as above, and the keys are the caller's.
-            unsafe { k.copy(first, count, attention.features, to, layout.q_stride) };
+            unsafe {
+                k.copy(
+                    self.work.routines,
+                    first,
+                    count,
+                    attention.features,
+                    to,
+                    layout.q_stride,
+                );
+            }
             (to.cast_const(), layout.q_stride as isize)
         };
         let v = Stretch::of_values(attention, point);
@@ -199,7 +209,16 @@ impl<'a> Run<'a> {
             // SAFETY: room for a tile of values.
             let to = unsafe { self.scratch.add(layout.values) };
             // SAFETY: as above, and the values are the caller's.
-            unsafe { v.copy(first, count, attention.values, to, layout.o_stride) };
+            unsafe {
+                v.copy(
+                    self.work.routines,
+                    first,
+                    count,
+                    attention.values,
+                    to,
+                    layout.o_stride,
+                );
+            }
             (to.cast_const(), layout.o_stride as isize)
         };
         tile

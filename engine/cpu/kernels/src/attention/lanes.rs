@@ -115,10 +115,11 @@ unsafe impl TileLanes for Plain {
         let rows: [[f32; 4]; 4] = core::array::from_fn(|row| unsafe {
             Self::load(from.wrapping_offset(row as isize * from_stride))
         });
-        let columns: [[f32; 4]; 4] = core::array::from_fn(|column| rows.map(|row| row[column]));
-        for (column, line) in columns.into_iter().enumerate() {
+        let [first, second, third, fourth] = rows;
+        let columns = first.into_iter().zip(second).zip(third).zip(fourth);
+        for (column, (((a, b), c), d)) in columns.enumerate() {
             // SAFETY: four rows of four elements are writable.
-            unsafe { Self::store(to.wrapping_add(column * to_stride), line) };
+            unsafe { Self::store(to.wrapping_add(column * to_stride), [a, b, c, d]) };
         }
     }
 }

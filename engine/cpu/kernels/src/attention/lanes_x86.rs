@@ -10,6 +10,10 @@
     clippy::multiple_unsafe_ops_per_block,
     reason = "an expression of intrinsics stands under one obligation: the CPU has the feature"
 )]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "dozens of intrinsics")
+)]
 
 use core::arch::x86_64::*;
 
@@ -79,18 +83,13 @@ unsafe impl TileLanes for Avx2F32 {
         // SAFETY: the caller gives two 8×8 squares and a CPU with AVX2.
         unsafe {
             // Rows r and r + 4 side by side: each half then transposes 4×4.
-            let pair = |row: isize, column: usize| {
-                let low = _mm_loadu_ps(from.offset(row * from_stride).add(column));
-                let high = _mm_loadu_ps(from.offset((row + 4) * from_stride).add(column));
-                _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high)
-            };
             for column in [0, 4] {
-                let lines = columns_256([
-                    pair(0, column),
-                    pair(1, column),
-                    pair(2, column),
-                    pair(3, column),
-                ]);
+                let mut rows = [_mm256_setzero_ps(); 4];
+                for (r, row) in rows.iter_mut().enumerate() {
+                    let low = from.offset(r as isize * from_stride).add(column);
+                    *row = _mm256_loadu2_m128(low.offset(4 * from_stride), low);
+                }
+                let lines = columns_256(rows);
                 for (index, line) in lines.into_iter().enumerate() {
                     _mm256_storeu_ps(to.add((column + index) * to_stride), line);
                 }
@@ -180,11 +179,17 @@ unsafe impl TileLanes for Avx512F32 {
         // SAFETY: the caller gives two 16×16 squares and a CPU with AVX-512.
         unsafe {
             // `quads[g][c]`: in its 128-bit lane L, column 4L + c of rows 4g..4g + 4.
-            let quads: [[__m512; 4]; 4] = core::array::from_fn(|g| {
-                columns_512(core::array::from_fn(|r| {
-                    _mm512_loadu_ps(from.offset((4 * g + r) as isize * from_stride))
-                }))
-            });
+            // A plain loop: closures given to other functions lack the CPU features.
+            let mut quads = [[_mm512_setzero_ps(); 4]; 4];
+            for (g, quad) in quads.iter_mut().enumerate() {
+                let rows = from.offset(4 * g as isize * from_stride);
+                *quad = columns_512([
+                    _mm512_loadu_ps(rows),
+                    _mm512_loadu_ps(rows.offset(from_stride)),
+                    _mm512_loadu_ps(rows.offset(2 * from_stride)),
+                    _mm512_loadu_ps(rows.offset(3 * from_stride)),
+                ]);
+            }
             let [first, second, third, fourth] = quads;
             for (c, (((g0, g1), g2), g3)) in first
                 .into_iter()
@@ -201,11 +206,20 @@ unsafe impl TileLanes for Avx512F32 {
                     _mm512_shuffle_f32x4::<0xdd>(g0, g1),
                     _mm512_shuffle_f32x4::<0xdd>(g2, g3),
                 ];
-                let out = |column: usize| to.add((column + c) * to_stride);
-                _mm512_storeu_ps(out(0), _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
-                _mm512_storeu_ps(out(4), _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]));
-                _mm512_storeu_ps(out(8), _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]));
-                _mm512_storeu_ps(out(12), _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]));
+                let to = to.add(c * to_stride);
+                _mm512_storeu_ps(to, _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
+                _mm512_storeu_ps(
+                    to.add(4 * to_stride),
+                    _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]),
+                );
+                _mm512_storeu_ps(
+                    to.add(8 * to_stride),
+                    _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]),
+                );
+                _mm512_storeu_ps(
+                    to.add(12 * to_stride),
+                    _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]),
+                );
             }
         }
     }

@@ -8,6 +8,7 @@ use core::ffi::c_void;
 use core::ptr::null;
 
 use super::Attention;
+use crate::table::{Routines, WidenF32};
 
 /// The dtype in which keys and values are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,10 +79,11 @@ impl Stretch {
     /// Copies `[rows, width]` from row `first` on to `to`, with zeros up to `to_stride` columns.
     ///
     /// # Safety
-    /// The elements named are readable, `rows · to_stride` elements of `to` writable;
-    /// `width ≤ to_stride`.
+    /// The CPU runs the level of `routines`. The elements named are readable,
+    /// `rows · to_stride` elements of `to` writable; `width ≤ to_stride`.
     pub(super) unsafe fn copy(
         &self,
+        routines: &Routines,
         first: usize,
         rows: usize,
         width: usize,
@@ -90,109 +92,58 @@ impl Stretch {
     ) {
         for row in 0..rows {
             let from = self.at(first + row);
+            let to = to.wrapping_add(row * to_stride);
             // SAFETY: one of the rows that the caller made writable.
-            let to = unsafe {
-                core::slice::from_raw_parts_mut(to.wrapping_add(row * to_stride), to_stride)
-            };
+            let to = unsafe { core::slice::from_raw_parts_mut(to, to_stride) };
             let (to, rest) = to.split_at_mut(width);
             rest.fill(0.0);
-            match self.stored {
-                // SAFETY: `width` elements of this row are readable.
-                Stored::F32 => unsafe { spread(from.cast::<f32>(), self.element, to, |x| x) },
-                // SAFETY: as above.
-                Stored::Bf16 => unsafe { spread(from.cast(), self.element, to, from_bf16) },
-                // SAFETY: as above.
-                Stored::F16 => unsafe { spread(from.cast(), self.element, to, from_f16) },
-            }
+            let widen = match self.stored {
+                Stored::F32 => {
+                    // SAFETY: `width` elements of this row are readable.
+                    unsafe { gather(from.cast(), self.element, to) };
+                    continue;
+                }
+                Stored::F16 => routines.f16_to_f32,
+                Stored::Bf16 => routines.bf16_to_f32,
+            };
+            // SAFETY: as above.
+            unsafe { widen_row(widen, from.cast(), self.element, to) };
         }
     }
 }
 
 /// # Safety
 /// `from` has as many elements at the stride as `to`.
-unsafe fn spread<T: Copy>(
-    from: *const T,
-    stride: isize,
-    to: &mut [f32],
-    convert: impl Fn(T) -> f32,
-) {
+unsafe fn gather<T: Copy>(from: *const T, stride: isize, to: &mut [T]) {
+    if to.is_empty() {
+        return;
+    }
     if stride == 1 {
         // SAFETY: unit stride makes them one slice.
-        let from = unsafe { core::slice::from_raw_parts(from, to.len()) };
-        for (to, from) in to.iter_mut().zip(from) {
-            *to = convert(*from);
-        }
-    } else {
-        for (index, to) in to.iter_mut().enumerate() {
-            // SAFETY: the caller gives the element.
-            *to = convert(unsafe { *from.wrapping_offset(index as isize * stride) });
-        }
+        to.copy_from_slice(unsafe { core::slice::from_raw_parts(from, to.len()) });
+        return;
+    }
+    for (index, to) in to.iter_mut().enumerate() {
+        // SAFETY: one of the elements that the caller gives.
+        *to = unsafe { *from.wrapping_offset(index as isize * stride) };
     }
 }
 
-fn from_bf16(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-/// Without branches, so that a loop over it becomes vector code.
-fn from_f16(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let rest = u32::from(bits & 0x7fff) << 13;
-    // Subnormals: put the mantissa under the exponent 2⁻¹⁴ and take that number away.
-    let small = f32::from_bits(rest + (113 << 23)) - f32::from_bits(113 << 23);
-    // Infinity and NaN keep the all-ones exponent; others move to the new bias.
-    let bias = if rest >= 31 << 23 {
-        224 << 23
-    } else {
-        112 << 23
-    };
-    let normal = rest.wrapping_add(bias);
-    let magnitude = if rest < 1 << 23 {
-        small.to_bits()
-    } else {
-        normal
-    };
-    f32::from_bits(sign | magnitude)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision_is_read_exactly() {
-        for bits in 0..=u16::MAX {
-            let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 0x3ff));
-            let magnitude = match exponent {
-                0 => mantissa * 2f64.powi(-24),
-                31 if mantissa == 0.0 => f64::INFINITY,
-                31 => f64::NAN,
-                e => (1024.0 + mantissa) * 2f64.powi(e - 25),
-            };
-            let expected = if bits >> 15 == 0 {
-                magnitude
-            } else {
-                -magnitude
-            };
-            let found = f64::from(from_f16(bits));
-            assert!(
-                found.total_cmp(&expected).is_eq()
-                    && found.is_sign_negative() == expected.is_sign_negative()
-                    || found.is_nan() && expected.is_nan(),
-                "{bits:#06x}: {found} instead of {expected}"
-            );
-        }
+/// # Safety
+/// `from` has as many elements at the stride as `to`; the CPU runs the level of `widen`.
+unsafe fn widen_row(widen: WidenF32, from: *const u16, stride: isize, to: &mut [f32]) {
+    if stride == 1 {
+        // SAFETY: as many elements as the caller gives.
+        unsafe { widen(from, to.as_mut_ptr(), to.len()) };
+        return;
     }
-
-    #[test]
-    fn brain_floats_are_the_upper_half() {
-        for (bits, value) in [
-            (0x3f80, 1.0),
-            (0xc000, -2.0),
-            (0x7f80, f32::INFINITY),
-            (0, 0.0),
-        ] {
-            assert!(from_bf16(bits).to_bits() == value.to_bits());
-        }
+    let mut some = [0; 64];
+    for (index, to) in to.chunks_mut(some.len()).enumerate() {
+        let from = from.wrapping_offset((index * some.len()) as isize * stride);
+        let some = &mut some[..to.len()];
+        // SAFETY: a stretch of the elements that the caller gives.
+        unsafe { gather(from, stride, some) };
+        // SAFETY: both have the length.
+        unsafe { widen(some.as_ptr(), to.as_mut_ptr(), to.len()) };
     }
 }

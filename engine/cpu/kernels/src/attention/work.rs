@@ -17,7 +17,7 @@ use super::merge::factors;
 use super::score::{Segment, TILE};
 use super::scratch::with_scratch;
 use super::tile::{Kernels, kernels};
-use crate::Level;
+use crate::{Level, Routines, routines};
 
 /// Rows of a block: 16 micro-tiles of 6; scores of a tile then take 24 KiB.
 const BLOCK_ROWS: usize = 96;
@@ -32,6 +32,7 @@ const CHUNK_KEYS: usize = 512;
 pub(super) struct Work<'a> {
     pub(super) attention: &'a Attention<'a>,
     pub(super) kernels: &'static Kernels,
+    pub(super) routines: &'static Routines,
     pub(super) group: usize,
     pub(super) groups: usize,
     pub(super) block_rows: usize,
@@ -82,6 +83,7 @@ impl<'a> Work<'a> {
         Self {
             attention,
             kernels: kernels(level),
+            routines: routines(level),
             group,
             groups,
             block_rows,
