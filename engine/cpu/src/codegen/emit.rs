@@ -70,6 +70,8 @@ struct Emitter<'a> {
     uniform: BTreeMap<StepId, Value>,
     /// Sums over the walk of such values.
     sums: BTreeMap<StepId, Variable>,
+    /// Loads whose guards that do not vary along the inner loop are known to hold.
+    inside: Vec<StepId>,
     /// First position of the current block of the inner loop.
     block_start: Value,
     /// Bytes of a unit of a row.
@@ -126,6 +128,7 @@ pub(super) fn emit(
         walked: BTreeMap::new(),
         uniform: BTreeMap::new(),
         sums: BTreeMap::new(),
+        inside: Vec::new(),
         block_start: frame,
         row_bytes: frame,
         zeros,

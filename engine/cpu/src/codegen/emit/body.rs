@@ -481,12 +481,7 @@ impl Emitter<'_> {
     }
 
     /// Where an operand of a call lies.
-    fn operand_address(
-        &mut self,
-        feed: (StepId, usize),
-        operand: StepId,
-        low: Value,
-    ) -> Value {
+    fn operand_address(&mut self, feed: (StepId, usize), operand: StepId, low: Value) -> Value {
         let own = kind(self.kernel, operand);
         let schedule = self.schedule;
         let slot = schedule.feeds.get(&feed);

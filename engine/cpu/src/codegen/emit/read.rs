@@ -35,6 +35,7 @@ impl Emitter<'_> {
             let inside = self.inside(index, extent);
             match guard.outside {
                 GuardOutside::Fail(status) => self.check(inside, status, index, extent),
+                GuardOutside::Zero if self.inside.contains(&id) => {}
                 GuardOutside::Zero => {
                     zero_unless = Some(match zero_unless {
                         Some(others) => self.writer.builder.ins().band(others, inside),
@@ -55,7 +56,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn index_varies(&self, guard: &Guard) -> bool {
+    pub(super) fn index_varies(&self, guard: &Guard) -> bool {
         let inner = self.kernel.inner();
         let along = guard.index.loops.iter().any(|(own, _)| Some(*own) == inner);
         let data = guard.index.steps.iter();
@@ -74,7 +75,7 @@ impl Emitter<'_> {
     }
 
     /// `0 <= index < extent`, with one comparison of unsigned numbers.
-    fn inside(&mut self, index: Value, extent: Value) -> Value {
+    pub(super) fn inside(&mut self, index: Value, extent: Value) -> Value {
         self.writer
             .builder
             .ins()
