@@ -16,7 +16,7 @@ mod kernels;
 mod packed;
 mod panels;
 mod product;
-mod rows;
+mod row;
 pub(crate) mod scratch;
 mod share;
 mod tile;

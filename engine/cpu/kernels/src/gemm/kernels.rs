@@ -5,7 +5,7 @@
 )]
 
 use super::dots::{Dots, dots};
-use super::rows::{Rows, rows};
+use super::row::{Row, row};
 use super::tile::{Tile, tile};
 use crate::lanes::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -27,8 +27,8 @@ pub(super) struct Kernels<E: 'static> {
     pub(super) wide_cols: usize,
     /// As `tiles`, wide: for so few rows that a tile of usual width would wait for its own sums.
     pub(super) wide: &'static [ComputeTile<E>],
-    /// Few rows of `C` from contiguous rows of `B`.
-    pub(super) rows: unsafe fn(&Rows<E>),
+    /// One row of `C` from contiguous rows of `B`.
+    pub(super) row: unsafe fn(&Row<E>),
     /// Elements of `C` from rows of `A` and columns of `B` that are both contiguous; by rows less one.
     pub(super) dots: &'static [unsafe fn(&Dots<E>)],
 }
@@ -57,9 +57,9 @@ macro_rules! kernels {
             }
 
             # $feature
-            unsafe fn by_rows(at: &Rows<$element>) {
-                // SAFETY: the obligations of `rows`.
-                unsafe { rows::<L>(at) };
+            unsafe fn one_row(at: &Row<$element>) {
+                // SAFETY: the obligations of `row`.
+                unsafe { row::<L>(at) };
             }
 
             # $feature
@@ -74,7 +74,7 @@ macro_rules! kernels {
                 masked: &[$(compute::<$rows, 2, true>),*],
                 wide_cols: $wide * L::COUNT,
                 wide: &[$(compute::<$wide_rows, $wide, false>),*],
-                rows: by_rows,
+                row: one_row,
                 dots: &[$(by_dots::<$dot_rows, $dot_cols>),*],
             };
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::block::{Block, Panels, compute_block};
 use super::kernels::{Element, Kernels};
-use super::panels::{pack_panel, panel_elements};
+use super::panels::{pack_panels, panel_elements};
 use super::scratch::with_scratch;
 use super::share::share_blocks;
 use super::tile::PANEL;
@@ -30,13 +30,8 @@ impl Packed {
     /// - Every element that `source` names, `[k, n]`, is valid for reading.
     pub unsafe fn pack(k: usize, n: usize, source: View<f32>) -> Self {
         let mut data: Vec<f32> = Vec::with_capacity(panel_elements(k, n));
-        for first in (0..n).step_by(PANEL) {
-            let cols = PANEL.min(n - first);
-            // SAFETY: the capacity has room for every panel.
-            let to = unsafe { data.as_mut_ptr().add(first * k) };
-            // SAFETY: the caller vouches for the elements; the panel is inside the capacity.
-            unsafe { pack_panel(k, cols, source.at(0, first), to) };
-        }
+        // SAFETY: the caller vouches for the elements, and the capacity has room for every panel.
+        unsafe { pack_panels(k, n, source, data.as_mut_ptr()) };
         // SAFETY: every element of every panel was written.
         unsafe { data.set_len(panel_elements(k, n)) };
         Self { k, n, data }

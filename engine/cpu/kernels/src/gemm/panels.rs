@@ -9,36 +9,71 @@ pub(super) fn panel_elements(k: usize, n: usize) -> usize {
     n.div_ceil(PANEL) * PANEL * k
 }
 
-/// Copies one panel: columns `0..cols` of `k` rows of `b`, at most [`PANEL`] of them; the others become 0.
+/// Columns whose rows are copied together: as much as CPUs fetch ahead, into panels that fit the cache's ways.
+const TOGETHER: usize = 512;
+
+/// Copies `n` columns of `k` rows of `b` to panels; the last one is filled up with zeros.
 ///
 /// # Safety
 ///
 /// - The elements of `b` are valid for reading.
-/// - `to` is valid for writing `k * PANEL` elements.
-pub(super) unsafe fn pack_panel<E: Copy + Default>(k: usize, cols: usize, b: View<E>, to: *mut E) {
-    if cols < PANEL {
+/// - `to` is valid for writing as many elements as [`panel_elements`] says.
+pub(super) unsafe fn pack_panels<E: Copy + Default>(k: usize, n: usize, b: View<E>, to: *mut E) {
+    for from in (0..n).step_by(TOGETHER) {
+        let cols = TOGETHER.min(n - from);
+        let (b, to) = (b.at(0, from), to.wrapping_add(from * k));
+        let filling = cols.next_multiple_of(PANEL) - cols;
+        let last = cols / PANEL * k * PANEL + cols % PANEL;
         for row in 0..k {
-            for col in cols..PANEL {
-                // SAFETY: inside the panel.
-                unsafe { *to.add(row * PANEL + col) = E::default() };
+            for col in 0..filling {
+                // SAFETY: inside the last panel.
+                unsafe { *to.add(last + row * PANEL + col) = E::default() };
+            }
+        }
+        if b.col == 1 {
+            // SAFETY: the caller vouches for the elements.
+            unsafe { copy_rows(k, cols, b, to) };
+        } else {
+            for first in (0..cols).step_by(PANEL) {
+                let panel = to.wrapping_add(first * k);
+                // SAFETY: the caller vouches for the elements.
+                unsafe { turn_panel(k, PANEL.min(cols - first), b.at(0, first), panel) };
             }
         }
     }
-    if b.col == 1 {
-        for row in 0..k {
-            let source = b.at(row, 0).ptr;
-            // SAFETY: inside the panel.
-            let to = unsafe { to.add(row * PANEL) };
-            if cols == PANEL {
-                // SAFETY: contiguous elements in both; a fixed number of them is copied without a call.
-                unsafe { std::ptr::copy_nonoverlapping(source, to, PANEL) };
-            } else {
-                // SAFETY: contiguous elements in both.
-                unsafe { std::ptr::copy_nonoverlapping(source, to, cols) };
-            }
+}
+
+/// Copies contiguous rows, each to all panels, in the order in which they lie.
+///
+/// # Safety
+///
+/// As for [`pack_panels`].
+unsafe fn copy_rows<E: Copy>(k: usize, cols: usize, b: View<E>, to: *mut E) {
+    let whole = cols - cols % PANEL;
+    for row in 0..k {
+        let source = b.at(row, 0).ptr;
+        for first in (0..whole).step_by(PANEL) {
+            let to = to.wrapping_add(first * k + row * PANEL);
+            // SAFETY: inside `b`.
+            let source = unsafe { source.add(first) };
+            // SAFETY: contiguous elements in both; a fixed number of them is copied without a call.
+            unsafe { std::ptr::copy_nonoverlapping(source, to, PANEL) };
         }
-        return;
+        for col in whole..cols {
+            // SAFETY: inside `b`.
+            let value = unsafe { *source.add(col) };
+            // SAFETY: inside the last panel.
+            unsafe { *to.add(whole * k + row * PANEL + col - whole) = value };
+        }
     }
+}
+
+/// Copies at most [`PANEL`] columns of any stride to one panel.
+///
+/// # Safety
+///
+/// As for [`pack_panels`].
+unsafe fn turn_panel<E: Copy + Default>(k: usize, cols: usize, b: View<E>, to: *mut E) {
     /// Columns and rows that are exchanged at a time, in registers.
     const SQUARE: usize = 4;
     let (whole_k, whole_cols) = (k - k % SQUARE, cols - cols % SQUARE);

@@ -2,28 +2,38 @@
 //!
 //! | way    | when                                                     | `B` is                           |
 //! |--------|----------------------------------------------------------|----------------------------------|
-//! | dots   | few rows, `k` contiguous in both                         | read once, as it lies            |
-//! | rows   | few rows, rows of `B` contiguous                         | read once, as it lies            |
-//! | small  | `B` fits the cache                                       | read as it lies, or packed apart |
+//! | dots   | few rows, columns of `B` contiguous                      | read once, as it lies            |
+//! | row    | one row, rows of `B` contiguous                          | read once, as it lies            |
+//! | few    | few rows, rows of `B` contiguous                         | as it lies, or packed in pieces  |
+//! | small  | `B` fits the cache                                       | as it lies, or packed apart      |
 //! | packed | everything else                                          | packed once for all threads      |
 //!
 //! A product is computed as its transpose where that makes the columns of `C` contiguous or the rows few.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
-use super::block::{self, Block, Panels, compute_block};
+use super::block::{self, Block, DEPTH, Panels, compute_block};
 use super::dots::Dots;
 use super::kernels::{Element, Kernels};
-use super::panels::{pack_panel, panel_elements};
-use super::rows::Rows;
+use super::panels::{pack_panels, panel_elements};
+use super::row::Row;
 use super::scratch::with_scratch;
-use super::share::share_blocks;
+use super::share::{GRAIN, share_blocks};
 use super::tile::PANEL;
 use super::{Gemm, View};
 use crate::level::Level;
 use crate::pool::Pool;
 
-/// Rows up to which `B` is not packed, as that would take longer than the product.
+/// Rows up to which `B` is not packed for all threads, as that would take longer than the product.
 const FEW_ROWS: usize = 12;
+
+/// Rows up to which sums are computed one by one rather than turning columns of `B` into panels.
+const DOT_ROWS: usize = 24;
+
+/// Elements of a `B` that is read as it lies for few rows: 4 MiB of f32, within the caches.
+const NEAR_B: usize = 1 << 20;
+
+/// Rows of `B` that lie a multiple of this apart share the places of the caches: 4 KiB of f32.
+const SAME_PLACE: usize = 1 << 10;
 
 /// Columns up to which a product is turned, as a tile would be mostly empty.
 const FEW_COLS: usize = 4;
@@ -45,18 +55,20 @@ pub(super) unsafe fn multiply<E: Element>(level: Level, pool: &Pool, gemm: &Gemm
         return;
     }
     let kernels = E::kernels(level);
-    let gemm = &oriented(gemm);
-    let few = gemm.m <= FEW_ROWS;
+    let gemm = oriented(gemm);
+    let gemm = &gemm;
     let (m, n, k) = (gemm.m, gemm.n, gemm.k);
+    let (rows_lie, cols_lie) = (gemm.b.col == 1, gemm.b.row == 1);
     // SAFETY: the obligations are the same for every way.
     unsafe {
-        if few && k > 0 && gemm.b.row == 1 && gemm.b.col != 1 {
+        if m <= DOT_ROWS && k > 0 && cols_lie && !rows_lie {
             by_dots(kernels, pool, gemm);
-        } else if few && k > 0 && gemm.b.col == 1 && gemm.c.col == 1 && (m == 1 || k * n > SMALL_B)
-        {
-            by_rows(kernels, pool, gemm);
+        } else if m == 1 && k > 0 && rows_lie && gemm.c.col == 1 {
+            row(kernels, pool, gemm);
         } else if k.saturating_mul(n) <= SMALL_B {
             small(kernels, pool, gemm);
+        } else if m <= FEW_ROWS && rows_lie && gemm.b.row >= 0 {
+            few(kernels, pool, gemm);
         } else {
             packed(kernels, pool, gemm);
         }
@@ -174,24 +186,69 @@ unsafe fn by_dots<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>)
 
 /// # Safety
 ///
-/// As for [`multiply`]; rows of `B` and `C` are contiguous.
-unsafe fn by_rows<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+/// As for [`multiply`]; `A` has one row, and rows of `B` and `C` are contiguous.
+unsafe fn row<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
     share_columns(pool, gemm, 256, &|gemm, cols| {
-        let rows = Rows {
-            m: gemm.m,
+        let row = Row {
             n: cols.len(),
             k: gemm.k,
             a: gemm.a.ptr,
-            a_row: gemm.a.row,
             a_col: gemm.a.col,
             b: gemm.b.at(0, cols.start).ptr,
             b_row: gemm.b.row,
             c: gemm.c.at(0, cols.start).ptr,
-            c_row: gemm.c.row,
             accumulate: gemm.accumulate,
         };
         // SAFETY: the caller vouches for the elements.
-        unsafe { (kernels.rows)(&rows) };
+        unsafe { (kernels.row)(&row) };
+    });
+}
+
+/// # Safety
+///
+/// As for [`multiply`]; rows of `B` are contiguous and in their order.
+unsafe fn few<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
+    /// Columns whose piece of `B`, packed, stays in the second-level cache.
+    const COLS: usize = 256;
+    let b_row = gemm.b.row.unsigned_abs();
+    let near = gemm.k * gemm.n <= NEAR_B && b_row % SAME_PLACE != 0;
+    share_columns(pool, gemm, GRAIN, &|gemm, cols| {
+        let block = Block {
+            m: gemm.m,
+            n: cols.len(),
+            k: gemm.k,
+            a: gemm.a,
+            b: as_it_lies(gemm),
+            first_col: cols.start,
+            c: gemm.c.at(0, cols.start),
+            accumulate: gemm.accumulate,
+        };
+        if near {
+            // SAFETY: the caller vouches for the elements.
+            return unsafe { compute_block(kernels, &block) };
+        }
+        with_scratch(panel_elements(DEPTH, COLS), |panels: *mut E| {
+            for from in cols.clone().step_by(COLS) {
+                let n = COLS.min(cols.end - from);
+                for depth in (0..gemm.k).step_by(DEPTH) {
+                    let k = DEPTH.min(gemm.k - depth);
+                    // SAFETY: the caller vouches for the elements, and the scratch has room for a piece.
+                    unsafe { pack_panels(k, n, gemm.b.at(depth, from), panels) };
+                    let piece = Block {
+                        n,
+                        k,
+                        a: gemm.a.at(0, depth),
+                        b: in_panels(panels, k),
+                        first_col: 0,
+                        c: gemm.c.at(0, from),
+                        accumulate: gemm.accumulate || depth > 0,
+                        ..block
+                    };
+                    // SAFETY: as above.
+                    unsafe { compute_block(kernels, &piece) };
+                }
+            }
+        });
     });
 }
 
@@ -208,12 +265,7 @@ unsafe fn small<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
             n: gemm.n,
             k: gemm.k,
             a: gemm.a.at(rows.start, 0),
-            b: Panels {
-                ptr: gemm.b.ptr,
-                row: gemm.b.row.unsigned_abs(),
-                panel: PANEL,
-                filled: false,
-            },
+            b: as_it_lies(&gemm),
             first_col: 0,
             c: gemm.c.at(rows.start, 0),
             accumulate: gemm.accumulate,
@@ -224,7 +276,7 @@ unsafe fn small<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
         }
         with_scratch(panel_elements(gemm.k, gemm.n), |panels: *mut E| {
             // SAFETY: the caller vouches for the elements, and the scratch has room for the panels.
-            unsafe { pack_panels(&gemm, 0..gemm.n, panels) };
+            unsafe { pack_panels(gemm.k, gemm.n, gemm.b, panels) };
             let b = in_panels(panels, gemm.k);
             // SAFETY: as above.
             unsafe { compute_block(kernels, &Block { b, ..whole }) };
@@ -277,7 +329,7 @@ unsafe fn packed<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) 
                         let panels = b.at(0, some.start).cast_mut();
                         // SAFETY: the caller vouches for the elements; threads write different panels.
                         unsafe {
-                            pack_panels(&product, from + some.start..from + some.end, panels)
+                            pack_panels(k, some.len(), product.b.at(0, from + some.start), panels)
                         };
                     });
                     last = Some(key);
@@ -308,6 +360,16 @@ unsafe fn packed<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) 
     });
 }
 
+/// `B` where it is; its rows are contiguous and in their order.
+fn as_it_lies<E>(gemm: &Gemm<E>) -> Panels<E> {
+    Panels {
+        ptr: gemm.b.ptr,
+        row: gemm.b.row.unsigned_abs(),
+        panel: PANEL,
+        filled: false,
+    }
+}
+
 /// `B` after [`pack_panels`].
 fn in_panels<E>(panels: *const E, k: usize) -> Panels<E> {
     Panels {
@@ -315,19 +377,5 @@ fn in_panels<E>(panels: *const E, k: usize) -> Panels<E> {
         row: PANEL,
         panel: k * PANEL,
         filled: true,
-    }
-}
-
-/// Packs columns of `B`, which begin with a panel.
-///
-/// # Safety
-///
-/// The elements of `B` are valid for reading, and `to` for writing as many panels.
-unsafe fn pack_panels<E: Element>(gemm: &Gemm<E>, cols: std::ops::Range<usize>, to: *mut E) {
-    for from in cols.clone().step_by(PANEL) {
-        let count = PANEL.min(cols.end - from);
-        let to = to.wrapping_add((from - cols.start) * gemm.k);
-        // SAFETY: the caller vouches for the elements.
-        unsafe { pack_panel(gemm.k, count, gemm.b.at(0, from), to) };
     }
 }

@@ -11,11 +11,11 @@ use crate::pool::Pool;
 /// Multiply-adds that are not worth a second thread: some microseconds.
 const SMALL: usize = 1 << 16;
 
-/// Columns of a block: with `block::ROWS` rows it is 192 KiB of f32 and stays in the second-level cache.
+/// Columns of a block: with [`block::ROWS`] rows it is 192 KiB of f32 and stays in the second-level cache.
 const COLS: usize = 512;
 
 /// Columns that a thread gets at least where there is one block of rows: as many as the widest tile has.
-const GRAIN: usize = 128;
+pub(super) const GRAIN: usize = 128;
 
 /// Calls `body(rows, columns)` for blocks that cover the rows of every range and `n` columns. `height` is that of the
 /// highest tile; blocks of columns begin with panels.
