@@ -236,6 +236,8 @@ pub(crate) struct Elaborator<'p> {
     states: BTreeMap<String, Tensor>,
     /// How many random draws each path has made.
     draws: BTreeMap<String, usize>,
+    /// Whether the starts of parameters are being built: in a graph of their own.
+    starting: bool,
     /// How often a state was asked for.
     state_uses: usize,
     /// Where nobody looks at the graph: what stands for what is alike.
@@ -266,6 +268,7 @@ impl<'p> Elaborator<'p> {
             updates: BTreeMap::new(),
             states: BTreeMap::new(),
             draws: BTreeMap::new(),
+            starting: false,
             state_uses: 0,
             alike: None,
             depth: 0,

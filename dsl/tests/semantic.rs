@@ -73,6 +73,23 @@ fn a_side_that_is_not_chosen_gives_ranges_and_is_not_looked_at() {
     );
 }
 
+#[test]
+fn a_start_may_call_what_the_model_calls_too() {
+    let text = "
+      module N(d: axis) {
+        forward(x: f32[d]) -> f32[d] { y = x * 2.0 z = y * y return z * z + 1.0 }
+      }
+      let table = 3.0 * 2.0
+      module M(d: axis) {
+        sub n = N(d)
+        param w: f32[d] = n(zeros(d)) * table
+        param v: f32[d] = n(zeros(d)) + table
+        forward(x: f32[d]) -> f32[d] { a = exp(x) b = exp(a) return n(n(b)) * w * v }
+      }";
+    assert_eq!(found("right.girih", text), [""; 0]);
+    assert_eq!(asked(text, "M", &[]), [""; 0]);
+}
+
 /// What is said when the last model of a file is asked for, and its value `hidden`.
 fn asked(text: &str, module: &str, keep: &[String]) -> Vec<String> {
     let mut sink = Sink::new();

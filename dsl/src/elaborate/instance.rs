@@ -73,7 +73,9 @@ impl Elaborator<'_> {
         span: Span,
     ) -> Eval<Option<Value>> {
         if let Some(value) = self.instances[instance.0].members.get(name) {
-            return Ok(Some(value.clone()));
+            let value = value.clone();
+            self.require_before_model(name, &value, span)?;
+            return Ok(Some(value));
         }
         if self.instances[instance.0].states.contains_key(name) {
             return self

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use girih_graph::{AxisId, Builder, DType, Distribution, Graph, Op};
+use girih_graph::{AxisId, Builder, DType, Distribution, Graph, Op, ValueId};
 
 use super::Elaborator;
 use super::scope::Env;
@@ -15,6 +15,20 @@ impl Elaborator<'_> {
         let mut init = Builder::new("init");
         init.axes = self.b.axes.clone();
         let outer = std::mem::replace(&mut self.b, init);
+        // What was made in the model's graph says nothing here.
+        let alike = self.alike.take();
+        let lets = std::mem::take(&mut self.file_lets);
+        self.starting = true;
+        let results = self.starts();
+        self.starting = false;
+        self.alike = alike;
+        self.file_lets = lets;
+        let init = std::mem::replace(&mut self.b, outer);
+        Ok(init.finish(results?, Vec::new()))
+    }
+
+    /// The starting value of each parameter, with its path.
+    fn starts(&mut self) -> Eval<Vec<(String, ValueId)>> {
         let mut results = Vec::new();
         for index in 0..self.params.len() {
             let (instance, expr) = self.inits[index].clone();
@@ -44,8 +58,34 @@ impl Elaborator<'_> {
             let start = self.expand_to(start, &axes, span)?;
             results.push((path, start.id));
         }
-        let init = std::mem::replace(&mut self.b, outer);
-        Ok(init.finish(results, Vec::new()))
+        Ok(results)
+    }
+
+    /// A start reads numbers and draws, never a value of the model.
+    pub(crate) fn require_before_model(
+        &mut self,
+        name: &str,
+        value: &Value,
+        span: Span,
+    ) -> Eval<()> {
+        fn holds_tensor(value: &Value) -> bool {
+            match value {
+                Value::Tensor(_) => true,
+                Value::List(parts) | Value::Tuple(parts) => parts.iter().any(holds_tensor),
+                Value::Record(fields) => fields.iter().any(|(_, value)| holds_tensor(value)),
+                _ => false,
+            }
+        }
+        if !self.starting || !holds_tensor(value) {
+            return Ok(());
+        }
+        self.error_help(
+            405,
+            span,
+            format!("the start of a parameter reads `{name}`, a value of the model"),
+            "it has no value before the model runs",
+            "start with numbers and draws, such as `normal(0.02)`; a function gives the same table to both",
+        )
     }
 
     pub(crate) fn number(&mut self, dtype: DType, number: f64) -> Tensor {

@@ -22,6 +22,14 @@ impl Elaborator<'_> {
         span: Span,
     ) -> Eval<Tensor> {
         self.state_uses += 1;
+        if self.starting {
+            return self.error(
+                405,
+                span,
+                format!("the start of a parameter reads the state `{name}`"),
+                "it has no value before the model runs",
+            );
+        }
         let path = join(&self.instances[instance.0].path, name);
         if let Some(state) = self.states.get(&path) {
             return Ok(*state);
