@@ -1,10 +1,6 @@
 //! Compiled kernels beside loops that are written by hand over the same routines.
 
 #![expect(unsafe_code, reason = "kernels are run on raw buffers")]
-#![expect(
-    missing_docs,
-    reason = "the benchmark macros make undocumented functions"
-)]
 
 #[path = "../tests/codegen/maker.rs"]
 mod maker;
@@ -59,7 +55,7 @@ fn measure(
     });
     let table = routines(level);
     group.bench_function("by hand", |b| {
-        b.iter(|| by_hand(table, black_box(&mut buffers)))
+        b.iter(|| by_hand(table, black_box(&mut buffers)));
     });
     group.finish();
     c.bench_function(&format!("{name}/compilation"), |b| {

@@ -1,14 +1,19 @@
-//! What every operation does for every dtype, at every CPU level: compiled code against plain Rust.
+//! Compiled kernels against a plain interpreter: every operation for every dtype, chosen and random
+//! kernels, at every CPU level.
 
 #![expect(unsafe_code, reason = "kernels are run on raw buffers")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
+#[path = "codegen/cases.rs"]
+mod cases;
 #[path = "codegen/interpret.rs"]
 mod interpret;
 #[path = "codegen/machine.rs"]
 mod machine;
 #[path = "codegen/maker.rs"]
 mod maker;
+#[path = "codegen/random.rs"]
+mod random;
 
 use girih_graph::DType;
 use girih_graph::op::{Binary, Combine, Unary};
@@ -88,14 +93,12 @@ fn bytes(dtype: DType, values: &[Number]) -> Vec<u8> {
     bytes
 }
 
+/// Adds the step that is checked after those that load its operands.
+type Make<'a> = &'a dyn Fn(&mut Maker, &[usize]) -> usize;
+
 /// Runs a kernel of one inner loop over inputs and one more buffer, as vectors, as a whole row
 /// and as a scalar, at every level; compares with the interpreter.
-fn check(
-    name: &str,
-    inputs: &[(DType, Vec<Number>)],
-    result: DType,
-    make: &dyn Fn(&mut Maker, &[usize]) -> usize,
-) {
+fn check(name: &str, inputs: &[(DType, Vec<Number>)], result: DType, make: Make<'_>) {
     let count = inputs[0].1.len() as i64;
     for kind in [LoopKind::Inner, LoopKind::Outer] {
         let mut maker = Maker::new(&[(kind, count)]);
@@ -256,11 +259,14 @@ fn constants_and_copies() {
     }
 }
 
+/// Loops, and the factors of an address.
+type Loops<'a> = (&'a [(LoopKind, i64)], &'a [(usize, i64)]);
+
 /// Reduces rows of a matrix along its rows or its columns.
 fn check_reduction(combine: Combine, dtype: DType, values: &[Number], extent: i64, over: LoopKind) {
     let name = format!("{} {dtype} {extent} {over:?}", combine.word());
     let other = 5;
-    let (loops, along): (&[(LoopKind, i64)], &[(usize, i64)]) = match over {
+    let (loops, along): Loops<'_> = match over {
         LoopKind::Inner => (
             &[(LoopKind::Outer, other), (LoopKind::Inner, extent)],
             &[(0, extent), (1, 1)],

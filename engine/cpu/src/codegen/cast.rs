@@ -43,7 +43,7 @@ impl Writer<'_> {
         let (own, new) = (Kind::of(from), Kind::of(to));
         match (own, new) {
             (_, Kind::Bool) => self.nonzero(own, x),
-            (Kind::Bool, _) => self.from_truth(new, form, x),
+            (Kind::Bool, _) => self.numbers_of_truth(new, form, x),
             (Kind::F32, Kind::F32) => self.rounded(to, x),
             (Kind::F32, Kind::F64) => self.promoted(form, x),
             (Kind::F64, Kind::F32) => {
@@ -102,7 +102,7 @@ impl Writer<'_> {
         self.truth(raw)
     }
 
-    fn from_truth(&mut self, kind: Kind, form: Form, x: Lanes) -> Lanes {
+    fn numbers_of_truth(&mut self, kind: Kind, form: Form, x: Lanes) -> Lanes {
         let ty = kind.part(form);
         let (one, zero) = if matches!(kind, Kind::F32 | Kind::F64) {
             (self.real(ty, 1.0), self.real(ty, 0.0))

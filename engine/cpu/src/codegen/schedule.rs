@@ -498,13 +498,12 @@ impl<'a> Planner<'a> {
             StepOp::Load(access) => {
                 self.load_cost(access) + 4 * u32::from(step.dtype == DType::F16)
             }
-            StepOp::Position(_) => 1,
             StepOp::Constant(_) | StepOp::Size(_) | StepOp::Reduce(..) => 0,
             StepOp::Unary(Unary::Sqrt | Unary::Rsqrt | Unary::PopCount, _) => 6,
             StepOp::Binary(Binary::FloorDiv | Binary::Rem, _, _) => 20,
             StepOp::Binary(Binary::Div, _, _) => 3,
             StepOp::Cast(_) => 2,
-            StepOp::Unary(..) | StepOp::Binary(..) | StepOp::Select(..) => 1,
+            StepOp::Position(_) | StepOp::Unary(..) | StepOp::Binary(..) | StepOp::Select(..) => 1,
         };
         let cost = below + own * if narrow { 4 } else { 1 };
         memo.insert(id, cost.min(1000));

@@ -47,7 +47,7 @@ impl Shape {
             blocks: schedule.blocks,
             cost: (0..kernel.steps.len()).filter(live).map(weight).sum(),
         };
-        shape.cut = shape.cut(kernel, schedule).is_some();
+        shape.cut = Self::cut(kernel, schedule).is_some();
         shape
     }
 
@@ -57,7 +57,7 @@ impl Shape {
     }
 
     /// The inner loop, if its blocks are points of their own.
-    pub(super) fn cut(&self, kernel: &Kernel, schedule: &Schedule) -> Option<LoopId> {
+    pub(super) fn cut(kernel: &Kernel, schedule: &Schedule) -> Option<LoopId> {
         let inner = kernel.inner().filter(|_| !schedule.whole_rows)?;
         let count = kernel.loops[inner].extent.as_constant();
         count.is_none_or(|count| count > BLOCK).then_some(inner)

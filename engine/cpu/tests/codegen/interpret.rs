@@ -213,12 +213,12 @@ fn compared(op: Binary, x: Number, y: Number) -> Option<bool> {
         _ => x.real().partial_cmp(&y.real()),
     };
     Some(match op {
-        Binary::Eq => order.is_some_and(|order| order.is_eq()),
-        Binary::Ne => order.is_none_or(|order| order.is_ne()),
-        Binary::Lt => order.is_some_and(|order| order.is_lt()),
-        Binary::Le => order.is_some_and(|order| order.is_le()),
-        Binary::Gt => order.is_some_and(|order| order.is_gt()),
-        Binary::Ge => order.is_some_and(|order| order.is_ge()),
+        Binary::Eq => order.is_some_and(std::cmp::Ordering::is_eq),
+        Binary::Ne => order.is_none_or(std::cmp::Ordering::is_ne),
+        Binary::Lt => order.is_some_and(std::cmp::Ordering::is_lt),
+        Binary::Le => order.is_some_and(std::cmp::Ordering::is_le),
+        Binary::Gt => order.is_some_and(std::cmp::Ordering::is_gt),
+        Binary::Ge => order.is_some_and(std::cmp::Ordering::is_ge),
         _ => return None,
     })
 }

@@ -22,7 +22,7 @@ pub(crate) fn close(dtype: DType, x: Number, y: Number, scale: f64) -> bool {
         DType::F16 => (3e-3, 1e-6),
         _ => (2e-2, 1e-37),
     };
-    x == y || (x - y).abs() <= (x.abs().max(y.abs()) + scale) * relative + least
+    x.to_bits() == y.to_bits() || (x - y).abs() <= (x.abs().max(y.abs()) + scale) * relative + least
 }
 
 /// Memory of whole pages with forbidden pages around; what is in it ends at its end.

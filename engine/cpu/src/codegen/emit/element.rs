@@ -13,6 +13,9 @@ use crate::codegen::schedule::{Place, Slot};
 /// A value for every vector or element of a group.
 pub(super) type Bundle = Vec<Lanes>;
 
+/// A position of the inner loop, none for 0, and distances from it.
+pub(super) type Positions = (Option<Value>, Vec<i64>);
+
 /// Positions of the inner loop that are computed together, with what was computed for them.
 pub(super) struct Group {
     pub(super) place: Place,
@@ -25,11 +28,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(
-        place: Place,
-        form: Form,
-        (index, offsets): (Option<Value>, Vec<i64>),
-    ) -> Self {
+    pub(super) fn new(place: Place, form: Form, (index, offsets): Positions) -> Self {
         Self {
             place,
             form,

@@ -131,7 +131,6 @@ impl Emitter<'_> {
         let Some(stretch) = pass.stretches.first() else {
             return;
         };
-        let uniform = pass.uniform.clone();
         let tiles = Tiles {
             walk,
             uniform: &pass.uniform,

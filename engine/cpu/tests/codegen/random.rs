@@ -1,23 +1,14 @@
 //! Random kernels, compiled against interpreted: loops, strides, guards, walks, reductions and
 //! several passes, at every CPU level, on buffers that end where forbidden memory begins.
 
-#![expect(unsafe_code, reason = "kernels are run on raw buffers")]
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
-
-#[path = "codegen/interpret.rs"]
-mod interpret;
-#[path = "codegen/machine.rs"]
-mod machine;
-#[path = "codegen/maker.rs"]
-mod maker;
-
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Affine, Guard, GuardOutside, Kernel, LoopKind, StepId, StepOp};
 use proptest::prelude::*;
 
-use interpret::{Number, Sizes};
-use maker::{Maker, access, affine};
+use crate::interpret::{self, Number, Sizes};
+use crate::machine;
+use crate::maker::{Maker, access, affine};
 
 /// Choices from random bytes; zeros when they are used up.
 struct Choices<'a>(std::slice::Iter<'a, u8>);
@@ -371,9 +362,10 @@ fn contents(case: &Case) -> Vec<Vec<u8>> {
                 state = state
                     .wrapping_mul(6_364_136_223_846_793_005)
                     .wrapping_add(1);
-                let value = match dtype.is_real() {
-                    true => Number::Real((state >> 40) as f64 / f64::from(1 << 23) - 1.0),
-                    false => Number::Int((state >> 40) as i64 % 7 - 1),
+                let value = if dtype.is_real() {
+                    Number::Real((state >> 40) as f64 / f64::from(1 << 23) - 1.0)
+                } else {
+                    Number::Int((state >> 40) as i64 % 7 - 1)
                 };
                 interpret::write(*dtype, &mut bytes, position, value);
             }
