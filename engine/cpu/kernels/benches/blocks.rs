@@ -10,12 +10,18 @@ use girih_kernels::table::{ReduceF32, Routines, UnaryF32};
 use girih_kernels::{Level, routines};
 use timing::{Alternative, compare};
 
+/// A routine's name, and the routine of a level.
+type Routine<F> = (&'static str, fn(&Routines) -> F);
+
+/// One way to do the work, owned.
+type Way<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 /// Elements of a block that stays in the first-level cache.
 const BLOCK: usize = 2048;
 
 /// Times `run` for every level, the best first, and `limit` after them.
 fn levels<'a>(name: &str, run: &'a dyn Fn(Level), limit: &str, limit_run: &'a mut dyn FnMut()) {
-    let mut ways: Vec<(&str, Box<dyn FnMut() + 'a>)> = Vec::new();
+    let mut ways: Vec<Way> = Vec::new();
     for level in available().into_iter().rev() {
         ways.push((level.name(), Box::new(move || run(level))));
     }
@@ -34,7 +40,7 @@ fn main() {
         .unwrap_or_default();
     let x: Vec<f32> = (0..BLOCK).map(|i| (i as f32 - 1000.0) * 0.004).collect();
     let positive: Vec<f32> = x.iter().map(|v| v.abs() + 0.01).collect();
-    let unary: [(&str, fn(&Routines) -> UnaryF32); 12] = [
+    let unary: [Routine<UnaryF32>; 12] = [
         ("exp", |r| r.exp_f32),
         ("log", |r| r.log_f32),
         ("log1p", |r| r.log1p_f32),
@@ -73,7 +79,7 @@ fn main() {
         };
         levels(name, &run, "standard library's exp or log", &mut scalar);
     }
-    let reductions: [(&str, fn(&Routines) -> ReduceF32); 5] = [
+    let reductions: [Routine<ReduceF32>; 5] = [
         ("sum", |r| r.sum_f32),
         ("max", |r| r.max_f32),
         ("min", |r| r.min_f32),
@@ -115,7 +121,7 @@ fn main() {
             });
         };
         levels("exp_sum", &run, "copy", &mut || {
-            to.copy_from_slice(std::hint::black_box(&x))
+            to.copy_from_slice(std::hint::black_box(&x));
         });
     }
     if "pow".contains(&wanted) {

@@ -3,6 +3,10 @@
     unsafe_code,
     reason = "pages are asked for and protected by system calls"
 )]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 use std::marker::PhantomData;
 

@@ -8,9 +8,12 @@
     unsafe_code,
     reason = "vector instructions exist only on some machines"
 )]
-#![expect(
-    clippy::missing_safety_doc,
-    reason = "every method has the trait's two obligations"
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(
+        clippy::multiple_unsafe_ops_per_block,
+        reason = "an expression of instructions stands under one obligation: the CPU has them"
+    )
 )]
 
 /// The vector instructions of one level for one element type.
@@ -134,6 +137,11 @@ pub(crate) use x86::{Avx2F32, Avx2F64, Avx512F32, Avx512F64};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     //! The vector instructions of x86-64.
+    #![cfg_attr(
+        not(test),
+        expect(clippy::wildcard_imports, reason = "dozens of instructions")
+    )]
+
     use super::Lanes;
     use std::arch::x86_64::*;
 

@@ -3,6 +3,10 @@
 //! Whole runs of [`RUN`] elements go through one loop without a remainder; what is left over is copied to a full run
 //! on the stack, so that the last elements of a block are as fast as the others, and no element outside is touched.
 #![expect(unsafe_code, reason = "routines work on raw blocks of elements")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 /// Elements that every vectorized and unrolled loop divides evenly.
 pub(super) const RUN: usize = 64;

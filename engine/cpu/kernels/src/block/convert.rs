@@ -1,5 +1,9 @@
 //! Conversions between f32 and 16-bit floats, rounding to nearest, ties to even.
 #![expect(unsafe_code, reason = "routines work on raw blocks of elements")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 /// bf16 to f32: a shift.
 ///

@@ -73,7 +73,7 @@ pub(super) fn silu<A: Arithmetic>(x: f32) -> f32 {
 /// `x / 2 * (1 + tanh(u))` with `u = sqrt(2 / pi) * (x + 0.044715 x^3)`, as `x * sigmoid(2 u)`.
 #[inline(always)]
 pub(super) fn gelu_tanh<A: Arithmetic>(x: f32) -> f32 {
-    const LINEAR: f32 = -1.595_769_1;
+    const LINEAR: f32 = -1.595_769;
     const CUBIC: f32 = LINEAR * 0.044_715;
     let minus_two_u = x * A::mul_add(x * x, CUBIC, LINEAR);
     x / (1.0 + exp::<A>(minus_two_u))

@@ -60,7 +60,9 @@ fn pow<A: Arithmetic>(x: f32, y: f32) -> f32 {
     }
     let rounded = y + ROUND_F32;
     let odd = rounded.to_bits() & 1;
-    if rounded - ROUND_F32 == y {
+    #[expect(clippy::float_cmp, reason = "integers are exact here")]
+    let is_integer = rounded - ROUND_F32 == y;
+    if is_integer {
         f32::from_bits(size.to_bits() ^ odd << 31)
     } else {
         f32::NAN
@@ -71,7 +73,8 @@ fn pow<A: Arithmetic>(x: f32, y: f32) -> f32 {
 #[inline(always)]
 fn is_special(x: f32, y: f32) -> bool {
     let size = x.abs();
-    !(size >= f32::MIN_POSITIVE && size < f32::INFINITY && y.abs() < LARGE)
+    let usual = (f32::MIN_POSITIVE..f32::INFINITY).contains(&size) && y.abs() < LARGE;
+    !usual
 }
 
 /// Powers of a block.

@@ -2,7 +2,8 @@
 //!
 //! Four vectors of partial results, joined in a fixed order: the result depends on the elements, their number and the
 //! level only, and its error grows with `n / (4 * lanes)`, not with `n`. Long sums are cut into pieces of [`PIECE`]
-//! elements whose results are added pairwise.
+//! elements whose results are added pairwise. The obligations of every function are those of [`Lanes`] and of the
+//! entry's type in the table.
 #![expect(
     unsafe_code,
     reason = "vector instructions exist only on some machines"
@@ -10,10 +11,6 @@
 #![expect(
     unsafe_op_in_unsafe_fn,
     reason = "a routine's whole body works under its own obligations"
-)]
-#![expect(
-    clippy::missing_safety_doc,
-    reason = "the obligations are those of `Lanes` and of the entry's type in the table"
 )]
 
 use super::{Arithmetic, apply, exponential};

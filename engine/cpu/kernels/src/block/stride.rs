@@ -1,5 +1,9 @@
 //! Copies between contiguous elements and elements that lie a stride apart.
 #![expect(unsafe_code, reason = "routines work on raw blocks of elements")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 /// `y[i] = x[i * stride]`.
 ///

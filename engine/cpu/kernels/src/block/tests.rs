@@ -1,7 +1,12 @@
 //! Every routine of every level this machine has, against f64.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "calls on the same memory stand under one obligation"
+)]
 #![expect(clippy::float_cmp, reason = "exact results are compared exactly")]
 
 use super::double;
+use crate::guarded::Guarded;
 use crate::level::{Level, available};
 use crate::table::{BinaryF32, Routines, UnaryF32, UnaryF64, routines};
 
@@ -298,68 +303,47 @@ fn check_reductions(level: Level) {
                 level.name()
             );
         };
-        let p = x.as_ptr();
-        // SAFETY: the machine has the level, and `n` elements are there; so below.
-        close(
-            "sum",
-            unsafe { (table.sum_f32)(p, n) },
-            wide().sum(),
-            wide().map(f64::abs).sum(),
-        );
-        let squares: f64 = wide().map(|v| v * v).sum();
-        // SAFETY: as above.
-        close(
-            "sum_squares",
-            unsafe { (table.sum_squares_f32)(p, n) },
-            squares,
-            squares,
-        );
-        let dot: f64 = both().map(|(a, b)| a * b).sum();
-        let size: f64 = both().map(|(a, b)| (a * b).abs()).sum();
-        // SAFETY: as above.
-        close(
-            "dot",
-            unsafe { (table.dot_f32)(p, y.as_ptr(), n) },
-            dot,
-            size,
-        );
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { (table.max_f32)(p, n) },
-            x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-        );
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { (table.min_f32)(p, n) },
-            x.iter().copied().fold(f32::INFINITY, f32::min)
-        );
+        let wide_x: Vec<f64> = wide().collect();
         let near_one: Vec<f32> = x.iter().map(|v| 1.0 + v / 64.0).collect();
-        let product: f64 = near_one.iter().map(|&v| f64::from(v)).product();
-        // SAFETY: as above.
-        let result = unsafe { (table.prod_f32)(near_one.as_ptr(), n) };
-        close("prod", result, product, product * n.max(1) as f64 / 8.0);
         let mut exps = vec![0.0; n];
-        // SAFETY: as above.
-        let total = unsafe { (table.exp_sum_f32)(p, exps.as_mut_ptr(), n, 0.75) };
+        let (p, q, w) = (x.as_ptr(), y.as_ptr(), wide_x.as_ptr());
+        // SAFETY: the machine has the level, and `n` elements are everywhere.
+        let (sum, squares, dot, max, min, product, exp_sum) = unsafe {
+            (
+                (table.sum_f32)(p, n),
+                (table.sum_squares_f32)(p, n),
+                (table.dot_f32)(p, q, n),
+                (table.max_f32)(p, n),
+                (table.min_f32)(p, n),
+                (table.prod_f32)(near_one.as_ptr(), n),
+                (table.exp_sum_f32)(p, exps.as_mut_ptr(), n, 0.75),
+            )
+        };
+        close("sum", sum, wide().sum(), wide().map(f64::abs).sum());
+        let exact_squares: f64 = wide().map(|v| v * v).sum();
+        close("sum_squares", squares, exact_squares, exact_squares);
+        let size: f64 = both().map(|(a, b)| (a * b).abs()).sum();
+        close("dot", dot, both().map(|(a, b)| a * b).sum(), size);
+        assert_eq!(max, x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        assert_eq!(min, x.iter().copied().fold(f32::INFINITY, f32::min));
+        let exact: f64 = near_one.iter().map(|&v| f64::from(v)).product();
+        close("prod", product, exact, exact * n.max(1) as f64 / 8.0);
         let exact: f64 = wide().map(|v| (v - 0.75).exp()).sum();
-        close("exp_sum", total, exact, exact);
+        close("exp_sum", exp_sum, exact, exact);
         for (&e, v) in exps.iter().zip(wide()) {
             assert!(is_close(e, (v - 0.75).exp(), 3e-7, 0.0));
         }
-        let wide: Vec<f64> = wide().collect();
         // SAFETY: as above.
-        assert!(
-            (unsafe { (table.sum_f64)(wide.as_ptr(), n) } - wide.iter().sum::<f64>()).abs() < 1e-9
-        );
-        // SAFETY: as above.
-        assert!(
-            (unsafe { (table.dot_f64)(wide.as_ptr(), wide.as_ptr(), n) } - squares).abs() < 1e-9
-        );
-        // SAFETY: as above.
-        assert_eq!(
-            unsafe { (table.max_f64)(wide.as_ptr(), n) },
-            wide.iter().copied().fold(f64::NEG_INFINITY, f64::max)
-        );
+        let (sum, squares, max) = unsafe {
+            (
+                (table.sum_f64)(w, n),
+                (table.dot_f64)(w, w, n),
+                (table.max_f64)(w, n),
+            )
+        };
+        assert!((sum - wide().sum::<f64>()).abs() < 1e-9);
+        assert!((squares - exact_squares).abs() < 1e-9);
+        assert_eq!(max, wide().fold(f64::NEG_INFINITY, f64::max));
     }
 }
 
@@ -433,12 +417,12 @@ fn half_precision_is_exact() {
                 _ => (1.0 + mantissa / 1024.0) * 2.0_f64.powi(exponent - 15),
             };
             assert!(value.is_nan() == size.is_nan(), "{half:x}");
-            if !size.is_nan() {
+            if size.is_nan() {
+                assert_eq!(again & 0x7e00, 0x7e00);
+            } else {
                 assert_eq!(f64::from(value.abs()), size, "{} {half:x}", level.name());
                 assert_eq!(value.is_sign_negative(), half >= 0x8000);
                 assert_eq!(again, half, "{}", level.name());
-            } else {
-                assert_eq!(again & 0x7e00, 0x7e00);
             }
         }
         // Between two halves: to nearest, ties to even.
@@ -544,7 +528,9 @@ fn strides_go_everywhere() {
 
 #[test]
 fn doubles_are_the_standard_library_s() {
-    let cases: [(fn(&Routines) -> UnaryF64, fn(f64) -> f64); 6] = [
+    /// A routine, and what it computes.
+    type Case = (fn(&Routines) -> UnaryF64, fn(f64) -> f64);
+    let cases: [Case; 6] = [
         (|r| r.exp_f64, f64::exp),
         (|r| r.log_f64, f64::ln),
         (|r| r.tanh_f64, f64::tanh),
@@ -573,6 +559,88 @@ fn doubles_are_the_standard_library_s() {
                     "{x}: {y} {exact}"
                 );
             }
+        }
+    }
+}
+
+/// Runs every routine of a level on `n` elements that touch pages nobody may access.
+fn check_touches(level: Level, n: usize, at_end: bool) {
+    let table = routines(level);
+    let (mut x, mut y, mut z) = (
+        Guarded::<f32>::new(n, at_end),
+        Guarded::<f32>::new(n, at_end),
+        Guarded::<f32>::new(n, at_end),
+    );
+    let (mut u, mut v) = (
+        Guarded::<f64>::new(n, at_end),
+        Guarded::<f64>::new(n, at_end),
+    );
+    let mut half = Guarded::<u16>::new(n, at_end);
+    let (x, y, z) = (
+        x.elements().as_mut_ptr(),
+        y.elements().as_mut_ptr(),
+        z.elements().as_mut_ptr(),
+    );
+    let (u, v, half) = (
+        u.elements().as_mut_ptr(),
+        v.elements().as_mut_ptr(),
+        half.elements().as_mut_ptr(),
+    );
+    let unary = [
+        table.exp_f32,
+        table.log_f32,
+        table.log1p_f32,
+        table.sin_f32,
+        table.cos_f32,
+        table.tanh_f32,
+        table.sigmoid_f32,
+        table.erf_f32,
+        table.silu_f32,
+        table.gelu_erf_f32,
+        table.gelu_tanh_f32,
+        table.softplus_f32,
+    ];
+    // SAFETY: the machine has the level, and `n` elements are everywhere.
+    unsafe {
+        for routine in unary {
+            routine(x, y, n);
+        }
+        for routine in [table.pow_f32, table.silu_mul_f32] {
+            routine(x, y, z, n);
+        }
+        for routine in [
+            table.sum_f32,
+            table.max_f32,
+            table.min_f32,
+            table.prod_f32,
+            table.sum_squares_f32,
+        ] {
+            routine(x, n);
+        }
+        for routine in [table.sum_f64, table.max_f64, table.prod_f64] {
+            routine(u, n);
+        }
+        (table.dot_f32)(x, y, n);
+        (table.dot_f64)(u, v, n);
+        (table.exp_f64)(u, v, n);
+        (table.pow_f64)(u, v, u, n);
+        (table.exp_sum_f32)(x, y, n, 1.0);
+        (table.scale_f32)(x, 2.0, n);
+        (table.f32_to_f16)(x, half, n);
+        (table.f16_to_f32)(half, y, n);
+        (table.f32_to_bf16)(x, half, n);
+        (table.bf16_to_f32)(half, y, n);
+        (table.strided_gather_f32)(x, 1, y, n);
+        (table.strided_scatter_f32)(x, y, 1, n);
+    }
+}
+
+#[test]
+fn routines_touch_nothing_else() {
+    for level in available() {
+        for n in (0..70).chain([127, 128, 129, 1000]) {
+            check_touches(level, n, true);
+            check_touches(level, n, false);
         }
     }
 }

@@ -36,7 +36,8 @@ fn sin_turned<A: Arithmetic>(x: f32, turns: u32) -> f32 {
 /// Whether `x` is not taken apart here; NaN included.
 #[inline(always)]
 fn is_far(x: f32) -> bool {
-    !(x.abs() <= FAR)
+    let near = x.abs() <= FAR;
+    !near
 }
 
 /// Sines of a block.

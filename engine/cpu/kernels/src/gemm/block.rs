@@ -4,6 +4,10 @@
 //! reads them from one place; `B` is read where it is. Sums are cut into pieces of [`DEPTH`] steps, so that the strips
 //! and the panels of a piece stay in the cache.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 use super::kernels::{Element, Kernels};
 use super::scratch::with_scratch;

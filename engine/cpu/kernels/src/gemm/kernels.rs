@@ -5,7 +5,7 @@
 )]
 
 use super::dots::{Dots, dots};
-use super::row::{Row, row};
+use super::row::{OneRow, row};
 use super::tile::{Tile, tile};
 use crate::lanes::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -28,7 +28,7 @@ pub(super) struct Kernels<E: 'static> {
     /// As `tiles`, wide: for so few rows that a tile of usual width would wait for its own sums.
     pub(super) wide: &'static [ComputeTile<E>],
     /// One row of `C` from contiguous rows of `B`.
-    pub(super) row: unsafe fn(&Row<E>),
+    pub(super) row: unsafe fn(&OneRow<E>),
     /// Elements of `C` from rows of `A` and columns of `B` that are both contiguous; by rows less one.
     pub(super) dots: &'static [unsafe fn(&Dots<E>)],
 }
@@ -57,7 +57,7 @@ macro_rules! kernels {
             }
 
             # $feature
-            unsafe fn one_row(at: &Row<$element>) {
+            unsafe fn one_row(at: &OneRow<$element>) {
                 // SAFETY: the obligations of `row`.
                 unsafe { row::<L>(at) };
             }

@@ -1,5 +1,9 @@
 //! Bringing `B` into panels.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 use super::View;
 use super::tile::PANEL;
@@ -87,6 +91,7 @@ unsafe fn turn_panel<E: Copy + Default>(k: usize, cols: usize, b: View<E>, to: *
                     *value = unsafe { *source.at(i, 0).ptr };
                 }
             }
+            #[expect(clippy::needless_range_loop, reason = "rows become columns")]
             for i in 0..SQUARE {
                 let line: [E; SQUARE] = std::array::from_fn(|j| square[j][i]);
                 // SAFETY: inside the panel.

@@ -10,12 +10,16 @@
 //!
 //! A product is computed as its transpose where that makes the columns of `C` contiguous or the rows few.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "an address and the access to it stand under one obligation"
+)]
 
 use super::block::{self, Block, DEPTH, Panels, compute_block};
 use super::dots::Dots;
 use super::kernels::{Element, Kernels};
 use super::panels::{pack_panels, panel_elements};
-use super::row::Row;
+use super::row::OneRow;
 use super::scratch::with_scratch;
 use super::share::{GRAIN, share_blocks};
 use super::tile::PANEL;
@@ -189,7 +193,7 @@ unsafe fn by_dots<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>)
 /// As for [`multiply`]; `A` has one row, and rows of `B` and `C` are contiguous.
 unsafe fn row<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
     share_columns(pool, gemm, 256, &|gemm, cols| {
-        let row = Row {
+        let row = OneRow {
             n: cols.len(),
             k: gemm.k,
             a: gemm.a.ptr,
@@ -211,7 +215,7 @@ unsafe fn few<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
     /// Columns whose piece of `B`, packed, stays in the second-level cache.
     const COLS: usize = 256;
     let b_row = gemm.b.row.unsigned_abs();
-    let near = gemm.k * gemm.n <= NEAR_B && b_row % SAME_PLACE != 0;
+    let near = gemm.k * gemm.n <= NEAR_B && !b_row.is_multiple_of(SAME_PLACE);
     share_columns(pool, gemm, GRAIN, &|gemm, cols| {
         let block = Block {
             m: gemm.m,
@@ -329,14 +333,14 @@ unsafe fn packed<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) 
                         let panels = b.at(0, some.start).cast_mut();
                         // SAFETY: the caller vouches for the elements; threads write different panels.
                         unsafe {
-                            pack_panels(k, some.len(), product.b.at(0, from + some.start), panels)
+                            pack_panels(k, some.len(), product.b.at(0, from + some.start), panels);
                         };
                     });
                     last = Some(key);
                 }
                 share_blocks(
                     pool,
-                    &[0..m],
+                    std::slice::from_ref(&(0..m)),
                     to - from,
                     k,
                     kernels.tiles.len(),

@@ -21,7 +21,7 @@ const STREAMS: usize = 8;
 
 /// What one row of `C` is computed from.
 #[derive(Clone, Copy)]
-pub(super) struct Row<E> {
+pub(super) struct OneRow<E> {
     /// Columns.
     pub(super) n: usize,
     /// Length of the sums.
@@ -45,9 +45,9 @@ pub(super) struct Row<E> {
 /// - Those of [`Lanes`].
 /// - What `at` describes is valid for reading, and the row of `C` for writing.
 #[inline(always)]
-pub(super) unsafe fn row<L: Lanes>(at: &Row<L::Element>) {
+pub(super) unsafe fn row<L: Lanes>(at: &OneRow<L::Element>) {
     for from in (0..at.n).step_by(CHUNK) {
-        let part = Row {
+        let part = OneRow {
             n: CHUNK.min(at.n - from),
             b: at.b.wrapping_add(from),
             c: at.c.wrapping_add(from),
@@ -67,7 +67,7 @@ pub(super) unsafe fn row<L: Lanes>(at: &Row<L::Element>) {
 
 /// Adds rows `depth..depth + R` of `B`; the first ones replace what is in `C`, unless it is added to.
 #[inline(always)]
-unsafe fn add_rows<L: Lanes, const R: usize>(at: &Row<L::Element>, depth: usize) {
+unsafe fn add_rows<L: Lanes, const R: usize>(at: &OneRow<L::Element>, depth: usize) {
     let rows: [*const L::Element; R] =
         std::array::from_fn(|r| at.b.wrapping_offset((depth + r) as isize * at.b_row));
     let factors: [L::Vector; R] =

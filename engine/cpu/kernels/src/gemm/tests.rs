@@ -1,4 +1,8 @@
 //! Products of every shape and stride against f64, and what they promise about bits, NaN and memory.
+#![expect(
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "calls on the same memory stand under one obligation"
+)]
 #![expect(clippy::float_cmp, reason = "equal bits are what is promised")]
 
 use std::ffi::c_void;
@@ -264,7 +268,7 @@ unsafe extern "C" fn add_place(
             // SAFETY: inside the tile.
             unsafe {
                 *tile.offset(i as isize * ld + j as isize) +=
-                    (row + i) as f32 * 10.0 + (col + j) as f32 / 8.0
+                    (row + i) as f32 * 10.0 + (col + j) as f32 / 8.0;
             };
         }
     }
@@ -388,7 +392,7 @@ fn groups_have_weights_of_their_own() {
                     by_rows(&a, k),
                     by_rows_mut(&mut c, n),
                     None,
-                )
+                );
             };
             for (i, row) in c.chunks_exact(n).enumerate() {
                 let Some(group) = groups.iter().find(|group| group.rows.contains(&i)) else {
@@ -410,7 +414,7 @@ fn groups_have_weights_of_their_own() {
                     by_rows(&a, k),
                     by_rows_mut(&mut c, n),
                     None,
-                )
+                );
             };
         }
     }
@@ -459,7 +463,7 @@ fn check_spreads(level: Level, m: usize, n: usize, k: usize, turned: bool) {
                 &packed,
                 by_rows_mut(&mut again, n),
                 None,
-            )
+            );
         };
         for c in [c, again] {
             for (at, sum) in c.iter().enumerate() {

@@ -110,8 +110,8 @@ impl Barrier {
     /// Lets nobody enter any longer, and waits until everybody inside made the call.
     pub(super) fn finish(&self) {
         let before = self.gate.0.fetch_or(CLOSED, Ordering::SeqCst);
-        if before % CLOSED > 0 {
-            self.wait_until(|| self.gate.0.load(Ordering::SeqCst) % CLOSED == 0);
+        if !before.is_multiple_of(CLOSED) {
+            self.wait_until(|| self.gate.0.load(Ordering::SeqCst).is_multiple_of(CLOSED));
         }
     }
 
