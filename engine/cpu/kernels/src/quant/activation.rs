@@ -55,8 +55,9 @@ pub(super) unsafe fn quantize_row(
             }
         }
         let quantized = quantize(shape, signed, &elements);
+        let to = to.wrapping_add(block * stride);
         // SAFETY: inside what the caller vouches for.
-        unsafe { to.add(block * stride).write(quantized) };
+        unsafe { to.write(quantized) };
     }
 }
 

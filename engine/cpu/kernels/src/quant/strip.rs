@@ -75,46 +75,38 @@ pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: us
             }
             let weights: [[U::Bytes; 4]; 2] =
                 [half::<U, BITS>(quants, 0), half::<U, BITS>(quants, 1)];
-            let of_part = |factor: U::Floats, part: usize| {
-                if shape.nested {
-                    U::mul(factor, U::small(small.add(16 * part)))
-                } else {
-                    factor
-                }
+            let scale = [
+                of_part::<U>(&shape, factor, small, 0),
+                of_part::<U>(&shape, factor, small, shape.parts - 1),
+            ];
+            let (first, last) = if shape.least {
+                (shape.parts, 2 * shape.parts - 1)
+            } else {
+                (0, 0)
             };
-            let scale = [of_part(factor, 0), of_part(factor, shape.parts - 1)];
             let least = [
-                of_part(least_factor, if shape.least { shape.parts } else { 0 }),
-                of_part(
-                    least_factor,
-                    if shape.least { 2 * shape.parts - 1 } else { 0 },
-                ),
+                of_part::<U>(&shape, least_factor, small, first),
+                of_part::<U>(&shape, least_factor, small, last),
             ];
             for (r, sum) in sums.iter_mut().enumerate() {
                 let block = activations.add(r);
                 let step = U::splat((*block).scale);
                 let begin = (&raw const (*block).begin).cast::<i32>();
                 let quants = (&raw const (*block).quants).cast::<i8>();
-                let start = |part: usize| {
-                    if shape.least {
-                        U::splat_int(0)
-                    } else {
-                        U::splat_int(*begin.add(part))
-                    }
-                };
-                let first = U::dot::<BITS>(start(0), &weights[0], quants);
+                let first = U::dot::<BITS>(start::<U>(&shape, begin, 0), &weights[0], quants);
                 if shape.parts == 1 {
                     let both = U::dot::<BITS>(first, &weights[1], quants.add(16));
                     *sum = U::mul_add(U::to_floats(both), U::mul(scale[0], step), *sum);
                 } else {
-                    let second = U::dot::<BITS>(start(1), &weights[1], quants.add(16));
+                    let second =
+                        U::dot::<BITS>(start::<U>(&shape, begin, 1), &weights[1], quants.add(16));
                     *sum = U::mul_add(U::to_floats(first), U::mul(scale[0], step), *sum);
                     *sum = U::mul_add(U::to_floats(second), U::mul(scale[1], step), *sum);
                 }
                 if shape.least {
-                    for part in 0..shape.parts {
+                    for (part, &least) in least.iter().enumerate().take(shape.parts) {
                         let elements = U::splat(f32::from_bits((*begin.add(part)).cast_unsigned()));
-                        *sum = U::mul_add(least[part], elements, *sum);
+                        *sum = U::mul_add(least, elements, *sum);
                     }
                 }
             }
@@ -132,19 +124,54 @@ pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: us
 /// The weights of half a block, a byte each: see the note of [`super::matrix`].
 #[inline(always)]
 unsafe fn half<U: Unit, const BITS: usize>(quants: *const u8, half: usize) -> [U::Bytes; 4] {
-    std::array::from_fn(|i| {
-        if BITS == 8 {
-            return U::load(quants.add((4 * half + i) * 64));
+    [
+        group::<U, BITS>(quants, half, 0),
+        group::<U, BITS>(quants, half, 1),
+        group::<U, BITS>(quants, half, 2),
+        group::<U, BITS>(quants, half, 3),
+    ]
+}
+
+#[inline(always)]
+unsafe fn group<U: Unit, const BITS: usize>(quants: *const u8, half: usize, i: usize) -> U::Bytes {
+    if BITS == 8 {
+        return U::load(quants.add((4 * half + i) * 64));
+    }
+    let low = U::bits(U::load(quants.add(i * 64)), 4 * half as u32, 0, 15);
+    match BITS {
+        5 => {
+            let line = U::load(quants.add(256));
+            U::or(low, U::bits(line, (4 * half + i) as u32, 4, 0x10))
         }
-        let low = U::bits(U::load(quants.add(i * 64)), 4 * half as u32, 0, 15);
-        let group = (4 * half + i) as u32;
-        match BITS {
-            5 => U::or(low, U::bits(U::load(quants.add(256)), group, 4, 0x10)),
-            6 => {
-                let line = U::load(quants.add(256 + 64 * half));
-                U::or(low, U::bits(line, 2 * i as u32, 4, 0x30))
-            }
-            _ => low,
+        6 => {
+            let line = U::load(quants.add(256 + 64 * half));
+            U::or(low, U::bits(line, 2 * i as u32, 4, 0x30))
         }
-    })
+        _ => low,
+    }
+}
+
+/// The factors of one part, from the small integers of a block if scales are nested.
+#[inline(always)]
+unsafe fn of_part<U: Unit>(
+    shape: &Shape,
+    factor: U::Floats,
+    small: *const u8,
+    part: usize,
+) -> U::Floats {
+    if shape.nested {
+        U::mul(factor, U::small(small.add(16 * part)))
+    } else {
+        factor
+    }
+}
+
+/// What the sum of a part begins with.
+#[inline(always)]
+unsafe fn start<U: Unit>(shape: &Shape, begin: *const i32, part: usize) -> U::Ints {
+    if shape.least {
+        U::splat_int(0)
+    } else {
+        U::splat_int(*begin.add(part))
+    }
 }

@@ -7,10 +7,6 @@
     unsafe_op_in_unsafe_fn,
     reason = "a method's whole body works under the trait's obligations"
 )]
-#![expect(
-    clippy::missing_safety_doc,
-    reason = "every method has the trait's two obligations"
-)]
 
 /// Vectors with a lane for each of 16 rows, and 64 bytes with four for each row.
 ///

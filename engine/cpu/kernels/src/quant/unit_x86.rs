@@ -7,6 +7,10 @@
     unsafe_op_in_unsafe_fn,
     reason = "a method's whole body works under the trait's obligations"
 )]
+#![cfg_attr(
+    not(test),
+    expect(clippy::wildcard_imports, reason = "dozens of intrinsics")
+)]
 
 use std::arch::x86_64::*;
 
@@ -126,14 +130,10 @@ unsafe impl Unit for Avx2 {
 
     #[inline(always)]
     unsafe fn bits(bytes: [__m256i; 2], from: u32, to: u32, mask: u8) -> [__m256i; 2] {
-        bytes.map(|bytes| {
-            let moved = match (from < to, from.abs_diff(to)) {
-                (_, 0) => bytes,
-                (true, by) => _mm256_sll_epi32(bytes, _mm_cvtsi32_si128(by as i32)),
-                (false, by) => _mm256_srl_epi32(bytes, _mm_cvtsi32_si128(by as i32)),
-            };
-            _mm256_and_si256(moved, _mm256_set1_epi8(mask.cast_signed()))
-        })
+        [
+            bits256(bytes[0], from, to, mask),
+            bits256(bytes[1], from, to, mask),
+        ]
     }
 
     #[inline(always)]
@@ -231,4 +231,15 @@ unsafe impl Unit for Avx2 {
     unsafe fn prefetch(address: *const u8) {
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
+}
+
+/// See [`Unit::bits`]. No closure: its body would not be compiled for the features.
+#[inline(always)]
+unsafe fn bits256(bytes: __m256i, from: u32, to: u32, mask: u8) -> __m256i {
+    let moved = match (from < to, from.abs_diff(to)) {
+        (_, 0) => bytes,
+        (true, by) => _mm256_sll_epi32(bytes, _mm_cvtsi32_si128(by as i32)),
+        (false, by) => _mm256_srl_epi32(bytes, _mm_cvtsi32_si128(by as i32)),
+    };
+    _mm256_and_si256(moved, _mm256_set1_epi8(mask.cast_signed()))
 }
