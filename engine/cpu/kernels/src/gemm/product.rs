@@ -30,7 +30,7 @@ use crate::pool::Pool;
 /// Rows up to which `B` is not packed for all threads, as that would take longer than the product.
 const FEW_ROWS: usize = 12;
 
-/// Rows up to which sums are computed one by one rather than turning columns of `B` into panels.
+/// Rows up to which sums are computed one by one rather than turning the columns of a large `B` into panels.
 const DOT_ROWS: usize = 24;
 
 /// Elements of a `B` that is read as it lies for few rows: 4 MiB of f32, within the caches.
@@ -39,7 +39,8 @@ const NEAR_B: usize = 1 << 20;
 /// Rows of `B` that lie a multiple of this apart share the places of the caches: 4 KiB of f32.
 const SAME_PLACE: usize = 1 << 10;
 
-/// Columns up to which a product is turned, as a tile would be mostly empty.
+/// Columns up to which a product is turned, as a tile would be mostly empty; and rows up to which sums of small
+/// products are computed one by one.
 const FEW_COLS: usize = 4;
 
 /// Elements of a `B` that fits the second-level cache beside all else: 256 KiB of f32.
@@ -63,13 +64,15 @@ pub(super) unsafe fn multiply<E: Element>(level: Level, pool: &Pool, gemm: &Gemm
     let gemm = &gemm;
     let (m, n, k) = (gemm.m, gemm.n, gemm.k);
     let (rows_lie, cols_lie) = (gemm.b.col == 1, gemm.b.row == 1);
+    let fits = k.saturating_mul(n) <= SMALL_B;
+    let dot_rows = if fits { FEW_COLS } else { DOT_ROWS };
     // SAFETY: the obligations are the same for every way.
     unsafe {
-        if m <= DOT_ROWS && k > 0 && cols_lie && !rows_lie {
+        if m <= dot_rows && k > 0 && cols_lie && !rows_lie {
             by_dots(kernels, pool, gemm);
         } else if m == 1 && k > 0 && rows_lie && gemm.c.col == 1 {
             row(kernels, pool, gemm);
-        } else if k.saturating_mul(n) <= SMALL_B {
+        } else if fits {
             small(kernels, pool, gemm);
         } else if m <= FEW_ROWS && rows_lie && gemm.b.row >= 0 {
             few(kernels, pool, gemm);

@@ -68,10 +68,11 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
                     L::load(at)
                 }
             });
-            for (r, sums) in sums.iter_mut().enumerate() {
+            #[expect(clippy::needless_range_loop, reason = "keeps the sums in registers")]
+            for r in 0..R {
                 let factor = L::splat(*a.add(r * STEPS + step));
-                for (sum, &value) in sums.iter_mut().zip(&row) {
-                    *sum = L::mul_add(factor, value, *sum);
+                for v in 0..V {
+                    sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
                 }
             }
             b = b.wrapping_add(tile.b_row);
