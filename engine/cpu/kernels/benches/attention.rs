@@ -241,7 +241,7 @@ fn prefill(name: &str, rule: Option<Rule>, threads: usize) {
         .map(|(level, o)| {
             let (problem, pool, rule) = (&problem, &pool, &rule);
             (level.name(), move || {
-                problem.run(*level, pool, rule.as_ref(), o)
+                problem.run(*level, pool, rule.as_ref(), o);
             })
         })
         .collect();
@@ -258,7 +258,7 @@ fn prefill(name: &str, rule: Option<Rule>, threads: usize) {
 fn decode(points: usize, group: usize, keys: usize, threads: usize) {
     let (pool, best) = (Pool::new(threads), level::detected());
     let problem = Problem::new(points, group, 1, keys);
-    let sum = routines(best).sum;
+    let sum = routines(best).sum_f32;
     let mut limit = || {
         for elements in [&problem.k, &problem.v] {
             pool.split(elements.len(), 16 * FEATURES, &|range, _| {
@@ -278,7 +278,7 @@ fn decode(points: usize, group: usize, keys: usize, threads: usize) {
                 ..CAUSAL
             }),
             &mut o2,
-        )
+        );
     };
     let what =
         format!("one query, {points} heads of 64, {group} share {keys} keys, {threads} threads");
