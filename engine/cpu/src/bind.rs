@@ -46,8 +46,10 @@ pub(crate) struct Bound {
     pub(crate) launches: Vec<BoundLaunch>,
     /// Bytes of the section's memory, with that of sections inside.
     pub(crate) arena: usize,
-    /// Bytes that any kernel wants for each thread.
+    /// Bytes that any kernel wants for each thread, aligned.
     pub(crate) scratch: usize,
+    /// What it was bound with.
+    pub(crate) symbols: Symbols,
 }
 
 impl Bound {
@@ -196,6 +198,7 @@ impl<'a> Binder<'a> {
         let mut bound = Bound {
             views: views.collect::<Result<_, _>>()?,
             places: vec![None; section.buffers.len()],
+            symbols: self.symbols.clone(),
             ..Bound::default()
         };
         for (at, buffer) in section.buffers.iter().enumerate() {
@@ -216,7 +219,7 @@ impl<'a> Binder<'a> {
         check_views(section, &bound);
         for launch in &section.launches {
             let launch = launch::bind(self, &bound, launch)?;
-            bound.scratch = bound.scratch.max(launch.scratch());
+            bound.scratch = bound.scratch.max(aligned(launch.scratch()));
             bound.launches.push(launch);
         }
         self.place(section, &mut bound, touched)?;

@@ -154,7 +154,10 @@ impl<T: Copy> Cells<T> {
 
     /// The element at an index.
     pub(crate) fn get(self, index: isize) -> T {
-        assert!(index.cast_unsigned() < self.count, "an element of the tensor");
+        assert!(
+            index.cast_unsigned() < self.count,
+            "an element of the tensor"
+        );
         let cell = self.first.wrapping_offset(index);
         // SAFETY: inside, as just checked; valid, as whoever made the cells vouched.
         unsafe { cell.read() }
@@ -162,7 +165,10 @@ impl<T: Copy> Cells<T> {
 
     /// Writes the element at an index.
     pub(crate) fn set(self, index: isize, value: T) {
-        assert!(index.cast_unsigned() < self.count, "an element of the tensor");
+        assert!(
+            index.cast_unsigned() < self.count,
+            "an element of the tensor"
+        );
         let cell = self.first.wrapping_offset(index);
         // SAFETY: inside, as just checked; valid, as whoever made the cells vouched.
         unsafe { cell.write(value) };
@@ -171,11 +177,13 @@ impl<T: Copy> Cells<T> {
     /// Copies a run of elements of others, which do not overlap these.
     pub(crate) fn copy_run(self, at: isize, from: Self, start: isize, length: usize) {
         let inside = |cells: Self, index: isize| {
-            usize::try_from(index).is_ok_and(|index| {
-                index <= cells.count && length <= cells.count - index
-            })
+            usize::try_from(index)
+                .is_ok_and(|index| index <= cells.count && length <= cells.count - index)
         };
-        assert!(inside(self, at) && inside(from, start), "a run of the tensor");
+        assert!(
+            inside(self, at) && inside(from, start),
+            "a run of the tensor"
+        );
         let (target, source) = (
             self.first.wrapping_offset(at),
             from.first.wrapping_offset(start),

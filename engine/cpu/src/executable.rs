@@ -123,7 +123,7 @@ impl Compiled {
     }
 
     /// The plan with numbers for these sizes, and the most bytes that its values may have.
-    fn bind(&self, sizes: &Sizes, limit: u64) -> Result<(Symbols, Arc<Bound>), RunError> {
+    fn bind(&self, sizes: &Sizes, limit: u64) -> Result<Arc<Bound>, RunError> {
         let mut symbols = Symbols::new();
         for symbol in &self.symbols {
             let value = sizes.value(&Extent::symbol(symbol), String::new);
@@ -138,7 +138,7 @@ impl Compiled {
             let bound = Arc::clone(&kept[kept.len() - 1].1);
             drop(kept);
             self.check_memory(&symbols, &bound, limit)?;
-            return Ok((symbols, bound));
+            return Ok(bound);
         }
         drop(kept);
         let touched: Vec<(BufferId, usize)> = self
@@ -153,8 +153,8 @@ impl Compiled {
         if kept.len() >= KEPT {
             kept.remove(0);
         }
-        kept.push((symbols.clone(), Arc::clone(&bound)));
-        Ok((symbols, bound))
+        kept.push((symbols, Arc::clone(&bound)));
+        Ok(bound)
     }
 
     fn binder(&self, symbols: Symbols, limit: u64) -> Binder<'_> {
@@ -302,7 +302,7 @@ impl Executable for Compiled {
 
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
         let sizes = Sizes::of(&self.graph, bindings)?;
-        let (symbols, bound) = self.bind(&sizes, bindings.limit)?;
+        let bound = self.bind(&sizes, bindings.limit)?;
         let root = &self.plan.root;
 
         // What is given must live until the run is over.
@@ -343,8 +343,7 @@ impl Executable for Compiled {
             pool: &self.pool,
             level: self.level,
             bindings,
-            symbols: &symbols,
-            scratch: (scratch.base(), bound.scratch),
+            scratch: Cell::new((scratch.base(), bound.scratch)),
             held: Cell::new(self.held(&bound)),
             done: Cell::new(Done { finished: 0, total }),
             progress: RefCell::new(progress),

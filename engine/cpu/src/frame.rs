@@ -82,7 +82,11 @@ impl<'a> Frame<'a> {
 /// All elements that the view reaches from `base` on are memory that is aligned for its dtype,
 /// lives as long as the cells, and is not written by one thread while another touches it.
 pub(crate) unsafe fn cells<T: Plain>(view: &View, base: Base) -> Cells<T> {
-    assert_eq!(size_of::<T>(), view.dtype.size(), "cells are of the tensor's dtype");
+    assert_eq!(
+        size_of::<T>(),
+        view.dtype.size(),
+        "cells are of the tensor's dtype"
+    );
     let count = view.reach().map_or(0, |(_, last)| last.max(-1) + 1);
     // SAFETY: valid up to the last element that is reached, as the caller vouched; every bit
     // pattern is a `Plain`.

@@ -16,7 +16,7 @@ use girih_kernels::{Level, Pool};
 use girih_plan::plan::{Launch, Plan, Section, Work};
 use girih_runtime::backend::{Bindings, Done, Progress, RunError};
 
-use crate::bind::{Binder, Bound, Symbols};
+use crate::bind::{Binder, Bound};
 use crate::block::Base;
 use crate::codegen::Code;
 use crate::frame::Frame;
@@ -32,9 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) level: Level,
     pub(crate) bindings: &'a Bindings,
-    pub(crate) symbols: &'a Symbols,
     /// Memory of kernels: so many bytes for each thread.
-    pub(crate) scratch: (Base, usize),
+    pub(crate) scratch: Cell<(Base, usize)>,
     /// Bytes that values of the run hold.
     pub(crate) held: Cell<u64>,
     pub(crate) done: Cell<Done>,
@@ -49,7 +48,6 @@ pub(crate) struct Shared<'a> {
     tables: &'a Tables,
     level: Level,
     bindings: &'a Bindings,
-    symbols: &'a Symbols,
 }
 
 impl<'a> Shared<'a> {
@@ -67,8 +65,7 @@ impl<'a> Shared<'a> {
             pool,
             level: self.level,
             bindings: self.bindings,
-            symbols: self.symbols,
-            scratch,
+            scratch: Cell::new(scratch),
             held: Cell::new(0),
             done: Cell::new(Done {
                 finished: 0,
@@ -88,7 +85,6 @@ impl<'a> Run<'a> {
             tables: self.tables,
             level: self.level,
             bindings: self.bindings,
-            symbols: self.symbols,
         }
     }
 

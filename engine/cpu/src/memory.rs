@@ -66,7 +66,9 @@ fn overlaps(one: &RangeInclusive<usize>, other: &RangeInclusive<usize>) -> bool 
 
 /// The next multiple of the alignment; saturates at the largest one.
 pub(crate) fn aligned(bytes: usize) -> usize {
-    bytes.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX - (ALIGN - 1))
+    bytes
+        .checked_next_multiple_of(ALIGN)
+        .unwrap_or(usize::MAX - (ALIGN - 1))
 }
 
 #[cfg(test)]

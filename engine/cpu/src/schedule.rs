@@ -28,7 +28,10 @@ pub(crate) fn initials_first(plan: &mut Plan) {
         .collect();
     let order: Vec<usize> = first.into_iter().chain(0..launches.len()).collect();
     // Those that were moved are gone when their old place comes.
-    plan.root.launches = order.into_iter().filter_map(|at| launches[at].take()).collect();
+    plan.root.launches = order
+        .into_iter()
+        .filter_map(|at| launches[at].take())
+        .collect();
 }
 
 /// The launches that a buffer's contents depend on, in order, without those of `done`.

@@ -70,7 +70,9 @@ impl View {
     pub(crate) fn reach(&self) -> Option<(isize, isize)> {
         let (mut first, mut last) = (self.offset, self.offset);
         for line in &self.lines {
-            let reach = line.step.saturating_mul(line.extent.checked_sub(1)? as isize);
+            let reach = line
+                .step
+                .saturating_mul(line.extent.checked_sub(1)? as isize);
             first = first.saturating_add(reach.min(0));
             last = last.saturating_add(reach.max(0));
         }

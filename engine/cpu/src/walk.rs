@@ -70,11 +70,7 @@ pub(crate) fn joined<const N: usize>(
 mod tests {
     use super::*;
 
-    fn check(
-        shape: &[usize],
-        steps: [&[isize]; 2],
-        expected: &[([isize; 2], usize, [isize; 2])],
-    ) {
+    fn check(shape: &[usize], steps: [&[isize]; 2], expected: &[([isize; 2], usize, [isize; 2])]) {
         let mut found = Vec::new();
         rows(shape, steps, [0, 5], |offsets, length, steps| {
             found.push((offsets, length, steps));

@@ -114,7 +114,7 @@ pub(super) fn run_range(
     };
     let buffers = Base::addresses(buffers);
     let kernel = run.code.kernel(launch.kernel);
-    let (scratch, stride) = run.scratch;
+    let (scratch, stride) = run.scratch.get();
     let failed: Mutex<Option<(usize, KernelFailure)>> = Mutex::new(None);
     run.pool.split(points.len(), bound.grain, &|part, thread| {
         let part = points.start + part.start..points.start + part.end;

@@ -122,6 +122,17 @@ pub(super) fn bind(
         elements = elements.saturating_add(view.count());
         bytes = bytes.saturating_add(view.count().saturating_mul(view.dtype.size()));
     }
+    if positions == 0 {
+        return Ok(BoundRecurrence {
+            place: 0,
+            parts: 1,
+            length: 0,
+            steps,
+            threads: 1,
+            area: 0,
+            bodies: Vec::new(),
+        });
+    }
     let (bytes, elements) = (bytes / positions.max(1), elements / positions.max(1));
     let share = positions.div_ceil(binder.threads.max(1));
     let near = (NEAR / bytes.max(1)).max(1);
@@ -300,7 +311,7 @@ pub(super) fn run(
     run.tick()?;
     let alone = Pool::new(1);
     let shared = run.shared();
-    let (scratch, stride) = run.scratch;
+    let (scratch, stride) = run.scratch.get();
     let failed: Mutex<Option<(usize, RunError)>> = Mutex::new(None);
     let part = |number: usize, thread: usize| {
         let last = number + 1 == bound.parts;

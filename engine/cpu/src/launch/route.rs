@@ -131,7 +131,7 @@ fn add<T: Number>(
 ) -> Result<(), RunError> {
     let launch = items.launch;
     let section = &branch.section;
-    let mut symbols = run.symbols.clone();
+    let mut symbols = frame.bound.symbols.clone();
     symbols.insert(launch.symbol.clone(), items.chosen.len() as i64);
     let limit = run.bindings.limit.saturating_sub(run.held.get());
     let binder = Binder::new(
@@ -146,7 +146,8 @@ fn add<T: Number>(
     let result = *section.results.first().expect("a branch has a result");
     let result_view = &bound.views[result.index()];
 
-    // Memory of the section, gathered inputs, then the result if it is for us to give.
+    // Memory of the section, gathered inputs, the result if it is for us to give, and what
+    // kernels want.
     let mut total = aligned(bound.arena);
     let mut given = |view: &View| {
         let start = total;
@@ -178,6 +179,8 @@ fn add<T: Number>(
         .iter()
         .any(|param| buffer_of(section, *param) == result_buffer);
     let result_at = bound_result.then(|| given(result_view));
+    let scratch_at = total;
+    total = total.saturating_add(bound.scratch.saturating_mul(run.pool.threads()));
     binder.check_limit(&bound, total as u64)?;
     let memory = Block::new(total).ok_or_else(|| RunError::Memory {
         what: launch.symbol.to_string(),
@@ -211,7 +214,9 @@ fn add<T: Number>(
     // SAFETY: every buffer of the section was given memory as long as its views reach: its own,
     // gathered, or the outer tensor's whose elements lie as the parameter's.
     let inner = unsafe { Frame::new(&bound, &bases, own) };
+    let outer_scratch = run.scratch.replace((own.at(scratch_at.cast_signed()), bound.scratch));
     let ran = run_section(run, section, &inner);
+    run.scratch.set(outer_scratch);
     run.held.set(run.held.get() - total as u64);
     ran?;
     accumulate::<T>(frame, &inner, items, result, sums);

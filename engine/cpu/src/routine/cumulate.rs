@@ -49,17 +49,22 @@ fn scanned<T: Number, A: Copy>(
     let shape: Vec<usize> = lanes.clone().map(|line| line.extent).collect();
     let axes = lanes.map(|line| line.axis);
     let steps = [&*x.steps(axes.clone()), &*out.steps(axes)];
-    walk::rows(&shape, steps, [x.offset, out.offset], |[i, o], lanes, [s, t]| {
-        for lane in 0..lanes as isize {
-            let (start, target) = (i + lane * s, o + lane * t);
-            let mut sum = identity;
-            for at in 0..length {
-                let at = if scan.reverse { length - 1 - at } else { at };
-                let before = sum;
-                sum = combine(sum, lift(from.get(start + at * step)));
-                let cell = if scan.exclusive { before } else { sum };
-                into.set(target + at * own, lower(cell));
+    walk::rows(
+        &shape,
+        steps,
+        [x.offset, out.offset],
+        |[i, o], lanes, [s, t]| {
+            for lane in 0..lanes as isize {
+                let (start, target) = (i + lane * s, o + lane * t);
+                let mut sum = identity;
+                for at in 0..length {
+                    let at = if scan.reverse { length - 1 - at } else { at };
+                    let before = sum;
+                    sum = combine(sum, lift(from.get(start + at * step)));
+                    let cell = if scan.exclusive { before } else { sum };
+                    into.set(target + at * own, lower(cell));
+                }
             }
-        }
-    });
+        },
+    );
 }

@@ -71,19 +71,29 @@ fn folded<T: Number>(frame: &Frame<'_>, fold: &Fold) {
         })
         .collect();
     if !x.lines.iter().any(|line| line.extent == 0) {
-        visit(&moves, x.offset, i128::from(fold.offset), &mut |start, position| {
-            if (0..extent).contains(&position) {
-                add(start, position as isize);
-            }
-        });
+        visit(
+            &moves,
+            x.offset,
+            i128::from(fold.offset),
+            &mut |start, position| {
+                if (0..extent).contains(&position) {
+                    add(start, position as isize);
+                }
+            },
+        );
     }
     let own = out.own_steps();
     let start = [0, out.offset];
-    walk::rows(&out_shape, [&dense, &own], start, |[i, o], length, [s, t]| {
-        for k in 0..length as isize {
-            target.set(o + k * t, T::from_sum(sums[(i + k * s) as usize]));
-        }
-    });
+    walk::rows(
+        &out_shape,
+        [&dense, &own],
+        start,
+        |[i, o], length, [s, t]| {
+            for k in 0..length as isize {
+                target.set(o + k * t, T::from_sum(sums[(i + k * s) as usize]));
+            }
+        },
+    );
 }
 
 fn visit(

@@ -1,7 +1,7 @@
 //! `gather`: reads at positions that are data.
 
-use girih_graph::op::Outside;
 use girih_graph::AxisId;
+use girih_graph::op::Outside;
 use girih_plan::plan::TensorId;
 use girih_runtime::backend::RunError;
 
@@ -35,14 +35,21 @@ fn read<T: Plain + Default>(
         frame.view(gather.positions),
         frame.view(gather.out),
     );
-    let (cells, target) = (frame.cells::<T>(gather.operand), frame.cells::<T>(gather.out));
+    let (cells, target) = (
+        frame.cells::<T>(gather.operand),
+        frame.cells::<T>(gather.out),
+    );
     let positions = Positions::new(frame, gather.positions);
     let extent = x.line(gather.axis).map_or(1, |line| line.extent);
     let step = x.step(gather.axis);
     let mut failed = None;
     walk::rows(
         &out.shape(),
-        [&x.steps(out.axes()), &at.steps(out.axes()), &out.own_steps()],
+        [
+            &x.steps(out.axes()),
+            &at.steps(out.axes()),
+            &out.own_steps(),
+        ],
         [x.offset, at.offset, out.offset],
         |[i, p, o], length, [s, t, r]| {
             if failed.is_some() {

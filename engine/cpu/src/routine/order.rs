@@ -58,25 +58,31 @@ fn sort<T: Number>(frame: &Frame<'_>, order: Order) {
     let steps = [&*x.steps(axes.clone()), &*out.steps(axes)];
     let mut lane: Vec<T> = Vec::with_capacity(length);
     let mut sorted: Vec<usize> = Vec::with_capacity(length);
-    walk::rows(&shape, steps, [x.offset, out.offset], |[i, o], lanes, [s, t]| {
-        for row in 0..lanes as isize {
-            let start = i + row * s;
-            lane.clear();
-            lane.extend((0..length as isize).map(|at| cells.get(start + at * step)));
-            sorted.clear();
-            sorted.extend(0..length);
-            let compare =
-                |a: &usize, b: &usize| compared(lane[*a], lane[*b], order.descending).then(a.cmp(b));
-            if wanted < length {
-                sorted.select_nth_unstable_by(wanted, compare);
-                sorted.truncate(wanted);
+    walk::rows(
+        &shape,
+        steps,
+        [x.offset, out.offset],
+        |[i, o], lanes, [s, t]| {
+            for row in 0..lanes as isize {
+                let start = i + row * s;
+                lane.clear();
+                lane.extend((0..length as isize).map(|at| cells.get(start + at * step)));
+                sorted.clear();
+                sorted.extend(0..length);
+                let compare = |a: &usize, b: &usize| {
+                    compared(lane[*a], lane[*b], order.descending).then(a.cmp(b))
+                };
+                if wanted < length {
+                    sorted.select_nth_unstable_by(wanted, compare);
+                    sorted.truncate(wanted);
+                }
+                sorted.sort_unstable_by(compare);
+                for (rank, position) in sorted.iter().enumerate() {
+                    positions.set(o + row * t + rank as isize * into, *position as i64);
+                }
             }
-            sorted.sort_unstable_by(compare);
-            for (rank, position) in sorted.iter().enumerate() {
-                positions.set(o + row * t + rank as isize * into, *position as i64);
-            }
-        }
-    });
+        },
+    );
 }
 
 fn compared<T: Number>(x: T, y: T, descending: bool) -> Ordering {

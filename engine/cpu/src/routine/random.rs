@@ -58,7 +58,13 @@ fn draw_rest(
     };
     for position in 0..first.extent {
         let offset = offset + first.step * position as isize;
-        draw_rest(distribution, absorb(word, position as u64), rest, offset, cells);
+        draw_rest(
+            distribution,
+            absorb(word, position as u64),
+            rest,
+            offset,
+            cells,
+        );
     }
 }
 

@@ -101,10 +101,15 @@ fn written<T: Number, A: Copy>(
     let target = frame.cells::<T>(scatter.out);
     let own = out.own_steps();
     let start = [0, out.offset];
-    walk::rows(&out_shape, [&dense, &own], start, |[i, o], length, [s, t]| {
-        for k in 0..length as isize {
-            let sum = sums[(i + k * s) as usize];
-            target.set(o + k * t, sum.map_or(T::default(), &lower));
-        }
-    });
+    walk::rows(
+        &out_shape,
+        [&dense, &own],
+        start,
+        |[i, o], length, [s, t]| {
+            for k in 0..length as isize {
+                let sum = sums[(i + k * s) as usize];
+                target.set(o + k * t, sum.map_or(T::default(), &lower));
+            }
+        },
+    );
 }
