@@ -171,7 +171,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine/cpu/kernels", &[]),
     (
         "engine/cpu",
-        &["girih-graph", "girih-kernels", "girih-plan", "girih-runtime"],
+        &[
+            "girih-graph",
+            "girih-kernels",
+            "girih-plan",
+            "girih-runtime",
+        ],
     ),
 ];
 
