@@ -109,7 +109,7 @@ pub struct Attention<'a> {
 
 /// Runs an attention on the threads of `pool`.
 ///
-/// Costs scratch memory of about half a megabyte per thread for heads of 64, kept for
+/// Costs scratch memory of at most 300 KB per thread for heads of 64, kept for
 /// the next call; where keys are cut into chunks, also one unfinished row per query and chunk.
 ///
 /// ```
