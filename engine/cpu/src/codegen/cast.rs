@@ -78,6 +78,10 @@ impl Writer<'_> {
                 self.rounded(to, value)
             }
             (Kind::I32, Kind::I32) => self.clamped(to, x),
+            (Kind::I32, Kind::I64) if form == Form::Vector && self.features.rounding => Lanes {
+                low: self.builder.ins().swiden_low(x.low),
+                high: Some(self.builder.ins().swiden_high(x.low)),
+            },
             (Kind::I32, Kind::I64) => self.each(form, &[(own, x)], new, |this, x| {
                 this.builder.ins().sextend(I64, x[0])
             }),

@@ -4,7 +4,7 @@
 use girih_cpu::codegen::{Code, CodeOptions, CompiledKernel, KernelFailure};
 use girih_graph::DType;
 use girih_kernels::level;
-use girih_plan::kernel::Kernel;
+use girih_plan::kernel::{Kernel, Loop};
 
 use crate::interpret::{self, Number, Sizes};
 
@@ -129,6 +129,8 @@ pub(crate) fn run_close(
     scale: f64,
 ) {
     let expected = interpret::run(kernel, sizes, buffers);
+    let empty = |own: &Loop| interpret::size(&own.extent, sizes) == 0;
+    let has_empty_loop = kernel.loops.iter().any(empty);
     for level in level::available() {
         let options = CodeOptions { level, threads: 1 };
         let code = Code::compile(std::slice::from_ref(kernel), &options)
@@ -150,6 +152,8 @@ pub(crate) fn run_close(
                     }
                 }
                 (Err(expected), Err(found)) => assert_eq!(expected.0, found.status, "{name}"),
+                // What only an empty loop would use may be read, and its guard may fail.
+                (Ok(_), Err(_)) if has_empty_loop => {}
                 (expected, found) => {
                     panic!(
                         "{name} at {level:?}: {:?}, not {:?}\n{kernel:#?}",

@@ -229,22 +229,29 @@ impl Emitter<'_> {
     pub(super) fn indices(&mut self, affine: &Affine, group: &mut Group) -> Bundle {
         let base = self.affine(affine);
         let factor = self.kernel.inner().map(|inner| affine.factor(inner));
+        let factor = factor.filter(|factor| factor.as_constant() != Some(0));
         let mut bundle = Vec::new();
         for offset in group.offsets.clone() {
-            let element = |this: &mut Self, lane: i64| {
-                let Some(factor) = &factor else { return base };
-                let index = this.index(group.index, offset + lane);
-                let along = this.times(index, factor);
-                this.add(base, along)
+            let Some(factor) = &factor else {
+                bundle.push(self.writer.spread(Kind::I64, group.form, base));
+                continue;
             };
-            let lanes = match group.form {
-                Form::Scalar => Lanes::one(element(self, 0)),
+            let index = self.index(group.index, offset);
+            let along = self.times(index, factor);
+            let first = self.add(base, along);
+            bundle.push(match group.form {
+                Form::Scalar => Lanes::one(first),
                 Form::Vector => {
-                    let elements = [0, 1, 2, 3].map(|lane| element(self, lane));
-                    self.writer.join(Kind::I64, elements)
+                    // Distances of the lanes are the same in every iteration.
+                    let distances = [0, 1, 2, 3].map(|lane| {
+                        let lane = self.int(lane);
+                        self.times(lane, factor)
+                    });
+                    let distances = self.writer.join(Kind::I64, distances);
+                    let first = self.writer.spread(Kind::I64, group.form, first);
+                    first.zip(distances, |x, y| self.writer.builder.ins().iadd(x, y))
                 }
-            };
-            bundle.push(lanes);
+            });
         }
         for (id, factor) in &affine.steps {
             if self.kernel.steps[*id].inner {
