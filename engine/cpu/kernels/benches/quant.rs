@@ -1,11 +1,12 @@
-//! Products with quantized weights beside a plain read of the same bytes, and beside f32 products, as ratios within
-//! one run.
+//! Products with quantized and with bf16 weights beside a plain read of the same bytes, and beside f32 products, as
+//! ratios within one run.
 //!
 //! `cargo bench -p girih-kernels --bench quant -- [part of a name]`
 #![expect(unsafe_code, reason = "products take pointers and strides")]
 
 mod timing;
 
+use girih_kernels::bf16::{Bf16Matrix, bf16_matmul};
 use girih_kernels::gemm::{Packed, View, ViewMut, gemm_packed};
 use girih_kernels::level::{self, Level};
 use girih_kernels::quant::{QuantKind, QuantMatrix, quant_matmul};
@@ -94,18 +95,38 @@ fn matrix(kind: QuantKind, m: usize, n: usize, k: usize, threads: usize) {
             ("product", &mut || run(best, &mut c0)),
             ("avx2", &mut || run(Level::Avx2.min(best), &mut c1)),
             ("f32 weights", &mut || {
+                let c = view_mut(&mut c2, n);
                 // SAFETY: as above.
-                unsafe {
-                    gemm_packed(
-                        best,
-                        &pool,
-                        m,
-                        view(&a, k),
-                        &packed,
-                        view_mut(&mut c2, n),
-                        None,
-                    )
-                };
+                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, None) };
+            }),
+        ],
+    );
+}
+
+/// Brain floats: operations in a second, beside f32 weights.
+fn brains(m: usize, n: usize, k: usize, threads: usize) {
+    let (pool, best) = (Pool::new(threads), level::detected());
+    let (plain, a) = (numbers(k * n), numbers(m * k));
+    // SAFETY: `plain` has as many elements.
+    let b = unsafe { Bf16Matrix::pack(k, n, view(&plain, n)) };
+    // SAFETY: as above.
+    let packed = unsafe { Packed::pack(k, n, view(&plain, n)) };
+    let (mut c0, mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
+    let run = |level: Level, c: &mut [f32]| {
+        // SAFETY: the level is available, and the matrices have as many elements.
+        unsafe { bf16_matmul(level, &pool, m, view(&a, k), &b, view_mut(c, n), None) };
+    };
+    compare(
+        &format!("bf16 {m} x {n} x {k}, {threads} threads"),
+        2.0 * (m * n * k) as f64,
+        "flop",
+        &mut [
+            ("product", &mut || run(best, &mut c0)),
+            ("avx2", &mut || run(Level::Avx2.min(best), &mut c1)),
+            ("f32 weights", &mut || {
+                let c = view_mut(&mut c2, n);
+                // SAFETY: as above.
+                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, None) };
             }),
         ],
     );
@@ -130,6 +151,13 @@ fn main() {
                 vector(kind, 4096, 4096, threads);
                 vector(kind, 32_768, 8192, threads);
             }
+        }
+        if want("brains") {
+            for m in [1, 4, 128] {
+                brains(m, 1536, 384, threads);
+            }
+            brains(512, 3072, 768, threads);
+            brains(1, 16_384, 4096, threads);
         }
         if want("matrix") {
             for kind in QuantKind::ALL {

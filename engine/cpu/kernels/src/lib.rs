@@ -11,6 +11,7 @@
 )]
 
 pub mod attention;
+pub mod bf16;
 mod block;
 mod denormal;
 pub mod gemm;

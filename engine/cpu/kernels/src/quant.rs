@@ -1,5 +1,5 @@
 //! Products with weights that stay quantized: [`QuantMatrix`] keeps the block formats of GGUF files packed for the
-//! kernels, [`quant_matmul`] multiplies with it.
+//! kernels, [`quant_matmul`] multiplies with it. [`Int8Matrix`] rounds f32 weights itself.
 //!
 //! Activations are rounded to 8 bits with a scale for each 32 elements of a row, once per call; within a block,
 //! products are then summed as integers, so that the rounding of activations is the only error beyond that of an f32
@@ -9,6 +9,7 @@
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
 mod activation;
+mod int8;
 mod kernels;
 mod kind;
 mod matrix;
@@ -22,8 +23,10 @@ mod unit_x86;
 use crate::gemm::{View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
+pub use int8::Int8Matrix;
 pub use kind::QuantKind;
 pub use matrix::QuantMatrix;
+use product::Weights;
 
 /// Why bytes are no quantized weights.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,8 +74,36 @@ pub unsafe fn quant_matmul(
     b: &QuantMatrix,
     c: ViewMut<f32>,
 ) {
+    let weights = Weights {
+        k: b.k(),
+        quants: b,
+        factors: None,
+    };
     // SAFETY: the obligations are the same.
-    unsafe { product::multiply(level, pool, m, a, b, c) };
+    unsafe { product::multiply(level, pool, m, a, &weights, c) };
+}
+
+/// `C[m, n] = A[m, k] B` with weights rounded to 8 bits; `n` and `k` are those of `b`. Activations are rounded as for
+/// [`quant_matmul`].
+///
+/// # Safety
+///
+/// As for [`quant_matmul`].
+pub unsafe fn int8_matmul(
+    level: Level,
+    pool: &Pool,
+    m: usize,
+    a: View<f32>,
+    b: &Int8Matrix,
+    c: ViewMut<f32>,
+) {
+    let weights = Weights {
+        k: b.k(),
+        quants: b.quants(),
+        factors: Some(b.scales()),
+    };
+    // SAFETY: the obligations are the same; there is a scale for each column of `C`.
+    unsafe { product::multiply(level, pool, m, a, &weights, c) };
 }
 
 #[cfg(test)]

@@ -27,29 +27,30 @@ pub(super) struct Activations {
 /// Below this, 127 over the magnitude would not be finite.
 const LEAST_MAGNITUDE: f32 = 1e-36;
 
-/// Quantizes `blocks` blocks of one row and writes them `stride` apart.
+/// Quantizes a row of `k` elements and writes its blocks `stride` apart, the last one filled up with zeros.
 ///
 /// # Safety
 ///
-/// - The `blocks * 32` elements of the row are valid for reading.
-/// - `to` is valid for writing `(blocks - 1) * stride + 1` blocks.
+/// - The `k` elements of the row are valid for reading.
+/// - `to` is valid for writing as many blocks.
 #[inline(always)]
 pub(super) unsafe fn quantize_row(
     shape: &Shape,
     signed: bool,
     row: View<f32>,
-    blocks: usize,
+    k: usize,
     to: *mut Activations,
     stride: usize,
 ) {
-    for block in 0..blocks {
+    for block in 0..k.div_ceil(BLOCK) {
         let source = row.at(0, block * BLOCK);
+        let count = BLOCK.min(k - block * BLOCK);
         let mut elements = [0.0_f32; BLOCK];
-        if row.col == 1 {
+        if row.col == 1 && count == BLOCK {
             // SAFETY: contiguous elements of the row.
             unsafe { std::ptr::copy_nonoverlapping(source.ptr, elements.as_mut_ptr(), BLOCK) };
         } else {
-            for (i, element) in elements.iter_mut().enumerate() {
+            for (i, element) in elements.iter_mut().enumerate().take(count) {
                 // SAFETY: inside the row.
                 *element = unsafe { *source.at(0, i).ptr };
             }

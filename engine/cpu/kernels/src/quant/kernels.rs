@@ -26,7 +26,7 @@ pub(super) struct Kernels {
     pub(super) by_rows: [Multiply; 4],
     /// See [`quantize_row`].
     pub(super) quantize:
-        unsafe fn(&Shape, row: View<f32>, blocks: usize, to: *mut Activations, stride: usize),
+        unsafe fn(&Shape, row: View<f32>, k: usize, to: *mut Activations, stride: usize),
 }
 
 impl Kernels {
@@ -61,12 +61,12 @@ macro_rules! formats {
                     unsafe fn quantize(
                         shape: &Shape,
                         row: View<f32>,
-                        blocks: usize,
+                        k: usize,
                         to: *mut Activations,
                         stride: usize,
                     ) {
                         // SAFETY: the obligations of `quantize_row`.
-                        unsafe { quantize_row(shape, <$unit>::SIGNED, row, blocks, to, stride) };
+                        unsafe { quantize_row(shape, <$unit>::SIGNED, row, k, to, stride) };
                     }
 
                     # $feature

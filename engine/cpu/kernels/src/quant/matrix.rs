@@ -50,31 +50,44 @@ impl QuantMatrix {
                 found: bytes.len(),
             });
         };
-        // Every row has bytes, or there is nothing to pack; so the sizes below are bounded by what there is.
+        Ok(Self::pack_blocks(kind, n, k, |row, block, to| {
+            let at = row * row_bytes + block * kind.block_bytes();
+            to.copy_from_slice(&bytes[at..at + kind.block_bytes()]);
+        }))
+    }
+
+    /// Packs what `read(row, block, bytes)` writes for every block of every row; rows are in whole blocks.
+    pub(super) fn pack_blocks(
+        kind: QuantKind,
+        n: usize,
+        k: usize,
+        mut read: impl FnMut(usize, usize, &mut [u8]),
+    ) -> Self {
+        // With no elements there are no strips, whatever the number of rows.
         let strips = if k == 0 { 0 } else { n.div_ceil(ROWS) };
         let shape = kind.shape();
         let blocks = k / BLOCK;
         let mut quants = Lines::with_capacity(strips * blocks * shape.quant_bytes());
         let mut scales =
             Lines::with_capacity(strips * (blocks / shape.run()) * shape.scale_bytes());
+        let mut bytes = vec![0; kind.block_bytes()];
         for strip in 0..strips {
-            let rows = ROWS.min(n - strip * ROWS);
             for block in 0..k / kind.block_elements() {
                 let mut staged = Staged::default();
-                for row in 0..rows {
-                    let at = (strip * ROWS + row) * row_bytes + block * kind.block_bytes();
-                    staged.put(kind, row, &bytes[at..at + kind.block_bytes()]);
+                for row in 0..ROWS.min(n - strip * ROWS) {
+                    read(strip * ROWS + row, block, &mut bytes);
+                    staged.put(kind, row, &bytes);
                 }
                 staged.write(&shape, &mut quants, &mut scales);
             }
         }
-        Ok(Self {
+        Self {
             kind,
             n,
             k,
             quants: quants.finish(),
             scales: scales.finish(),
-        })
+        }
     }
 
     /// The format it was packed from.

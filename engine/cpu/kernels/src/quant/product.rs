@@ -23,6 +23,15 @@ const SMALL_ROWS: usize = 1 << 14;
 /// Bytes of quantized activations that stay in the second-level cache while strips pass.
 const RESIDENT: usize = 1 << 18;
 
+/// What rows are multiplied with.
+pub(super) struct Weights<'a> {
+    /// Contracted elements that activations have; those that `quants` has besides are zero.
+    pub(super) k: usize,
+    pub(super) quants: &'a QuantMatrix,
+    /// What columns of `C` are multiplied by, one for each.
+    pub(super) factors: Option<&'a [f32]>,
+}
+
 /// `C = A B` for quantized `B`.
 ///
 /// # Safety
@@ -33,10 +42,15 @@ pub(super) unsafe fn multiply(
     pool: &Pool,
     m: usize,
     a: View<f32>,
-    b: &QuantMatrix,
+    weights: &Weights,
     c: ViewMut<f32>,
 ) {
-    let (n, k) = (b.n(), b.k());
+    let &Weights {
+        k,
+        quants: b,
+        factors,
+    } = weights;
+    let n = b.n();
     if m == 0 || n == 0 {
         return;
     }
@@ -50,7 +64,7 @@ pub(super) unsafe fn multiply(
         return;
     }
     let kernels = kernels(level, b.kind());
-    let blocks = k / BLOCK;
+    let blocks = k.div_ceil(BLOCK);
     let small = m.saturating_mul(n).saturating_mul(k) <= SMALL;
     with_scratch(m * blocks, |activations: *mut Activations| {
         let activations = Shared(activations);
@@ -61,14 +75,14 @@ pub(super) unsafe fn multiply(
                     let to = activations.at(tile.start * blocks + row - tile.start);
                     // SAFETY: the caller vouches for the row; a tile's blocks are `[blocks][rows]` from its first
                     // row's place on.
-                    unsafe { (kernels.quantize)(&shape, a.at(row, 0), blocks, to, tile.len()) };
+                    unsafe { (kernels.quantize)(&shape, a.at(row, 0), k, to, tile.len()) };
                 }
             }
         };
         let multiply = |strips: Range<usize>| {
             // SAFETY: the caller vouches for `C`, of which this writes the strips' columns; the activations are
             // quantized.
-            unsafe { multiply_strips(&kernels, b, activations.at(0), m, c, strips) };
+            unsafe { multiply_strips(&kernels, b, factors, activations.at(0), m, c, strips) };
         };
         if small {
             pool.run(1, &|_, _| {
@@ -123,6 +137,7 @@ fn tiles(kernels: &Kernels, rows: Range<usize>) -> impl Iterator<Item = Range<us
 unsafe fn multiply_strips(
     kernels: &Kernels,
     b: &QuantMatrix,
+    factors: Option<&[f32]>,
     activations: *const Activations,
     m: usize,
     c: ViewMut<f32>,
@@ -146,7 +161,12 @@ unsafe fn multiply_strips(
                 };
                 // SAFETY: the strip is packed in the kernels' format, and the tile's activations are as it says.
                 unsafe { multiply(&strip_at, &mut sums[..tile.len()]) };
-                for (row, sums) in tile.zip(&sums) {
+                for (row, sums) in tile.zip(&mut sums) {
+                    if let Some(factors) = factors {
+                        for (sum, factor) in sums.iter_mut().zip(&factors[strip * ROWS..]) {
+                            *sum *= factor;
+                        }
+                    }
                     let to = c.at(row, strip * ROWS);
                     if c.col == 1 {
                         // SAFETY: `cols` contiguous elements of a row of `C`.

@@ -1,7 +1,7 @@
 //! Products with every format against f64 products of weights dequantized by loops of their own.
 #![expect(clippy::float_cmp, reason = "equal bits are what is promised")]
 
-use super::{QuantError, QuantKind, QuantMatrix, quant_matmul};
+use super::{Int8Matrix, QuantError, QuantKind, QuantMatrix, int8_matmul, quant_matmul};
 use crate::gemm::{View, ViewMut};
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
@@ -458,4 +458,109 @@ fn bytes_that_are_no_weights_are_refused() {
     // No bytes, whatever the number of rows.
     let empty = QuantMatrix::pack(QuantKind::Q4K, usize::MAX, 0, &[]).unwrap();
     assert_eq!(empty.bytes(), 0);
+}
+
+/// Weights that are rounded here, of any length and size: the bound has a part for them and a part for activations.
+fn check_int8(m: usize, n: usize, k: usize) {
+    let (a, mut weights) = (activations(m, k), activations(k, n));
+    for (i, weight) in weights.iter_mut().enumerate() {
+        // Output rows of very different magnitudes, one of zeros.
+        *weight *= [1e-9, 3.0, 0.0, 1e9][i % n % 4];
+    }
+    let source = View {
+        ptr: weights.as_ptr(),
+        row: n as isize,
+        col: 1,
+    };
+    // SAFETY: there are as many elements.
+    let b = unsafe { Int8Matrix::pack(k, n, source) };
+    assert_eq!((b.k(), b.n()), (k, n));
+    for level in available() {
+        let mut bits: Option<Vec<f32>> = None;
+        for threads in [1, 2, 3] {
+            let mut c = Guarded::<f32>::new(m * n, true);
+            let c_view = ViewMut {
+                ptr: c.elements().as_mut_ptr(),
+                row: n as isize,
+                col: 1,
+            };
+            let mut from = Guarded::<f32>::new(m * k, true);
+            from.elements().copy_from_slice(&a);
+            let a_view = View {
+                ptr: from.elements().as_ptr(),
+                row: k as isize,
+                col: 1,
+            };
+            // SAFETY: the machine has the level; the elements are there.
+            unsafe { int8_matmul(level, &Pool::new(threads), m, a_view, &b, c_view) };
+            let c = c.elements();
+            for (i, &c) in c.iter().enumerate() {
+                let row = &a[i / n * k..][..k];
+                let column: Vec<f32> = (0..k).map(|d| weights[d * n + i % n]).collect();
+                let most = |of: &[f32]| of.iter().fold(0.0, |most: f32, x| most.max(x.abs()));
+                let size = |of: &[f32]| of.iter().map(|x| f64::from(x.abs())).sum::<f64>();
+                let exact: f64 = row
+                    .iter()
+                    .zip(&column)
+                    .map(|(a, w)| f64::from(*a) * f64::from(*w))
+                    .sum();
+                let bound =
+                    f64::from(most(row)) * size(&column) + f64::from(most(&column)) * size(row);
+                assert!(
+                    (f64::from(c) - exact).abs() <= bound * (1.01 / 254.0),
+                    "{m} x {n} x {k}: {c} {exact}"
+                );
+            }
+            assert_eq!(*bits.get_or_insert_with(|| c.to_vec()), c);
+        }
+    }
+}
+
+#[test]
+fn f32_weights_are_rounded_to_8_bits() {
+    for (m, n, k) in [
+        (1, 1, 1),
+        (1, 20, 31),
+        (3, 16, 32),
+        (5, 37, 100),
+        (40, 50, 129),
+    ] {
+        check_int8(m, n, k);
+    }
+}
+
+#[test]
+fn f32_weights_that_are_not_finite_spread() {
+    let (n, k) = (18, 40);
+    let mut weights = vec![1.0_f32; k * n];
+    weights[3 * n + 2] = f32::NAN;
+    weights[39 * n + 17] = f32::NEG_INFINITY;
+    let source = View {
+        ptr: weights.as_ptr(),
+        row: n as isize,
+        col: 1,
+    };
+    // SAFETY: there are as many elements.
+    let b = unsafe { Int8Matrix::pack(k, n, source) };
+    let a = vec![1.0_f32; k];
+    let a = View {
+        ptr: a.as_ptr(),
+        row: k as isize,
+        col: 1,
+    };
+    for level in available() {
+        let mut c = vec![0.0; n];
+        let c_view = ViewMut {
+            ptr: c.as_mut_ptr(),
+            row: n as isize,
+            col: 1,
+        };
+        // SAFETY: the machine has the level; the elements are there.
+        unsafe { int8_matmul(level, &Pool::new(1), 1, a, &b, c_view) };
+        for (i, c) in c.iter().enumerate() {
+            let spoiled = i == 2 || i == 17;
+            assert_eq!(c.is_nan(), spoiled, "column {i}");
+            assert!(spoiled || (c - 40.0).abs() < 1e-4, "{c}");
+        }
+    }
 }
