@@ -4,7 +4,7 @@
 //! |--------|----------------------------------------------------------|----------------------------------|
 //! | dots   | few rows, columns of `B` contiguous                      | read once, as it lies            |
 //! | row    | one row, rows of `B` contiguous                          | read once, as it lies            |
-//! | few    | few rows, rows of `B` contiguous                         | as it lies, or packed in pieces  |
+//! | few    | few rows, or more for a `B` within the caches; rows of `B` contiguous | as it lies, or packed in pieces |
 //! | small  | `B` fits the cache                                       | as it lies, or packed apart      |
 //! | packed | everything else                                          | packed once for all threads      |
 //!
@@ -33,7 +33,10 @@ const FEW_ROWS: usize = 12;
 /// Rows up to which sums are computed one by one rather than turning the columns of a large `B` into panels.
 const DOT_ROWS: usize = 24;
 
-/// Elements of a `B` that is read as it lies for few rows: 4 MiB of f32, within the caches.
+/// Rows up to which a `B` within the caches is read as it lies: later, each of its places is read too often.
+const NEAR_ROWS: usize = 64;
+
+/// Elements of a `B` that is read as it lies: 4 MiB of f32, within the caches.
 const NEAR_B: usize = 1 << 20;
 
 /// Rows of `B` that lie a multiple of this apart share the places of the caches: 4 KiB of f32.
@@ -74,12 +77,19 @@ pub(super) unsafe fn multiply<E: Element>(level: Level, pool: &Pool, gemm: &Gemm
             row(kernels, pool, gemm);
         } else if fits {
             small(kernels, pool, gemm);
-        } else if m <= FEW_ROWS && rows_lie && gemm.b.row >= 0 {
+        } else if rows_lie && gemm.b.row >= 0 && (m <= FEW_ROWS || m <= NEAR_ROWS && is_near(gemm))
+        {
             few(kernels, pool, gemm);
         } else {
             packed(kernels, pool, gemm);
         }
     }
+}
+
+/// Whether `B` is read as it lies: it fits the caches, and its rows have places of their own there.
+fn is_near<E>(gemm: &Gemm<E>) -> bool {
+    let apart = !gemm.b.row.unsigned_abs().is_multiple_of(SAME_PLACE);
+    apart && gemm.k.saturating_mul(gemm.n) <= NEAR_B
 }
 
 /// The product or its transpose.
@@ -119,7 +129,7 @@ fn share_columns<E: Element>(
     grain: usize,
     body: &(dyn Fn(&Gemm<E>, std::ops::Range<usize>) + Sync),
 ) {
-    let work = gemm.m * gemm.n.saturating_mul(gemm.k);
+    let work = gemm.n.saturating_mul(gemm.k).saturating_mul(gemm.m);
     if work.saturating_mul(gemm.batch) <= SMALL_WORK {
         pool.run(1, &|_, _| {
             for index in 0..gemm.batch {
@@ -217,8 +227,7 @@ unsafe fn row<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
 unsafe fn few<E: Element>(kernels: &Kernels<E>, pool: &Pool, gemm: &Gemm<E>) {
     /// Columns whose piece of `B`, packed, stays in the second-level cache.
     const COLS: usize = 256;
-    let b_row = gemm.b.row.unsigned_abs();
-    let near = gemm.k * gemm.n <= NEAR_B && !b_row.is_multiple_of(SAME_PLACE);
+    let near = is_near(gemm);
     share_columns(pool, gemm, GRAIN, &|gemm, cols| {
         let block = Block {
             m: gemm.m,
