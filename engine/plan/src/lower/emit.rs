@@ -52,7 +52,8 @@ impl Planner<'_, '_> {
             && !is_copy
             && from.len() > 1
         {
-            // Written as what it is merged from.
+            // Written as what it is merged from; whoever reads it later finds it there.
+            self.home.entry(root).or_insert(target);
             let operand = self.values.all[root].operands[0];
             let target = self.unmerged(target, &from, axis);
             self.group[root] = Some(self.groups.len());
