@@ -20,7 +20,7 @@ use crate::block::{Base, Block};
 use crate::frame::{Frame, cells};
 use crate::memory::aligned;
 use crate::routine::number::{Number, per_number};
-use crate::view::{View, count, dense_steps};
+use crate::view::{Line, View, count, dense_steps};
 use crate::walk;
 
 pub(super) fn run(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Result<(), RunError> {
@@ -161,7 +161,8 @@ fn add<T: Number>(
         .map(|(input, param)| {
             let (outer, own) = (frame.view(*input), &bound.views[param.index()]);
             let gathers = outer.axes().any(|axis| items.is_item(axis));
-            if !gathers && outer.lies_as(own) {
+            let placed = |line: &Line| line.extent == 1 || outer.step(line.axis) == line.step;
+            if !gathers && own.lines.iter().all(placed) {
                 Param::Shared
             } else if gathers {
                 Param::Gathered(given(own))
