@@ -4,7 +4,7 @@
 //! |--------|----------------------------------------------------------|----------------------------------|
 //! | dots   | few rows, columns of `B` contiguous                      | read once, as it lies            |
 //! | row    | one row, rows of `B` contiguous                          | read once, as it lies            |
-//! | few    | few rows, or more for a `B` within the caches; rows of `B` contiguous | as it lies, or packed in pieces |
+//! | few    | few rows, or some and a near `B`; rows of `B` contiguous | as it lies, or packed in pieces  |
 //! | small  | `B` fits the cache                                       | as it lies, or packed apart      |
 //! | packed | everything else                                          | packed once for all threads      |
 //!
