@@ -16,6 +16,8 @@ mod emit;
 mod frame;
 mod fuse;
 mod lanes;
+mod memory;
+mod narrow;
 mod normal;
 mod routine;
 mod schedule;

@@ -29,7 +29,8 @@ use girih_graph::Extent;
 use girih_plan::kernel::{Access, Affine, Kernel, LoopKind, StepId, StepOp};
 
 use super::frame::Frame;
-use super::lanes::{Kind, Writer, memory};
+use super::lanes::{Kind, Writer};
+use super::memory::memory;
 use super::schedule::Schedule;
 use super::shape::Shape;
 use super::target::Features;

@@ -2,13 +2,11 @@
 //!
 //! `f16` and `bf16` are held as `f32`, `i8` and `u8` as 32-bit integers, truth values as one
 //! byte of 0 and 1 or as vectors of 32-bit masks. Four 64-bit elements are two vectors. Here is
-//! how such values are made, taken apart, read and written; what operations do with them is in
-//! `arithmetic` and `cast`.
+//! how such values are made and taken apart; `memory` reads and writes them, what operations do with
+//! them is in `arithmetic` and `cast`.
 
-use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{
-    F32, F32X4, F64, F64X2, I8, I8X16, I16X8, I32, I32X4, I64, I64X2,
-};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value};
 use cranelift_frontend::FunctionBuilder;
 use girih_graph::DType;
@@ -116,11 +114,6 @@ pub(super) struct Writer<'a> {
     pub(super) features: Features,
 }
 
-/// Memory that is there and need not be aligned.
-pub(super) fn memory() -> MemFlagsData {
-    MemFlagsData::new().with_notrap()
-}
-
 impl Writer<'_> {
     /// Number of vectors or scalars that hold a value.
     pub(super) fn parts(kind: Kind, form: Form) -> usize {
@@ -197,7 +190,7 @@ impl Writer<'_> {
     }
 
     /// 0 or −1 as `i32` of a truth value.
-    fn mask_bits(&mut self, truth: Value) -> Value {
+    pub(super) fn mask_bits(&mut self, truth: Value) -> Value {
         let wide = self.builder.ins().uextend(I32, truth);
         self.builder.ins().ineg(wide)
     }
@@ -332,297 +325,6 @@ impl Writer<'_> {
         self.bits(ty, shuffled)
     }
 
-    /// Elements `address + offset` of a buffer, contiguous.
-    pub(super) fn load(&mut self, dtype: DType, form: Form, address: Value, offset: i32) -> Lanes {
-        let flags = memory();
-        if form == Form::Scalar {
-            return Lanes::one(self.load_scalar(dtype, address, offset));
-        }
-        match dtype {
-            DType::F32 | DType::I32 => {
-                let ty = Kind::of(dtype).part(form);
-                Lanes::one(self.builder.ins().load(ty, flags, address, offset))
-            }
-            DType::F64 | DType::I64 => {
-                let ty = Kind::of(dtype).part(form);
-                let low = self.builder.ins().load(ty, flags, address, offset);
-                let high = self.builder.ins().load(ty, flags, address, offset + 16);
-                Lanes {
-                    low,
-                    high: Some(high),
-                }
-            }
-            DType::F16 | DType::BF16 => {
-                let bits = self.load_words(address, offset);
-                Lanes::one(self.widen_bits(dtype, bits))
-            }
-            DType::I8 | DType::U8 | DType::Bool => {
-                let bits = self.builder.ins().load(I32, flags, address, offset);
-                let zero = self.int(I32X4, 0);
-                let vector = self.builder.ins().insertlane(zero, bits, 0);
-                let bytes = self.bits(I8X16, vector);
-                let wide = if dtype == DType::I8 {
-                    let words = self.builder.ins().swiden_low(bytes);
-                    self.builder.ins().swiden_low(words)
-                } else {
-                    let words = self.builder.ins().uwiden_low(bytes);
-                    self.builder.ins().uwiden_low(words)
-                };
-                if dtype == DType::Bool {
-                    let nonzero = self.builder.ins().icmp(IntCC::NotEqual, wide, zero);
-                    return Lanes::one(nonzero);
-                }
-                Lanes::one(wide)
-            }
-        }
-    }
-
-    /// Four 16-bit elements as 32-bit lanes.
-    fn load_words(&mut self, address: Value, offset: i32) -> Value {
-        let bits = self.builder.ins().load(I64, memory(), address, offset);
-        let zero = self.int(I64X2, 0);
-        let vector = self.builder.ins().insertlane(zero, bits, 0);
-        let words = self.bits(I16X8, vector);
-        self.builder.ins().uwiden_low(words)
-    }
-
-    fn load_scalar(&mut self, dtype: DType, address: Value, offset: i32) -> Value {
-        let flags = memory();
-        let ins = self.builder.ins();
-        match dtype {
-            DType::F64 => ins.load(F64, flags, address, offset),
-            DType::F32 => ins.load(F32, flags, address, offset),
-            DType::I64 => ins.load(I64, flags, address, offset),
-            DType::I32 => ins.load(I32, flags, address, offset),
-            DType::I8 => ins.sload8(I32, flags, address, offset),
-            DType::U8 => ins.uload8(I32, flags, address, offset),
-            DType::Bool => {
-                let byte = ins.load(I8, flags, address, offset);
-                self.is_nonzero(byte)
-            }
-            DType::F16 | DType::BF16 => {
-                let bits = ins.uload16(I32, flags, address, offset);
-                self.widen_bits(dtype, bits)
-            }
-        }
-    }
-
-    /// Writes contiguous elements of a buffer.
-    pub(super) fn store(
-        &mut self,
-        dtype: DType,
-        form: Form,
-        lanes: Lanes,
-        address: Value,
-        offset: i32,
-    ) {
-        let flags = memory();
-        if form == Form::Scalar {
-            return self.store_scalar(dtype, lanes.low, address, offset);
-        }
-        match dtype {
-            DType::F32 | DType::I32 | DType::F64 | DType::I64 => {
-                self.builder.ins().store(flags, lanes.low, address, offset);
-                if let Some(high) = lanes.high {
-                    self.builder.ins().store(flags, high, address, offset + 16);
-                }
-            }
-            DType::F16 | DType::BF16 => {
-                let bits = self.narrow_bits(dtype, lanes.low);
-                // As signed, so that packing with saturation keeps all 16 bits.
-                let amount = self.iconst(I32, 16);
-                let up = self.builder.ins().ishl(bits, amount);
-                let signed = self.builder.ins().sshr(up, amount);
-                let words = self.builder.ins().snarrow(signed, signed);
-                let pairs = self.bits(I64X2, words);
-                let low = self.builder.ins().extractlane(pairs, 0);
-                self.builder.ins().store(flags, low, address, offset);
-            }
-            DType::I8 | DType::U8 | DType::Bool => {
-                let one = self.int(I32X4, 1);
-                let value = match dtype {
-                    DType::Bool => self.builder.ins().band(lanes.low, one),
-                    _ => lanes.low,
-                };
-                let words = self.builder.ins().snarrow(value, value);
-                let bytes = if dtype == DType::U8 {
-                    self.builder.ins().unarrow(words, words)
-                } else {
-                    self.builder.ins().snarrow(words, words)
-                };
-                let four = self.bits(I32X4, bytes);
-                let low = self.builder.ins().extractlane(four, 0);
-                self.builder.ins().store(flags, low, address, offset);
-            }
-        }
-    }
-
-    fn store_scalar(&mut self, dtype: DType, value: Value, address: Value, offset: i32) {
-        let flags = memory();
-        match dtype {
-            DType::F64 | DType::F32 | DType::I64 | DType::I32 | DType::Bool => {
-                self.builder.ins().store(flags, value, address, offset);
-            }
-            DType::I8 | DType::U8 => {
-                self.builder.ins().istore8(flags, value, address, offset);
-            }
-            DType::F16 | DType::BF16 => {
-                let bits = self.narrow_bits(dtype, value);
-                self.builder.ins().istore16(flags, bits, address, offset);
-            }
-        }
-    }
-
-    /// Reads contiguous elements of a slot.
-    pub(super) fn load_slot(
-        &mut self,
-        kind: Kind,
-        form: Form,
-        address: Value,
-        offset: i32,
-    ) -> Lanes {
-        let dtype = slot_dtype(kind);
-        let lanes = self.load(dtype, form, address, offset);
-        if kind == Kind::Bool && form == Form::Scalar {
-            return Lanes::one(self.is_nonzero(lanes.low));
-        }
-        lanes
-    }
-
-    /// Writes contiguous elements of a slot.
-    pub(super) fn store_slot(
-        &mut self,
-        kind: Kind,
-        form: Form,
-        lanes: Lanes,
-        address: Value,
-        offset: i32,
-    ) {
-        let lanes = if kind == Kind::Bool && form == Form::Scalar {
-            Lanes::one(self.mask_bits(lanes.low))
-        } else {
-            lanes
-        };
-        self.store(slot_dtype(kind), form, lanes, address, offset);
-    }
-
-    /// `f32` from the bits of a 16-bit real in 32-bit lanes.
-    fn widen_bits(&mut self, dtype: DType, bits: Value) -> Value {
-        let ty = self.builder.func.dfg.value_type(bits);
-        let real = if ty.is_vector() { F32X4 } else { F32 };
-        if dtype == DType::BF16 {
-            let amount = self.iconst(I32, 16);
-            let shifted = self.builder.ins().ishl(bits, amount);
-            return self.bits(real, shifted);
-        }
-        // Exponent and fraction moved into place, then the exponent's bias corrected: once more
-        // for infinity and NaN, by a subtraction that normalizes for denormals.
-        let magnitude = self.and(bits, 0x7fff);
-        let moved = self.shl(magnitude, 13);
-        let exponent = self.and(moved, 0x0f80_0000);
-        let bias = self.int(ty, 112 << 23);
-        let normal = self.builder.ins().iadd(moved, bias);
-        let special = self.builder.ins().iadd(normal, bias);
-        let top = self.int(ty, 0x0f80_0000);
-        let is_special = self.builder.ins().icmp(IntCC::Equal, exponent, top);
-        let zero = self.int(ty, 0);
-        let is_small = self.builder.ins().icmp(IntCC::Equal, exponent, zero);
-        let next = self.int(ty, 113 << 23);
-        let small = self.builder.ins().bor(moved, next);
-        let small = self.bits(real, small);
-        let least = self.bits(real, next);
-        let small = self.builder.ins().fsub(small, least);
-        let small = self.bits(ty, small);
-        let value = self.choose(is_special, special, normal);
-        let value = self.choose(is_small, small, value);
-        let sign = self.and(bits, 0x8000);
-        let sign = self.shl(sign, 16);
-        let value = self.builder.ins().bor(value, sign);
-        self.bits(real, value)
-    }
-
-    /// The bits of the nearest 16-bit real, ties to even, in 32-bit lanes.
-    fn narrow_bits(&mut self, dtype: DType, value: Value) -> Value {
-        let vector = self.builder.func.dfg.value_type(value).is_vector();
-        let ty = if vector { I32X4 } else { I32 };
-        let bits = self.bits(ty, value);
-        let is_nan = self.builder.ins().fcmp(FloatCC::Unordered, value, value);
-        if dtype == DType::BF16 {
-            let odd = self.shr(bits, 16);
-            let odd = self.and(odd, 1);
-            let half = self.int(ty, 0x7fff);
-            let rounded = self.builder.ins().iadd(bits, half);
-            let rounded = self.builder.ins().iadd(rounded, odd);
-            let quiet = self.int(ty, 0x0040_0000);
-            let nan = self.builder.ins().bor(bits, quiet);
-            let chosen = self.choose(is_nan, nan, rounded);
-            return self.shr(chosen, 16);
-        }
-        let real = if vector { F32X4 } else { F32 };
-        let sign = self.and(bits, i64::from(0x8000_0000_u32));
-        let magnitude = self.and(bits, 0x7fff_ffff);
-        // Below the smallest normal: adding a power of two rounds where the bits belong.
-        let magic = self.int(ty, (127 - 15 + 23 - 10 + 1) << 23);
-        let magic_real = self.bits(real, magic);
-        let small = self.bits(real, magnitude);
-        let small = self.builder.ins().fadd(small, magic_real);
-        let small = self.bits(ty, small);
-        let small = self.builder.ins().isub(small, magic);
-        let odd = self.shr(magnitude, 13);
-        let odd = self.and(odd, 1);
-        let bias = self.int(ty, ((15 - 127) << 23) + 0xfff);
-        let normal = self.builder.ins().iadd(magnitude, bias);
-        let normal = self.builder.ins().iadd(normal, odd);
-        let normal = self.shr(normal, 13);
-        let least = self.int(ty, 113 << 23);
-        let is_small = self
-            .builder
-            .ins()
-            .icmp(IntCC::SignedLessThan, magnitude, least);
-        let value = self.choose(is_small, small, normal);
-        let limit = self.int(ty, ((127 + 16) << 23) - 1);
-        let is_large = self
-            .builder
-            .ins()
-            .icmp(IntCC::SignedGreaterThan, magnitude, limit);
-        let infinity = self.int(ty, 0x7c00);
-        let value = self.choose(is_large, infinity, value);
-        let nan = self.int(ty, 0x7e00);
-        let value = self.choose(is_nan, nan, value);
-        let sign = self.shr(sign, 16);
-        self.builder.ins().bor(value, sign)
-    }
-
-    /// A real rounded to a dtype that is held as `f32`.
-    pub(super) fn rounded(&mut self, dtype: DType, lanes: Lanes) -> Lanes {
-        match dtype {
-            DType::F16 | DType::BF16 => lanes.map(|value| {
-                let bits = self.narrow_bits(dtype, value);
-                self.widen_bits(dtype, bits)
-            }),
-            _ => lanes,
-        }
-    }
-
-    /// An integer wrapped to a dtype that is held in 32 bits.
-    pub(super) fn wrapped(&mut self, dtype: DType, lanes: Lanes) -> Lanes {
-        match dtype {
-            DType::I8 => lanes.map(|value| {
-                let up = self.shl(value, 24);
-                let amount = self.iconst(I32, 24);
-                self.builder.ins().sshr(up, amount)
-            }),
-            DType::U8 => lanes.map(|value| self.and(value, 0xff)),
-            _ => lanes,
-        }
-    }
-
-    /// Rounded or wrapped to a dtype.
-    pub(super) fn fitted(&mut self, dtype: DType, lanes: Lanes) -> Lanes {
-        let rounded = self.rounded(dtype, lanes);
-        self.wrapped(dtype, rounded)
-    }
-
     pub(super) fn and(&mut self, value: Value, bits: i64) -> Value {
         let ty = self.builder.func.dfg.value_type(value);
         let bits = self.int(ty, bits);
@@ -637,15 +339,5 @@ impl Writer<'_> {
     pub(super) fn shr(&mut self, value: Value, amount: i64) -> Value {
         let amount = self.iconst(I32, amount);
         self.builder.ins().ushr(value, amount)
-    }
-}
-
-/// The dtype that is stored as slots store a kind.
-fn slot_dtype(kind: Kind) -> DType {
-    match kind {
-        Kind::F32 => DType::F32,
-        Kind::F64 => DType::F64,
-        Kind::I32 | Kind::Bool => DType::I32,
-        Kind::I64 => DType::I64,
     }
 }

@@ -6,7 +6,8 @@ use cranelift_frontend::Variable;
 use girih_plan::kernel::StepId;
 
 use super::{Emitter, Key, Span, kind};
-use crate::codegen::lanes::{Form, Kind, memory};
+use crate::codegen::lanes::{Form, Kind};
+use crate::codegen::memory::memory;
 use crate::codegen::routine::{Place as Entry, Routine};
 use crate::codegen::schedule::{BLOCK, Slot};
 
