@@ -189,6 +189,8 @@ pub unsafe fn gemm_f64(level: Level, pool: &Pool, gemm: &Gemm<f64>) {
 
 /// `C[m, n] = A[m, k] B[k, n]` with packed `B`; `k` and `n` are those of `b`.
 ///
+/// A row of `C` has the same bits whatever `m` is: one row at a time gives what all rows at once give.
+///
 /// # Safety
 ///
 /// As for [`gemm_f32`]; and the epilogue keeps to the tiles it is given.
