@@ -262,3 +262,85 @@ fn is_zero(kernel: &Kernel, id: StepId) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use girih_plan::kernel::{Access, Affine, Step};
+
+    use super::*;
+
+    /// One loaded value and what the formula makes of it; numbers are constants, step 0 is `x`.
+    fn check(formula: &[StepOp], routine: Option<Routine>) {
+        let address = Affine {
+            offset: girih_graph::Extent::constant(0),
+            loops: Vec::new(),
+            steps: Vec::new(),
+        };
+        let load = StepOp::Load(Access {
+            buffer: 0,
+            address,
+            guards: Vec::new(),
+        });
+        let steps = std::iter::once(load).chain(formula.iter().cloned());
+        let kernel = Kernel {
+            loops: Vec::new(),
+            steps: steps
+                .map(|op| Step {
+                    op,
+                    dtype: DType::F32,
+                    walked: false,
+                    inner: true,
+                })
+                .collect(),
+            stores: Vec::new(),
+            buffers: vec![DType::F32],
+        };
+        let last = calls(&kernel).of.pop().flatten();
+        assert_eq!(last.map(|call| (call.routine, call.operands)), {
+            routine.map(|routine| (routine, vec![0]))
+        });
+    }
+
+    fn real(value: f64) -> StepOp {
+        StepOp::Constant(Constant::Real(value.to_bits()))
+    }
+
+    fn times(x: StepId, y: StepId) -> StepOp {
+        StepOp::Binary(Binary::Mul, x, y)
+    }
+
+    fn plus(x: StepId, y: StepId) -> StepOp {
+        StepOp::Binary(Binary::Add, x, y)
+    }
+
+    fn of(op: Unary, x: StepId) -> StepOp {
+        StepOp::Unary(op, x)
+    }
+
+    #[test]
+    fn formulas_are_recognized_and_their_neighbors_are_not() {
+        check(&[of(Unary::Sigmoid, 0), times(0, 1)], Some(Routine::Silu));
+        check(&[of(Unary::Sigmoid, 0), times(1, 1)], None);
+        let exp = of(Unary::Exp, 0);
+        check(&[exp.clone(), of(Unary::Log1p, 1)], Some(Routine::Softplus));
+        let one_more = [exp, real(1.0), plus(1, 2), of(Unary::Log, 3)];
+        check(&one_more, Some(Routine::Softplus));
+        let gelu = |root: f64, half: f64| {
+            let erf = [
+                real(root),
+                times(0, 1),
+                of(Unary::Erf, 2),
+                real(1.0),
+                plus(3, 4),
+            ];
+            let product = [real(half), times(0, 6), times(7, 5)];
+            [erf.as_slice(), product.as_slice()].concat()
+        };
+        check(
+            &gelu(std::f64::consts::FRAC_1_SQRT_2, 0.5),
+            Some(Routine::GeluErf),
+        );
+        check(&gelu(0.7, 0.5), None);
+        check(&gelu(std::f64::consts::FRAC_1_SQRT_2, 0.25), None);
+    }
+}

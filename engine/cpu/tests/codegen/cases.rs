@@ -303,3 +303,9 @@ fn kernels_keep_their_order() {
         assert_eq!(found, interpret::run(kernel, &sizes, &buffers).unwrap());
     }
 }
+
+#[test]
+fn code_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Code>();
+}
