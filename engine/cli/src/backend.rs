@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use girih_cpu::{Cpu, CpuOptions};
 use girih_runtime::backend::Backend;
 use girih_runtime::reference::Reference;
 
 use crate::failure::Failure;
 
 /// Every name.
-pub const NAMES: &[&str] = &["reference"];
+pub const NAMES: &[&str] = &["cpu", "reference"];
 
 /// What a command asks of a backend. By default the backend decides.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,16 @@ pub enum Compute {
     Int8,
 }
 
+impl From<Compute> for girih_cpu::Compute {
+    fn from(compute: Compute) -> Self {
+        match compute {
+            Compute::F32 => Self::F32,
+            Compute::Bf16 => Self::Bf16,
+            Compute::Int8 => Self::Int8,
+        }
+    }
+}
+
 impl fmt::Display for Compute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -48,6 +59,11 @@ impl fmt::Display for Compute {
 /// There is none of this name, or it cannot do what is asked of it.
 pub fn by_name(name: &str, options: &Options) -> Result<Box<dyn Backend>, Failure> {
     match name {
+        "cpu" => Ok(Box::new(Cpu::new(CpuOptions {
+            threads: options.threads,
+            level: None,
+            compute: options.compute.into(),
+        }))),
         "reference" => reference(options),
         _ => Err(Failure::Misuse(format!(
             "there is no backend `{name}`; there is `{}`",

@@ -62,7 +62,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     mode: Mode,
     /// Threads that compute together; the backend's own choice when absent.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// What products of weights are computed with, on backends that have it.
     #[arg(long, value_enum, default_value_t = Compute::F32)]
