@@ -122,9 +122,9 @@ impl BoundLaunch {
     pub(crate) fn scratch(&self) -> usize {
         match self {
             Self::Kernel(kernel) => kernel.scratch,
-            Self::Attention(attention) => attention.scratch(),
+            // Tiles have memory of their own.
             Self::Recurrence(recurrence) => recurrence.scratch(),
-            Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
+            Self::Attention(_) | Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
         }
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn run_range(
     }
 }
 
-fn position_error(launch: &KernelLaunch, failure: &KernelFailure) -> RunError {
+pub(super) fn position_error(launch: &KernelLaunch, failure: &KernelFailure) -> RunError {
     let status = (failure.status as usize).wrapping_sub(1);
     let known = launch.failures.get(status);
     RunError::Position {
