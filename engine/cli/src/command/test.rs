@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use girih_dsl::elaborate::elaborate_tests;
 use girih_dsl::model::{Expectation, TestModel};
-use girih_runtime::backend::{Backend as _, Bindings, Outputs, silent};
-use girih_runtime::reference::Reference;
+use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use serde_json::json;
 
 use super::Streams;
+use crate::backend;
 use crate::failure::{Failure, Outcome};
 use crate::source::{counted, load, mistakes};
 
@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Seed of random draws and starting values.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// What computes.
+    #[arg(long, default_value = "reference")]
+    backend: String,
     /// Print the outcomes as JSON.
     #[arg(long)]
     json: bool,
@@ -40,6 +43,7 @@ struct Verdict {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
     let (program, mut sink) = load(&args.file)?;
     let tests = elaborate_tests(&program, &mut sink);
     if sink.has_errors() {
@@ -49,7 +53,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let mut failed = 0;
     let mut claims = 0;
     for test in &tests {
-        let outputs = outputs_of(test, args.seed);
+        let outputs = outputs_of(test, backend.as_ref(), args.seed);
         let mut lines = Vec::new();
         for expectation in &test.expectations {
             let line = program.sources.position(expectation.span).line;
@@ -105,10 +109,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     })
 }
 
-fn outputs_of(test: &TestModel, seed: u64) -> Result<Outputs, String> {
+fn outputs_of(test: &TestModel, backend: &dyn Backend, seed: u64) -> Result<Outputs, String> {
     let mut bindings = Bindings::new();
     bindings.seed = seed;
-    let start = Reference
+    let start = backend
         .compile(&test.init)
         .map_err(|error| error.to_string())?;
     let start = start
@@ -117,7 +121,7 @@ fn outputs_of(test: &TestModel, seed: u64) -> Result<Outputs, String> {
     for (path, output) in start.results {
         bindings = bindings.param(&path, output.data);
     }
-    let graph = Reference
+    let graph = backend
         .compile(&test.graph)
         .map_err(|error| error.to_string())?;
     graph
