@@ -218,7 +218,10 @@ impl Planner<'_, '_> {
     ) -> Option<Reason> {
         if self.group[ix].is_some() {
             Some(Reason::Elsewhere)
-        } else if !candidate.single || !Grown::is_identity(&candidate.map) {
+        } else if !candidate.single
+            || !Grown::is_identity(&candidate.map)
+            || !self.is_whole(grown, &candidate.map)
+        {
             Some(Reason::OtherPositions)
         } else if !grown.covers_outer(&candidate.map) {
             Some(Reason::Repeated)
@@ -267,6 +270,14 @@ impl Planner<'_, '_> {
             || inner.is_none()
             || grown.along(map, inner)
             || !self.is_written(grown, ix)
+    }
+
+    /// Whether the loops visit every position of a value: a window from 0 on visits some.
+    fn is_whole(&self, grown: &Grown, map: &Map) -> bool {
+        map.iter().all(|(axis, affine)| {
+            let along = affine.loops.first();
+            along.is_none_or(|(id, _)| grown.loops[*id].extent == self.extent(*axis))
+        })
     }
 
     /// Makes a value a member, if the kernel's loops allow it.
