@@ -1,4 +1,5 @@
-//! Are the numbers right? Every `tests/suite/run/*.girih` claims values that must hold.
+//! Are the numbers right? Every `tests/suite/run/*.girih` claims values that must hold, on
+//! every backend.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,9 +17,19 @@ fn every_claim_holds() {
         .collect();
     files.sort();
     assert!(files.len() >= 4, "the suite has its files");
-    for file in files {
+    let backends = girih::backend::NAMES;
+    for (file, backend) in files
+        .iter()
+        .flat_map(|file| backends.iter().map(move |own| (file, own)))
+    {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let line: [OsString; 3] = ["girih".into(), "test".into(), file.clone().into()];
+        let line: [OsString; 5] = [
+            "girih".into(),
+            "test".into(),
+            file.into(),
+            "--backend".into(),
+            backend.into(),
+        ];
         let mut streams = Streams {
             out: &mut out,
             err: &mut err,
@@ -31,6 +42,6 @@ fn every_claim_holds() {
             String::from_utf8_lossy(&out),
             String::from_utf8_lossy(&err)
         );
-        assert_eq!(status, 0, "{}\n{said}", file.display());
+        assert_eq!(status, 0, "{} on `{backend}`\n{said}", file.display());
     }
 }
