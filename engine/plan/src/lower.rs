@@ -97,15 +97,36 @@ pub fn lower(graph: &Graph) -> Plan {
     root.results = outcomes.iter().map(|outcome| outcome.tensor).collect();
     root.results
         .extend(given.iter().filter_map(|given| given.initial));
+    let kernels = used(shared.kernels, &mut root);
     Plan {
         name: graph.name.clone(),
         axes: graph.axes.clone(),
-        kernels: shared.kernels,
+        kernels,
         root,
         given,
         results: outcomes,
         checks: graph.checks.clone(),
     }
+}
+
+/// The kernels that some launch runs, and the launches renumbered.
+fn used(kernels: Vec<Kernel>, root: &mut Section) -> Vec<Kernel> {
+    let mut places: Vec<Option<usize>> = vec![None; kernels.len()];
+    let mut count = 0;
+    root.visit_kernels(&mut |kernel| {
+        let place = places[*kernel].get_or_insert_with(|| {
+            count += 1;
+            count - 1
+        });
+        *kernel = *place;
+    });
+    let mut ordered: Vec<(usize, Kernel)> = places
+        .into_iter()
+        .zip(kernels)
+        .filter_map(|(place, kernel)| Some((place?, kernel)))
+        .collect();
+    ordered.sort_by_key(|(place, _)| *place);
+    ordered.into_iter().map(|(_, kernel)| kernel).collect()
 }
 
 /// What all sections of a plan share.
@@ -150,6 +171,8 @@ struct Planner<'s, 'g> {
     users: Vec<Vec<ValueIx>>,
     /// Where a value lies, once somebody asked for it.
     home: BTreeMap<ValueIx, TensorId>,
+    /// Parts of concatenations: which of their axes is the one they lie along.
+    sliced: BTreeMap<TensorId, usize>,
     /// Which kernel computes a value for others to read; a position in `groups`.
     group: Vec<Option<usize>>,
     /// What each kernel or launch reads.
@@ -174,6 +197,7 @@ impl<'s, 'g> Planner<'s, 'g> {
             values,
             users: Vec::new(),
             home: BTreeMap::new(),
+            sliced: BTreeMap::new(),
             group: Vec::new(),
             groups: Vec::new(),
             launches: Vec::new(),

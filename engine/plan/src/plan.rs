@@ -193,6 +193,8 @@ pub enum Reason {
     Awaited,
     /// Its sum runs over another loop than the kernel has.
     OtherLoop,
+    /// Others read all of it, this kernel a part.
+    Partly,
     /// Some of its points would be written twice.
     WrittenTwice,
     /// It merges axes that do not lie together.
@@ -211,6 +213,7 @@ impl Reason {
             Self::Elsewhere => "another kernel computes it",
             Self::Awaited => "this kernel waits for something that reads it",
             Self::OtherLoop => "it is reduced over another loop than this kernel has",
+            Self::Partly => "others read all of it, this kernel reads a part",
             Self::WrittenTwice => "others read it, and several points would write it",
             Self::Merged => "it merges axes that do not lie together",
         }
@@ -615,6 +618,28 @@ impl Routine {
 }
 
 impl Section {
+    /// Gives `visit` the kernel of every launch, of those inside too, in order.
+    pub(crate) fn visit_kernels(&mut self, visit: &mut dyn FnMut(&mut usize)) {
+        for launch in &mut self.launches {
+            match &mut launch.work {
+                Work::Kernel(launch) => visit(&mut launch.kernel),
+                Work::Attention(attention) => {
+                    let Attention { interior, edge, .. } = &mut **attention;
+                    for launch in interior.iter_mut().chain(edge) {
+                        visit(&mut launch.kernel);
+                    }
+                }
+                Work::Recurrence(launch) => launch.body.visit_kernels(visit),
+                Work::Route(route) => {
+                    for branch in &mut route.branches {
+                        branch.section.visit_kernels(visit);
+                    }
+                }
+                Work::Contract(_) | Work::Routine(_) => {}
+            }
+        }
+    }
+
     /// For every temporary buffer the launches between which its memory is needed.
     pub fn lifetimes(&self) -> Vec<Option<RangeInclusive<usize>>> {
         let mut lifetimes: Vec<Option<RangeInclusive<usize>>> = vec![None; self.buffers.len()];

@@ -66,17 +66,27 @@ impl Planner<'_, '_> {
             .iter()
             .map(|(axis, _)| *axis)
             .collect();
-        let everywhere: Map = axes
+        let mut everywhere: Map = axes
             .iter()
             .enumerate()
             .map(|(id, axis)| (*axis, at(id)))
             .collect();
+        let mut address = view::zero();
+        let tensor = &self.section.tensors[target.index()];
+        address.offset = tensor.offset.clone();
+        for ((_, stride), (_, own)) in tensor.axes.iter().zip(&everywhere) {
+            address.add_scaled(own, &stride.step);
+        }
+        if let Some(place) = self.sliced.get(&target) {
+            // Another axis of a concatenation may have the name of the part's own.
+            everywhere.swap(0, *place);
+        }
         let map = restricted(&everywhere, self.values.ty(root));
         let grown = self.grow(root, &axes, &map, is_copy);
         let mut emitter = Emitter::new(grown);
         let members: Vec<(ValueIx, Map)> = emitter.grown.members.clone().into_iter().collect();
         let step = self.emit(&mut emitter, root, &map, &[]);
-        self.store(&mut emitter, step, target, &everywhere);
+        self.store(&mut emitter, step, target, address);
         let group = self.groups.len();
         for (member, map) in members {
             if member == root || !self.is_written(&emitter.grown, member) {
@@ -84,7 +94,8 @@ impl Planner<'_, '_> {
             }
             let home = self.demand(member);
             let step = self.emit(&mut emitter, member, &map, &[]);
-            self.store(&mut emitter, step, home, &map);
+            let address = self.address(home, &map);
+            self.store(&mut emitter, step, home, address);
             self.group[member] = Some(group);
         }
         let reads = emitter.grown.loaded.keys().copied().collect();
@@ -167,9 +178,8 @@ impl Planner<'_, '_> {
         }
     }
 
-    fn store(&self, emitter: &mut Emitter, step: StepId, target: TensorId, map: &Map) {
+    fn store(&self, emitter: &mut Emitter, step: StepId, target: TensorId, address: Affine) {
         let buffer = emitter.buffer(self, target, true);
-        let address = self.address(target, map);
         emitter.stores.push(Store {
             step,
             access: Access {

@@ -218,13 +218,12 @@ impl Planner<'_, '_> {
     ) -> Option<Reason> {
         if self.group[ix].is_some() {
             Some(Reason::Elsewhere)
-        } else if !candidate.single
-            || !Grown::is_identity(&candidate.map)
-            || !self.is_whole(grown, &candidate.map)
-        {
+        } else if !candidate.single || !Grown::is_identity(&candidate.map) {
             Some(Reason::OtherPositions)
         } else if !grown.covers_outer(&candidate.map) {
             Some(Reason::Repeated)
+        } else if !self.is_written_whole(grown, ix, &candidate.map) {
+            Some(Reason::Partly)
         } else if !self.is_written_once(grown, ix, &candidate.map) {
             Some(Reason::WrittenTwice)
         } else if self.is_awaited(grown, ix, ancestors) {
@@ -261,6 +260,11 @@ impl Planner<'_, '_> {
         let several = waiting.into_keys().map(|ix| (ix, Reason::OtherPositions));
         grown.loaded.extend(several);
         grown
+    }
+
+    /// Whether, if it is written, all of it is: a window may read a part.
+    fn is_written_whole(&self, grown: &Grown, ix: ValueIx, map: &Map) -> bool {
+        self.is_whole(grown, map) || !self.is_written(grown, ix)
     }
 
     /// Whether, if it is written, each element is written by one point only.

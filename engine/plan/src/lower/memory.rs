@@ -83,14 +83,18 @@ impl Planner<'_, '_> {
     ) -> TensorId {
         let mut part = self.section.tensors[whole.index()].clone();
         let extent = self.extent(along);
+        let place = part.axes.iter().position(|(own, _)| *own == axis);
         for (own, stride) in &mut part.axes {
             if *own == axis {
                 part.offset = part.offset.plus(&start.times(&stride.step));
                 *own = along;
                 stride.extent = extent.clone();
+                break;
             }
         }
-        self.tensor(part)
+        let part = self.tensor(part);
+        self.sliced.extend(place.map(|place| (part, place)));
+        part
     }
 
     /// A tensor with one axis seen as the several that it merges.

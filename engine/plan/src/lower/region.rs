@@ -5,8 +5,9 @@ use girih_graph::{AxisId, Extent, NodeId, ValueType};
 
 use super::value::ValueIx;
 use super::{Planner, part};
+use crate::kernel::StepOp;
 use crate::plan::{
-    BranchLaunch, Part, RecurrenceLaunch, RouteLaunch, Routine, Stride, TensorId, Work,
+    BranchLaunch, Part, RecurrenceLaunch, RouteLaunch, Routine, Section, Stride, TensorId, Work,
 };
 
 impl<'g> Planner<'_, 'g> {
@@ -145,15 +146,15 @@ impl<'g> Planner<'_, 'g> {
             inner.section.results.push(tensor);
             inner.write(value, tensor);
         }
-        let body = inner.finish();
-        let carried = body
-            .params
-            .iter()
-            .zip(&body.results)
-            .take(recurrence.carried);
-        let in_place = carried
-            .map(|(now, next)| part::is_overwritten(&body, &self.shared.kernels, *now, *next))
-            .collect();
+        let mut body = inner.finish();
+        let mut in_place = Vec::new();
+        for (now, next) in pairs(&body, recurrence.carried) {
+            let over = part::is_overwritten(&body, &self.shared.kernels, now, next);
+            if over {
+                self.write_over(&mut body, now, next);
+            }
+            in_place.push(over);
+        }
         let launch = RecurrenceLaunch {
             in_place,
             extent: self.extent(axis),
@@ -197,6 +198,29 @@ impl<'g> Planner<'_, 'g> {
     fn carried_axes(&self, ty: &ValueType) -> Vec<(AxisId, Stride)> {
         let order = self.body_order(ty);
         self.dense_axes(&ValueType::new(ty.dtype, order))
+    }
+
+    /// Has the kernel that writes `next` know that it lies where `now` lies: one buffer, not two.
+    fn write_over(&mut self, body: &mut Section, now: TensorId, next: TensorId) {
+        let [now, next] = [now, next].map(|tensor| body.tensors[tensor.index()].buffer);
+        for launch in &mut body.launches {
+            let Work::Kernel(launch) = &mut launch.work else {
+                continue;
+            };
+            let place = |buffer| launch.buffers.iter().position(|own| *own == buffer);
+            let (Some(read), Some(written)) = (place(now), place(next)) else {
+                continue;
+            };
+            let mut kernel = self.shared.kernels[launch.kernel].clone();
+            for step in &mut kernel.steps {
+                if let StepOp::Load(access) = &mut step.op
+                    && access.buffer == read
+                {
+                    access.buffer = written;
+                }
+            }
+            launch.kernel = self.shared.kernel(kernel);
+        }
     }
 
     fn route(&mut self, ix: ValueIx, route: &'g Route, operands: &[ValueIx]) {
@@ -305,4 +329,14 @@ fn routine(op: &Op, tensors: &[TensorId], out: TensorId) -> Routine {
         },
         op => unreachable!("`{}` has no launch of its own", op.name()),
     }
+}
+
+/// What is carried, now and next.
+fn pairs(body: &Section, carried: usize) -> Vec<(TensorId, TensorId)> {
+    let pairs = body
+        .params
+        .iter()
+        .copied()
+        .zip(body.results.iter().copied());
+    pairs.take(carried).collect()
 }

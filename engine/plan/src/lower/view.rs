@@ -114,7 +114,7 @@ pub(super) fn through(
                 }
             }
             let size = extent(*axis);
-            let inside = least.is_at_least(0) && size.minus(&most).is_at_least(1);
+            let inside = proved(&least, 0) && proved(&size.minus(&most), 1);
             if !inside {
                 guards.push(Guard {
                     index: index.clone(),
@@ -126,6 +126,13 @@ pub(super) fn through(
         }
     };
     Some((inner, guards))
+}
+
+/// Whether `extent >= bound` for all symbols of at least 0: an axis may be empty.
+fn proved(extent: &Extent, bound: i64) -> bool {
+    let one = Extent::constant(1);
+    let shifted = extent.substitute(&|symbol| Some(Extent::symbol(symbol).minus(&one)));
+    shifted.is_at_least(bound)
 }
 
 /// The operand's axes at their own positions, except `axis`.
