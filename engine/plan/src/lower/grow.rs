@@ -14,7 +14,7 @@ use girih_graph::{AxisId, DType, Extent};
 
 use super::Planner;
 use super::emit::Tile;
-use super::value::{Form, ValueIx};
+use super::value::{Form, ValueIx, View};
 use super::view::{self, Map};
 use crate::kernel::{Affine, LoopKind};
 use crate::plan::{Reason, tile};
@@ -419,6 +419,12 @@ impl Planner<'_, '_> {
             grown.loaded.insert(ix, reason);
             return;
         }
+        if let Form::View(view) = &value.form
+            && self.is_apart(view, value.operands[0], map)
+        {
+            grown.loaded.insert(ix, Reason::Merged);
+            return;
+        }
         let dear = self.cost[ix] >= DEAR && value.form.is_pointwise() && !grown.covers_outer(map);
         if !self.solid[ix] && !dear && !self.is_stored(ix) {
             self.visit(grown, ix, map, single, walked);
@@ -431,6 +437,12 @@ impl Planner<'_, '_> {
         });
         candidate.single &= single && candidate.map == *map;
         candidate.walked |= walked;
+    }
+
+    /// Whether a view's positions are none of its operand that loops can say.
+    fn is_apart(&self, view: &View, operand: ValueIx, map: &Map) -> bool {
+        let extent = |axis: AxisId| self.extent(axis);
+        view::through(view, self.values.ty(operand), map, &extent).is_none()
     }
 
     /// Whether a value lies in memory anyway and costs more to compute than to load.
