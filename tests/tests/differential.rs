@@ -100,7 +100,9 @@ fn agree(one: &Tensor, other: &Tensor) -> bool {
     }
     let allowed = tolerance(one.dtype());
     let near = |x: f64, y: f64| {
-        x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= allowed * x.abs().max(1.0)
+        x.to_bits() == y.to_bits()
+            || (x.is_nan() && y.is_nan())
+            || (x - y).abs() <= allowed * x.abs().max(1.0)
     };
     let pairs = one.to_f64_vec().into_iter().zip(other.to_f64_vec());
     pairs.into_iter().all(|(x, y)| near(x, y))
@@ -126,6 +128,32 @@ fn name(level: Level, threads: usize) -> String {
     format!("{} with {threads} threads", level.name())
 }
 
+/// Whether reals become integers somewhere: there, a real that is off by its last digit may
+/// be another integer.
+fn truncates(graph: &Graph) -> bool {
+    let truncation = |node: &girih_graph::Node| match node.op {
+        Op::Cast(to) => !to.is_real() && graph.root.ty(node.operands[0]).dtype.is_real(),
+        _ => false,
+    };
+    graph.root.nodes().any(|(_, node)| truncation(node))
+}
+
+/// Whether the backend and the reference agree when reals have more digits.
+fn agrees_in_f64(backend: &Cpu, random: &RandomGraph, bindings: &Bindings) -> bool {
+    let (graph, bindings) = (random.graph.with_real(DType::F64), widened(bindings));
+    let [one, other] = [
+        run(&Reference, &graph, &bindings),
+        run(backend, &graph, &bindings),
+    ];
+    let (Ok(one), Ok(other)) = (one, other) else {
+        return false;
+    };
+    let same = |(name, tensor): (&String, &Tensor)| {
+        other.get(name).is_some_and(|found| agree(tensor, found))
+    };
+    one.iter().all(same)
+}
+
 /// What a backend computes otherwise than the reference does. What a small error of the
 /// reference's own could change, as a comparison of nearly equal numbers, is left out: it
 /// changes when reals have more digits.
@@ -148,7 +176,10 @@ fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Op
                     let Some(other) = found.get(result) else {
                         return Some(format!("{name}: there is no `{result}`"));
                     };
-                    if stable && !agree(tensor, other) {
+                    if stable
+                        && !agree(tensor, other)
+                        && !(truncates(&random.graph) && agrees_in_f64(backend, random, &bindings))
+                    {
                         return Some(format!(
                             "{name}: `{result}` is {:?} where {:?} is right",
                             other.to_f64_vec(),

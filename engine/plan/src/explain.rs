@@ -90,7 +90,7 @@ impl<'p> Told<'p> {
                         kernel(&own.edge) == kernel(&attention.edge)
                             && kernel(&own.interior) == kernel(&attention.interior)
                     };
-                    if !self.attentions.iter().any(|own| alike(own)) {
+                    if !self.attentions.iter().any(alike) {
                         self.attentions.push(attention);
                     }
                     "attention by tiles"

@@ -187,8 +187,10 @@ struct Planner<'s, 'g> {
 
 impl<'s, 'g> Planner<'s, 'g> {
     fn new(shared: &'s mut Shared<'g>, region: &'g Region, extents: Vec<Extent>) -> Self {
-        let mut values = Values::default();
-        values.of = vec![None; region.value_count()];
+        let values = Values {
+            of: vec![None; region.value_count()],
+            ..Values::default()
+        };
         Self {
             shared,
             region,
@@ -244,13 +246,17 @@ impl<'s, 'g> Planner<'s, 'g> {
     fn measure(&mut self) {
         for (ix, value) in self.values.all.iter().enumerate() {
             let own = match &value.form {
-                Form::Given(_) | Form::Contract(_) | Form::Concat(..) | Form::Launched(..) => 1,
+                Form::Given(_)
+                | Form::Contract(_)
+                | Form::Concat(..)
+                | Form::Launched(..)
+                | Form::Select
+                | Form::Cast
+                | Form::Reduce(..) => 1,
                 Form::Unary(op) => grow::unary_cost(*op),
                 Form::Binary(op) => grow::binary_cost(*op),
-                Form::Select | Form::Cast => 1,
                 Form::Constant(_) | Form::Position(_) | Form::Size(_) | Form::View(_) => 0,
                 Form::Gather(..) => 4,
-                Form::Reduce(..) => 1,
             };
             let pulled = value.operands.iter().map(|operand| {
                 let fused = self.values.all[*operand].form.is_pointwise()

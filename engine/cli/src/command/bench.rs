@@ -68,7 +68,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Compute::F32)]
     compute: Compute,
     /// What computes.
-    #[arg(long, default_value = "reference")]
+    #[arg(long, default_value = "cpu")]
     backend: String,
     /// Measure for so long, in seconds.
     #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]

@@ -71,7 +71,7 @@ pub(super) struct Args {
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting::parse)]
     settings: Vec<(String, Static)>,
     /// What computes.
-    #[arg(long, default_value = "reference")]
+    #[arg(long, default_value = "cpu")]
     backend: String,
     /// Print JSON with the tokens' ids instead of the text as it comes.
     #[arg(long)]

@@ -51,7 +51,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// What computes.
-    #[arg(long, default_value = "reference")]
+    #[arg(long, default_value = "cpu")]
     backend: String,
     /// Print JSON.
     #[arg(long)]

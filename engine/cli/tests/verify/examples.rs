@@ -1,13 +1,18 @@
-//! Every example that has answers agrees with them.
+//! Every example that has answers agrees with them, on every backend.
+
+use girih::backend;
 
 use crate::{girih, repository};
 
-/// Verifies an example and gives the table if it does not agree.
+/// Verifies an example on every backend and gives the table if it does not agree.
 fn check(model: &str, answers: &str) {
     let model = repository().join(model);
     let answers = repository().join("tests/data").join(answers);
-    let (status, out, err) = girih(&["verify", model.to_str().unwrap(), answers.to_str().unwrap()]);
-    assert_eq!(status, 0, "{}\n{out}{err}", model.display());
+    let [model, answers] = [&model, &answers].map(|path| path.to_str().unwrap());
+    for backend in backend::NAMES {
+        let (status, out, err) = girih(&["verify", model, answers, "--backend", backend]);
+        assert_eq!(status, 0, "{model} on {backend}\n{out}{err}");
+    }
 }
 
 /// Published architectures: weights, hidden values, continuation, loss and gradients.

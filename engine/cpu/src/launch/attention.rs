@@ -44,7 +44,6 @@ pub(crate) struct BoundAttention {
     edge: Option<TileKernel>,
 }
 
-
 /// A tile kernel's sizes: `start + Σ factor · symbol`.
 #[derive(Debug)]
 struct TileKernel {
@@ -110,7 +109,11 @@ fn bind_tile(
         if cfg!(debug_assertions) {
             let value = evaluate(extent, &|at| at as i64 + 2)?;
             let sum: i64 = own.iter().zip(2..).map(|(factor, at)| factor * at).sum();
-            assert_eq!(value, zero + sum, "`{extent}` is affine in the tile's symbols");
+            assert_eq!(
+                value,
+                zero + sum,
+                "`{extent}` is affine in the tile's symbols"
+            );
         }
         start.push(zero);
         factors.push(own);
@@ -130,10 +133,16 @@ fn bind_tile(
 impl TileKernel {
     /// The sizes where the symbols have these values.
     fn sizes<'a>(&'a self, symbols: &'a [i64]) -> impl Iterator<Item = i64> + 'a {
-        self.start.iter().zip(&self.factors).map(move |(start, factors)| {
-            let terms = factors.iter().zip(symbols).map(|(factor, value)| factor * value);
-            terms.fold(*start, i64::wrapping_add)
-        })
+        self.start
+            .iter()
+            .zip(&self.factors)
+            .map(move |(start, factors)| {
+                let terms = factors
+                    .iter()
+                    .zip(symbols)
+                    .map(|(factor, value)| factor * value);
+                terms.fold(*start, i64::wrapping_add)
+            })
     }
 }
 
@@ -171,7 +180,9 @@ pub(super) fn run(
         let view = frame.view(tensor);
         let own = &positions[point * axes..(point + 1) * axes];
         let along = launch.points.iter().zip(own);
-        let moved: isize = along.map(|(axis, at)| view.step(*axis) * *at as isize).sum();
+        let moved: isize = along
+            .map(|(axis, at)| view.step(*axis) * *at as isize)
+            .sum();
         let bytes = (view.offset + moved) * view.dtype.size() as isize;
         frame.base(view.buffer).at(bytes)
     };
@@ -186,7 +197,12 @@ pub(super) fn run(
         })
         .collect();
     let context = Context {
-        interior: tiles(run, frame, launch.interior.as_ref(), bound.interior.as_ref()),
+        interior: tiles(
+            run,
+            frame,
+            launch.interior.as_ref(),
+            bound.interior.as_ref(),
+        ),
         edge: tiles(run, frame, launch.edge.as_ref(), bound.edge.as_ref()),
         domain: Known::of(&launch.domain, launch, frame)?,
         positions: &positions,
@@ -224,7 +240,10 @@ pub(super) fn run(
     // own; the callbacks keep to their description and the context outlives the call; the level
     // was chosen for this machine.
     unsafe { attention_f32(run.level, run.pool, &attention) };
-    let failed = context.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let failed = context
+        .failed
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     let launches = [&launch.interior, &launch.edge];
     match failed {
         None => Ok(()),
@@ -254,9 +273,8 @@ fn tiles<'a>(
 /// them.
 fn group(launch: &Attention, extents: &[usize], k: &View, v: &View) -> usize {
     let axes = launch.points.iter().zip(extents).rev();
-    let shared = axes.take_while(|(axis, extent)| {
-        **extent == 1 || (k.step(**axis) == 0 && v.step(**axis) == 0)
-    });
+    let shared = axes
+        .take_while(|(axis, extent)| **extent == 1 || (k.step(**axis) == 0 && v.step(**axis) == 0));
     shared.map(|(_, extent)| *extent).product::<usize>().max(1)
 }
 
@@ -323,21 +341,38 @@ unsafe extern "C" fn classify(
     }
 }
 
+/// Memory of tile kernels on one thread, kept from tile to tile.
+#[derive(Default)]
+struct Memory {
+    scratch: Option<Block>,
+    symbols: Vec<i64>,
+    sizes: Vec<i64>,
+    buffers: Vec<*mut u8>,
+}
+
 thread_local! {
-    /// Memory of tile kernels, and their sizes.
-    static SCRATCH: RefCell<(Option<Block>, Vec<i64>, Vec<i64>, Vec<*mut u8>)> =
-        const { RefCell::new((None, Vec::new(), Vec::new(), Vec::new())) };
+    static MEMORY: RefCell<Memory> = RefCell::default();
 }
 
 impl Context<'_> {
     /// Runs the tile kernel with this number over a tile.
     fn rewrite(&self, which: u32, tile: *mut f32, at: [usize; 5], point: usize) {
-        let tiles = if which == 0 { &self.interior } else { &self.edge };
+        let tiles = if which == 0 {
+            &self.interior
+        } else {
+            &self.edge
+        };
         let Some(tiles) = tiles else {
             return;
         };
         let [ld, i0, i1, j0, j1] = at;
-        let result = SCRATCH.with_borrow_mut(|(block, symbols, sizes, buffers)| {
+        let result = MEMORY.with_borrow_mut(|memory| {
+            let Memory {
+                scratch: block,
+                symbols,
+                sizes,
+                buffers,
+            } = memory;
             symbols.clear();
             symbols.extend([ld, i1 - i0, j1 - j0, i0, j0].map(|value| value as i64));
             let own = point * self.axes..(point + 1) * self.axes;

@@ -374,14 +374,10 @@ fn run_part(
     for (at, (start, carried)) in launch.carried.iter().zip(&bound.carried).enumerate() {
         let from = frame.view(*start);
         let to = &body.views[section.params[at].index()];
+        let start = frame.base(from.buffer).at(bytes(from));
         // SAFETY: the outer tensor is memory of the frame; the copy is memory of the launch
         // that is as long as the view reaches.
-        unsafe {
-            copy(
-                (from, frame.base(from.buffer).at(bytes(from))),
-                (to, copy_at(carried, 0)),
-            )
-        };
+        unsafe { copy((from, start), (to, copy_at(carried, 0))) };
     }
     let (sequences, invariants) = (launch.carried.len(), launch.sequences.len());
     for (at, invariant) in launch.invariants.iter().enumerate() {
@@ -434,13 +430,9 @@ fn run_part(
                 let whole = frame.view(*output);
                 let base = frame.base(whole.buffer).at(bytes(whole));
                 let target = base.at(bound_output.step * position);
+                let source = inner.base(from.buffer);
                 // SAFETY: the result is memory of the body, the part is memory of the frame.
-                unsafe {
-                    copy(
-                        (from, inner.base(from.buffer)),
-                        (&bound_output.part, target),
-                    )
-                };
+                unsafe { copy((from, source), (&bound_output.part, target)) };
             }
         }
         side = 1 - side;

@@ -215,7 +215,9 @@ fn add<T: Number>(
     // SAFETY: every buffer of the section was given memory as long as its views reach: its own,
     // gathered, or the outer tensor's whose elements lie as the parameter's.
     let inner = unsafe { Frame::new(&bound, &bases, own) };
-    let outer_scratch = run.scratch.replace((own.at(scratch_at.cast_signed()), bound.scratch));
+    let outer_scratch = run
+        .scratch
+        .replace((own.at(scratch_at.cast_signed()), bound.scratch));
     let ran = run_section(run, section, &inner);
     run.scratch.set(outer_scratch);
     run.held.set(run.held.get() - total as u64);

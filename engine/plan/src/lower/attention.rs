@@ -184,7 +184,7 @@ impl Planner<'_, '_> {
             .iter()
             .any(|axis| axis != value && (!scores.has(old(*axis)) || old(*axis) == rows));
         let complete = scores.axes.len() == self.values.ty(at).axes.len();
-        (!clash && !stray && complete).then(|| Found {
+        (!clash && !stray && complete).then_some(Found {
             base,
             scale,
             queries,
@@ -210,10 +210,8 @@ impl Planner<'_, '_> {
             }
             let value = &self.values.all[ix];
             match &value.form {
-                Form::Contract(_) if value.ty.has(softmax.axis) => {
-                    if dots.replace(ix).is_some() {
-                        return None;
-                    }
+                Form::Contract(_) if value.ty.has(softmax.axis) && dots.replace(ix).is_some() => {
+                    return None;
                 }
                 form if form.is_pointwise() && !matches!(form, Form::Gather(..)) => {
                     stack.extend(&value.operands);

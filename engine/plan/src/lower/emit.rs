@@ -100,14 +100,14 @@ impl Planner<'_, '_> {
         }
         let reads = emitter.grown.loaded.keys().copied().collect();
         let stops = self.stops(&emitter.grown);
-        if home != Some(target) {
+        if home == Some(target) {
+            let work = Work::Kernel(self.kernel_launch(emitter));
+            self.launch(root, work, reads, stops);
+        } else {
             self.groups.push(reads);
             let label = self.label(root);
             let work = Work::Kernel(self.kernel_launch(emitter));
             self.launches.push((root, Launch { work, label, stops }));
-        } else {
-            let work = Work::Kernel(self.kernel_launch(emitter));
-            self.launch(root, work, reads, stops);
         }
     }
 

@@ -123,7 +123,7 @@ impl Grown {
         ix == self.root || self.members.contains_key(&ix)
     }
 
-    fn along(&self, map: &Map, id: Option<usize>) -> bool {
+    fn along(map: &Map, id: Option<usize>) -> bool {
         let uses = |affine: &Affine| affine.loops.iter().any(|(own, _)| Some(*own) == id);
         id.is_some() && map.iter().any(|(_, affine)| uses(affine))
     }
@@ -149,7 +149,7 @@ impl Grown {
     fn covers_outer(&self, map: &Map) -> bool {
         let one = Extent::constant(1);
         self.loops.iter().enumerate().all(|(id, own)| {
-            own.kind != LoopKind::Outer || own.extent == one || self.along(map, Some(id))
+            own.kind != LoopKind::Outer || own.extent == one || Self::along(map, Some(id))
         })
     }
 }
@@ -196,6 +196,10 @@ impl Planner<'_, '_> {
         }
         let mut ancestors = None;
         while let Some((ix, candidate)) = grown.waiting.pop_last() {
+            if grown.loaded.contains_key(&ix) {
+                // Read elsewhere at positions that are data.
+                continue;
+            }
             let refused = self.refusal(&grown, ix, &candidate, &mut ancestors);
             let refused = refused.or_else(|| {
                 let joined = self.join(&mut grown, ix, &candidate.map, candidate.walked);
@@ -272,7 +276,7 @@ impl Planner<'_, '_> {
         let inner = grown.inner();
         grown.reduces_inner
             || inner.is_none()
-            || grown.along(map, inner)
+            || Grown::along(map, inner)
             || !self.is_written(grown, ix)
     }
 
@@ -320,11 +324,11 @@ impl Planner<'_, '_> {
     ) -> Option<usize> {
         let extent = self.extent(axis);
         let inner = grown.inner();
-        let (along_inner, walk) = (grown.along(map, inner), grown.walk());
+        let (along_inner, walk) = (Grown::along(map, inner), grown.walk());
         if let Some(walk) = walk {
             // Another sum over the walk that is there; nothing walked may read it.
             let fits =
-                grown.loops[walk].extent == extent && !walked && !grown.along(map, Some(walk));
+                grown.loops[walk].extent == extent && !walked && !Grown::along(map, Some(walk));
             return fits.then_some(walk);
         }
         if let Some(inner) = inner
@@ -337,11 +341,10 @@ impl Planner<'_, '_> {
         if grown.reduces_inner {
             return None;
         }
-        let covers = grown
-            .loops
-            .iter()
-            .enumerate()
-            .all(|(id, own)| own.extent.as_constant() == Some(1) || grown.along(map, Some(id)));
+        let covers =
+            grown.loops.iter().enumerate().all(|(id, own)| {
+                own.extent.as_constant() == Some(1) || Grown::along(map, Some(id))
+            });
         if !covers {
             return None;
         }
@@ -350,7 +353,7 @@ impl Planner<'_, '_> {
                 if !grown
                     .members
                     .values()
-                    .all(|map| grown.along(map, Some(inner)))
+                    .all(|map| Grown::along(map, Some(inner)))
                 {
                     return None;
                 }
@@ -373,7 +376,7 @@ impl Planner<'_, '_> {
     /// Visits a value that is computed in passing or a member: pulls its operands.
     fn visit(&self, grown: &mut Grown, ix: ValueIx, map: &Map, single: bool, walked: bool) {
         grown.visited.insert(ix);
-        let walked = walked || grown.along(map, grown.walk());
+        let walked = walked || Grown::along(map, grown.walk());
         let value = &self.values.all[ix];
         if let Form::View(view) = &value.form {
             let operand = value.operands[0];

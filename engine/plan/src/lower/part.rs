@@ -34,12 +34,21 @@ pub(super) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) 
 /// Whether an operation treats every position of `axis` alone.
 fn is_free(op: &Op, axis: AxisId) -> bool {
     match op {
-        Op::Input(..) | Op::Param(..) | Op::State(_) | Op::Const(_) | Op::Unary(_) => true,
-        Op::Size(_) | Op::Binary(_) | Op::Select | Op::Cast(_) | Op::GradAs => true,
+        Op::Input(..)
+        | Op::Param(..)
+        | Op::State(_)
+        | Op::Const(_)
+        | Op::Unary(_)
+        | Op::Size(_)
+        | Op::Binary(_)
+        | Op::Select
+        | Op::Cast(_)
+        | Op::GradAs => true,
         Op::Table(_, axes, _) => !axes.contains(&axis),
-        Op::Index(own) => *own != axis,
+        Op::Index(own) | Op::Cumulate { axis: own, .. } | Op::Gather { axis: own, .. } => {
+            *own != axis
+        }
         Op::Contract(over) | Op::Reduce(_, over) | Op::Softmax(over) => !over.contains(&axis),
-        Op::Cumulate { axis: own, .. } | Op::Gather { axis: own, .. } => *own != axis,
         Op::Order {
             axis: own, into, ..
         } => *own != axis && *into != axis,

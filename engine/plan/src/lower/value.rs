@@ -222,12 +222,9 @@ impl Values {
     /// The exponent, if it is a constant that a few products replace.
     fn small_power(&self, exponent: ValueIx) -> Option<usize> {
         match self.all[exponent].form {
-            Form::Constant(Constant::Real(bits)) => {
-                let power = f64::from_bits(bits);
-                [1usize, 2, 3, 4]
-                    .into_iter()
-                    .find(|own| *own as f64 == power)
-            }
+            Form::Constant(Constant::Real(bits)) => [1usize, 2, 3, 4]
+                .into_iter()
+                .find(|own| (*own as f64).to_bits() == bits),
             _ => None,
         }
     }
