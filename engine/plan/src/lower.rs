@@ -326,6 +326,11 @@ impl<'s, 'g> Planner<'s, 'g> {
         for (operand, along) in operands.iter().zip(from) {
             let part = self.slice(home, axis, *along, &start);
             start = start.plus(&self.extent(*along));
+            let once = operands.iter().filter(|own| *own == operand).count() == 1;
+            if self.users[*operand] != [ix] || !once {
+                // Whoever reads it elsewhere would wait for the other parts.
+                self.demand(*operand);
+            }
             self.write(*operand, part);
         }
         // Readers of the whole wait for all parts: buffers tell.
