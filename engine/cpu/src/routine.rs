@@ -2,7 +2,6 @@
 
 mod cumulate;
 mod fold;
-mod gather;
 pub(crate) mod number;
 mod order;
 mod positions;
@@ -48,8 +47,7 @@ pub(crate) fn bind(binder: &Binder<'_>, routine: &Routine) -> Result<BoundRoutin
         Routine::Order { .. }
         | Routine::Cumulate { .. }
         | Routine::Scatter { .. }
-        | Routine::Random { .. }
-        | Routine::Gather { .. } => BoundRoutine::Plain,
+        | Routine::Random { .. } => BoundRoutine::Plain,
     })
 }
 
@@ -123,23 +121,6 @@ pub(crate) fn run(
             distribution,
             key,
         } => random::draw(run, frame, *out, *distribution, key),
-        Routine::Gather {
-            operand,
-            positions,
-            out,
-            axis,
-            outside,
-        } => gather::gather(
-            run,
-            frame,
-            gather::Gather {
-                operand: *operand,
-                positions: *positions,
-                out: *out,
-                axis: *axis,
-                outside: *outside,
-            },
-        )?,
     }
     Ok(())
 }

@@ -10,7 +10,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use girih_graph::op::{Combine, Distribution, Outside};
+use girih_graph::op::{Combine, Distribution};
 use girih_graph::{AxisId, AxisTable, Check, DType, Extent};
 
 use crate::kernel::Kernel;
@@ -497,19 +497,6 @@ pub enum Routine {
         /// Path.
         key: Arc<str>,
     },
-    /// `gather` of a value that is read in several places of memory: never fused.
-    Gather {
-        /// Read.
-        operand: TensorId,
-        /// Where.
-        positions: TensorId,
-        /// Written.
-        out: TensorId,
-        /// Along.
-        axis: AxisId,
-        /// What a position outside means.
-        outside: Outside,
-    },
 }
 
 impl Launch {
@@ -603,12 +590,6 @@ impl Routine {
             Self::Scatter {
                 positions,
                 operand,
-                out,
-                ..
-            }
-            | Self::Gather {
-                operand,
-                positions,
                 out,
                 ..
             } => (vec![*positions, *operand], *out),

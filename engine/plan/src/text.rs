@@ -116,7 +116,6 @@ impl Plan {
                     Routine::Scatter { .. } => "scatter",
                     Routine::Fold { .. } => "fold",
                     Routine::Random { .. } => "random",
-                    Routine::Gather { .. } => "gather",
                 };
                 write!(f, "{pad}{} = {name} {}", tensor(out), reads.join(", "))?;
             }

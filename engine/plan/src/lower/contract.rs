@@ -6,10 +6,11 @@
 //! unless the factor is stored: then a routine that streams it is as good and
 //! splits over threads.
 
+use girih_graph::axis::align;
 use girih_graph::op::{Binary, Combine};
 use girih_graph::{AxisId, DType, Extent, NodeId, ValueType};
 
-use super::value::{Form, ValueIx, Values, aligned};
+use super::value::{Form, ValueIx, Values};
 
 /// Products of fewer elements are not worth a call.
 const SMALL: i64 = 1 << 10;
@@ -41,7 +42,7 @@ pub(super) fn add(
     let mut axes = x.without(over);
     axes.extend_from_slice(&product.columns);
     if !is_matrix_product(values, &product, [left, right], extent) {
-        let ty = ValueType::new(x.dtype, aligned(&[&x.axes, &y.axes]));
+        let ty = ValueType::new(x.dtype, align(&[&x.axes, &y.axes]));
         let terms = values.push(ty, Form::Binary(Binary::Mul), vec![left, right], node);
         return values.reduce(Combine::Sum, over, terms, node);
     }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use girih_graph::axis::align;
 use girih_graph::op::{Binary, Combine, Op, Outside, Unary};
 use girih_graph::{AxisId, DType, Extent, NodeId, Region, ValueId, ValueType};
 
@@ -138,7 +139,7 @@ impl Values {
     }
 
     fn binary(&mut self, op: Binary, x: ValueIx, y: ValueIx, node: Option<NodeId>) -> ValueIx {
-        let axes = aligned(&[&self.ty(x).axes, &self.ty(y).axes]);
+        let axes = align(&[&self.ty(x).axes, &self.ty(y).axes]);
         let dtype = match op {
             Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge => {
                 DType::Bool
@@ -151,7 +152,7 @@ impl Values {
 
     fn select(&mut self, operands: [ValueIx; 3], node: Option<NodeId>) -> ValueIx {
         let [c, x, y] = operands.map(|value| self.ty(value).axes.clone());
-        let ty = ValueType::new(self.ty(operands[1]).dtype, aligned(&[&x, &y, &c]));
+        let ty = ValueType::new(self.ty(operands[1]).dtype, align(&[&x, &y, &c]));
         self.push(ty, Form::Select, operands.to_vec(), node)
     }
 
@@ -350,16 +351,4 @@ impl Values {
         }
         users
     }
-}
-
-/// The axes of an elementwise result, the operand with most axes first.
-pub(super) fn aligned(operands: &[&[AxisId]]) -> Vec<AxisId> {
-    let widest = operands.iter().rev().max_by_key(|axes| axes.len());
-    let mut union: Vec<AxisId> = widest.map_or_else(Vec::new, |axes| axes.to_vec());
-    for axis in operands.iter().copied().flatten() {
-        if !union.contains(axis) {
-            union.push(*axis);
-        }
-    }
-    union
 }
