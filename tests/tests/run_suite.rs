@@ -31,6 +31,7 @@ fn every_claim_holds() {
             backend.into(),
         ];
         let mut streams = Streams {
+            input: &mut std::io::empty(),
             out: &mut out,
             err: &mut err,
             colors: Colors::No,

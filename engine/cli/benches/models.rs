@@ -83,6 +83,7 @@ fn measure(file: &Path, options: &[String]) -> Result<Value, String> {
     let status = run(
         words,
         &mut Streams {
+            input: &mut std::io::empty(),
             out: &mut out,
             err: &mut err,
             colors: Colors::No,

@@ -5,7 +5,9 @@
 //! what was checked does not hold, or the world did not cooperate; 2: misuse.
 
 mod bench;
+mod chat;
 mod check;
+mod choice;
 mod cost;
 mod explain;
 mod fmt;
@@ -17,10 +19,11 @@ mod select;
 mod show;
 mod test;
 mod verify;
+mod voice;
 mod weights;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -63,11 +66,14 @@ enum Command {
     Verify(verify::Args),
     Run(run::Args),
     Generate(generate::Args),
+    Chat(chat::Args),
     Bench(bench::Args),
 }
 
-/// Where a command writes, and what it may write there.
+/// Where a command reads and writes, and what it may write there.
 pub struct Streams<'a> {
+    /// What is said to the command.
+    pub input: &'a mut dyn BufRead,
     /// Results.
     pub out: &'a mut dyn Write,
     /// What is said about the work.
@@ -80,10 +86,11 @@ pub struct Streams<'a> {
 
 /// Runs the command that the process was called as.
 pub fn run_from_env() -> ExitCode {
-    let (mut out, mut err) = (io::stdout().lock(), io::stderr());
+    let (mut input, mut out, mut err) = (io::stdin().lock(), io::stdout().lock(), io::stderr());
     let watched = io::stderr().is_terminal();
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut streams = Streams {
+        input: &mut input,
         out: &mut out,
         err: &mut err,
         colors: if watched && !plain {
@@ -138,6 +145,7 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Verify(args) => verify::run(args, streams),
         Command::Run(args) => run::run(args, streams),
         Command::Generate(args) => generate::run(args, streams),
+        Command::Chat(args) => chat::run(args, streams),
         Command::Bench(args) => bench::run(args, streams),
     }
 }

@@ -1,6 +1,7 @@
 //! Reference backend, weights, tokenizers, running.
 pub mod backend;
 pub mod config;
+pub mod generate;
 pub mod pull;
 pub mod reference;
 pub mod run;

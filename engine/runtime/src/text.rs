@@ -11,6 +11,7 @@
 mod gguf;
 mod pattern;
 mod special;
+mod stop;
 mod stream;
 mod template;
 
@@ -24,6 +25,7 @@ use crate::config::{ConfigError, ConfigValue};
 use crate::weights::{Gguf, WeightError, WeightSource};
 
 pub use special::SpecialTokens;
+pub use stop::StopText;
 pub use stream::StreamDecoder;
 pub use template::{ChatTemplate, Message};
 

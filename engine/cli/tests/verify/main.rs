@@ -21,6 +21,7 @@ use girih_runtime::weights::write_safetensors;
 fn girih(line: &[&str]) -> (u8, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut streams = Streams {
+        input: &mut std::io::empty(),
         out: &mut out,
         err: &mut err,
         colors: Colors::No,

@@ -1,0 +1,296 @@
+//! A model that goes on from a text: which input takes tokens, which result has logits, and how they
+//! become a [`Continuation`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use girih_dsl::model::{InputInfo, Model, Static};
+use girih_graph::AxisId;
+use girih_runtime::backend::Outputs;
+use girih_runtime::generate::{Continuation, GenerateError};
+use girih_runtime::tensor::Tensor;
+use girih_runtime::text::{TextError, Tokenizer};
+
+use crate::backend;
+use crate::checkpoint::Checkpoint;
+use crate::failure::Failure;
+use crate::session::{Chosen, Session, Setup, choose_model};
+
+/// What a person says about the model that is to speak.
+#[derive(Debug, clap::Args)]
+pub struct Asked {
+    /// A model file, or a short name.
+    pub model: String,
+    /// A file or a folder of weights, or a name for `girih pull`.
+    #[arg(long)]
+    pub weights: Option<PathBuf>,
+    /// `tokenizer.json`, a GGUF file, or a folder with one of them; by default that of the weights.
+    #[arg(long)]
+    pub tokenizer: Option<PathBuf>,
+    /// A static argument of the model, before what the weights say.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = crate::setting::parse)]
+    pub settings: Vec<(String, Static)>,
+    /// What computes.
+    #[arg(long, default_value = "cpu")]
+    pub backend: String,
+    /// Threads that compute together; by default as many as the process may use.
+    #[arg(long)]
+    pub threads: Option<usize>,
+}
+
+/// A model with its weights and its tokenizer, ready to speak.
+pub struct Speaker {
+    /// Turns text into ids and back.
+    pub tokenizer: Tokenizer,
+    session: Session,
+    form: Form,
+    /// What a target text begins with, if the model reads a source beside it.
+    start: Option<u32>,
+}
+
+/// Which input takes tokens and which result has logits.
+struct Form {
+    input: String,
+    /// The input that an encoder reads.
+    source: Option<String>,
+    result: String,
+    /// Where the time axis lies in the result.
+    time: usize,
+}
+
+impl Speaker {
+    /// Makes a model ready.
+    ///
+    /// # Errors
+    ///
+    /// A model that does not take tokens and give logits, no weights or tokenizer, and all that can
+    /// be wrong with those.
+    pub fn open(
+        asked: &Asked,
+        colors: girih_dsl::diag::Colors,
+        watched: bool,
+    ) -> Result<Self, Failure> {
+        let options = backend::Options {
+            threads: asked.threads,
+            ..backend::Options::default()
+        };
+        let backend = backend::by_name(&asked.backend, &options)?;
+        let (weights, tokenizer) = (asked.weights.as_deref(), asked.tokenizer.as_deref());
+        let chosen = choose_model(&asked.model, weights, tokenizer, colors, watched)?;
+        let Some(weights) = &chosen.weights else {
+            return Err(Failure::Misuse(
+                "which weights? give them with `--weights`".to_owned(),
+            ));
+        };
+        let checkpoint = Checkpoint::open(weights)?;
+        let tokenizer = open_tokenizer(&chosen, weights)?;
+        let setup = Setup {
+            program: &chosen.program,
+            checkpoint: Some(&checkpoint),
+            backend: backend.as_ref(),
+            set: &asked.settings,
+            seed: 0,
+            colors,
+            watched,
+        };
+        let needed = Session::needed(&setup, &|_| false)?;
+        let session = Session::open(&setup, Some(&needed))?;
+        let form = Form::of(&session.model)?;
+        let start = match form.source {
+            Some(_) => Some(start_of_target(&checkpoint, &tokenizer)?),
+            None => None,
+        };
+        Ok(Self {
+            tokenizer,
+            session,
+            form,
+            start,
+        })
+    }
+
+    /// A text that has not begun, and the ids that it is to go on from, of a prompt's ids: the prompt itself, or
+    /// the beginning of a target whose source is the prompt.
+    pub fn begin(&self, prompt: Vec<u32>) -> (Stream<'_>, Vec<u32>) {
+        let stream = |source| Stream {
+            speaker: self,
+            source,
+            ids: Vec::new(),
+        };
+        match self.start {
+            Some(start) => (stream(prompt), vec![start]),
+            None => (stream(Vec::new()), prompt),
+        }
+    }
+
+    /// Whether the model reads the whole prompt before it says its first token.
+    pub fn has_source(&self) -> bool {
+        self.start.is_some()
+    }
+}
+
+/// A text that a model reads and goes on with.
+#[derive(Clone)]
+pub struct Stream<'a> {
+    speaker: &'a Speaker,
+    source: Vec<u32>,
+    ids: Vec<u32>,
+}
+
+impl Stream<'_> {
+    /// Ids that have been read.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Forgets all but the first `position` ids.
+    ///
+    /// # Errors
+    ///
+    /// A state that cannot go back.
+    pub fn rewind(&mut self, position: usize) -> Result<(), Failure> {
+        self.ids.truncate(position);
+        Ok(())
+    }
+}
+
+impl Continuation for Stream<'_> {
+    type Error = Failure;
+
+    fn push(&mut self, ids: &[u32]) -> Result<Vec<f64>, Failure> {
+        let form = &self.speaker.form;
+        let all = [self.ids.as_slice(), ids].concat();
+        let mut inputs = BTreeMap::from([(form.input.clone(), tokens(&all)?)]);
+        if let Some(source) = &form.source {
+            inputs.insert(source.clone(), tokens(&self.source)?);
+        }
+        let outputs = self.speaker.session.run(inputs, 0)?;
+        let logits = form.last_logits(&outputs)?;
+        self.ids = all;
+        Ok(logits)
+    }
+
+    fn fork(&self) -> Result<Self, Failure> {
+        Ok(self.clone())
+    }
+}
+
+impl Form {
+    fn of(model: &Model) -> Result<Self, Failure> {
+        let given: Vec<&InputInfo> = model.inputs.iter().filter(|input| input.given).collect();
+        let takes_tokens = |input: &InputInfo| input.dtype.is_integer() && input.axes.len() == 1;
+        if let Some(other) = given.iter().find(|input| !takes_tokens(input)) {
+            return Err(Failure::Refused(format!(
+                "a model that goes on from a text takes tokens: `{}: i64[t]`",
+                other.name
+            )));
+        }
+        let table = &model.graph.axes;
+        let root = |axis: &AxisId| table.root(*axis);
+        let along =
+            |input: &InputInfo, axis: AxisId| input.axes.iter().any(|own| root(own) == axis);
+        let mut results: Vec<&(String, Vec<AxisId>)> = model.results.iter().collect();
+        // Models that show more than logits name them.
+        results.sort_by_key(|(name, _)| name != "logits");
+        // Which result, where its time axis lies, and which input has that axis.
+        let logits = results.iter().find_map(|(name, axes)| {
+            let [a, b] = axes.as_slice() else { return None };
+            let input = |axis: &AxisId| given.iter().find(|input| along(input, root(axis)));
+            match (input(a), input(b)) {
+                (Some(input), None) => Some((name, 0, input)),
+                (None, Some(input)) => Some((name, 1, input)),
+                _ => None,
+            }
+        });
+        let Some((result, time, input)) = logits else {
+            return Err(Failure::Refused(
+                "a model that goes on from a text takes tokens and gives logits: `forward(ids: i64[t]) -> f32[t, vocab]`".to_owned(),
+            ));
+        };
+        let others: Vec<_> = given
+            .iter()
+            .filter(|other| other.name != input.name)
+            .collect();
+        let source = match others.as_slice() {
+            [] => None,
+            [source] => Some(source.name.clone()),
+            several => {
+                return Err(Failure::Refused(format!(
+                    "a model that goes on from a text takes it, and perhaps a source; this one takes {} inputs",
+                    several.len() + 1
+                )));
+            }
+        };
+        Ok(Self {
+            input: input.name.clone(),
+            source,
+            result: result.clone(),
+            time,
+        })
+    }
+
+    /// The logits of the next token.
+    fn last_logits(&self, outputs: &Outputs) -> Result<Vec<f64>, Failure> {
+        let refused = |error: girih_runtime::backend::RunError| Failure::Refused(error.to_string());
+        let logits = outputs.tensor(&self.result).map_err(refused)?;
+        let extent = logits.shape().get(self.time).copied().unwrap_or(0);
+        if extent == 0 {
+            return Err(Failure::Refused(format!(
+                "the result `{}` has no positions",
+                self.result
+            )));
+        }
+        Ok(logits.slice(self.time, extent - 1..extent)?.to_f64_vec())
+    }
+}
+
+fn tokens(ids: &[u32]) -> Result<Tensor, Failure> {
+    let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
+    Ok(Tensor::new([ids.len()], ids)?)
+}
+
+/// What a decoder's text begins with, by the checkpoint's settings.
+fn start_of_target(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<u32, Failure> {
+    let special = tokenizer.special();
+    let id = match checkpoint.config.get("decoder_start_token_id") {
+        Some(Static::Int(id)) => u32::try_from(*id).ok(),
+        _ => special.bos.or(special.pad),
+    };
+    id.ok_or_else(|| {
+        Failure::Refused(
+            "the settings of the weights have no `decoder_start_token_id`, and the tokenizer no token that begins a text".to_owned(),
+        )
+    })
+}
+
+fn open_tokenizer(chosen: &Chosen, weights: &Path) -> Result<Tokenizer, Failure> {
+    let place = chosen.tokenizer.as_deref().unwrap_or(weights);
+    let place = if place.is_file() && !is_tokenizer(place) {
+        place.parent().unwrap_or(place)
+    } else {
+        place
+    };
+    Tokenizer::open(place).map_err(text_error)
+}
+
+/// Whether a file can be a tokenizer itself; else one is looked for beside it.
+fn is_tokenizer(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "json" || extension == "gguf")
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
+pub(crate) fn text_error(error: TextError) -> Failure {
+    Failure::Refused(error.to_string())
+}
+
+impl From<GenerateError<Failure>> for Failure {
+    fn from(error: GenerateError<Failure>) -> Self {
+        match error {
+            GenerateError::Model(failure) => failure,
+            GenerateError::EmptyPrompt | GenerateError::NoBeams => Self::Misuse(error.to_string()),
+            GenerateError::NoChoice { .. } | GenerateError::UnknownToken { .. } => {
+                Self::Refused(error.to_string())
+            }
+        }
+    }
+}
