@@ -59,11 +59,16 @@ impl fmt::Display for Compute {
 /// There is none of this name, or it cannot do what is asked of it.
 pub fn by_name(name: &str, options: &Options) -> Result<Box<dyn Backend>, Failure> {
     match name {
-        "cpu" => Ok(Box::new(Cpu::new(CpuOptions {
-            threads: options.threads,
-            level: None,
-            compute: options.compute.into(),
-        }))),
+        "cpu" => {
+            let level = girih_cpu::requested_level();
+            let level =
+                level.map_err(|error| Failure::Misuse(format!("GIRIH_CPU_LEVEL: {error}")))?;
+            Ok(Box::new(Cpu::new(CpuOptions {
+                threads: options.threads,
+                level: Some(level),
+                compute: options.compute.into(),
+            })))
+        }
         "reference" => reference(options),
         _ => Err(Failure::Misuse(format!(
             "there is no backend `{name}`; there is `{}`",

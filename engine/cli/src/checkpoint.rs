@@ -3,7 +3,10 @@
 //!
 //! [`fit`] proves from names and shapes that model and checkpoint belong together, before
 //! any tensor is read; [`Checkpoint::parameter`] then reads one parameter. A tensor that
-//! lies in the file as the model wants it is never copied.
+//! lies in the file as the model wants it is never copied. [`Checkpoint::param`] leaves it
+//! quantized where `rows` can.
+
+mod rows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +20,10 @@ use girih_dsl::diag::{Code, Diagnostic, Sink};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::{Model, Static};
 use girih_dsl::program::Program;
+use girih_runtime::backend::{BoxError, ParamData, ParamSource};
 use girih_runtime::config::ConfigValue;
 use girih_runtime::tensor::{Tensor, TensorError};
-use girih_runtime::weights::{self, WeightError, WeightSource};
+use girih_runtime::weights::{self, BlocksError, WeightError, WeightSource};
 
 use crate::failure::Failure;
 
@@ -38,6 +42,9 @@ pub enum ParameterError {
     /// The file is damaged.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Quantized rows do not make a tensor.
+    #[error(transparent)]
+    Blocks(#[from] BlocksError),
     /// Pieces do not fit together.
     #[error(transparent)]
     Tensor(#[from] TensorError),
@@ -105,6 +112,47 @@ impl Checkpoint {
             parts.push(piece.map_err(|source| arrange_error(step, source))?);
         }
         load_parts(step, &parts).map_err(|source| arrange_error(step, source))
+    }
+}
+
+impl Checkpoint {
+    /// Reads one parameter; quantized as it is stored if that can be.
+    ///
+    /// # Errors
+    ///
+    /// Damaged data.
+    pub fn param(&self, step: &LoadStep) -> Result<ParamData, ParameterError> {
+        match rows::blocks(self.source.as_ref(), step)? {
+            Some(blocks) => Ok(ParamData::Blocks(blocks)),
+            None => Ok(ParamData::Tensor(self.parameter(step)?)),
+        }
+    }
+}
+
+/// The parameters of a model as [`Executable::load`](girih_runtime::backend::Executable::load) asks
+/// for them.
+#[derive(Debug)]
+pub struct CheckpointParams<'a> {
+    checkpoint: &'a Checkpoint,
+    steps: BTreeMap<&'a str, &'a LoadStep>,
+}
+
+impl<'a> CheckpointParams<'a> {
+    /// Those that `plan` makes of a checkpoint's tensors.
+    pub fn new(checkpoint: &'a Checkpoint, plan: &'a WeightPlan) -> Self {
+        let steps = plan.loads.iter();
+        Self {
+            checkpoint,
+            steps: steps.map(|step| (step.param.as_str(), step)).collect(),
+        }
+    }
+}
+
+impl ParamSource for CheckpointParams<'_> {
+    fn param(&mut self, path: &str) -> Result<ParamData, BoxError> {
+        let step = (self.steps.get(path))
+            .ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
+        Ok(self.checkpoint.param(step)?)
     }
 }
 

@@ -17,7 +17,7 @@ use girih_runtime::pull::{self, Sources};
 use girih_runtime::tensor::Tensor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::checkpoint::{Checkpoint, fit};
+use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::command::pull::Bar;
 use crate::failure::Failure;
 use crate::known::known_model;
@@ -197,17 +197,7 @@ impl Session {
         checkpoint: &Checkpoint,
         plan: &girih_dsl::blocks::WeightPlan,
     ) -> Result<Params, Failure> {
-        let steps: BTreeMap<&str, _> = plan
-            .loads
-            .iter()
-            .map(|step| (step.param.as_str(), step))
-            .collect();
-        let mut read = |path: &str| -> Result<Tensor, BoxError> {
-            let step = steps
-                .get(path)
-                .ok_or_else(|| format!("the parameter `{path}` has no tensor"))?;
-            Ok(checkpoint.parameter(step)?)
-        };
+        let mut read = CheckpointParams::new(checkpoint, plan);
         let bar = LoadBar::new(setup.watched);
         let params = self.executable.load(&mut read, &mut |done| bar.show(done));
         bar.clear();

@@ -18,6 +18,7 @@ use girih_runtime::backend::{Data, DeviceTensor, RunError};
 use girih_runtime::tensor::Tensor;
 
 use crate::block::{Base, Block};
+use crate::parameter::Parameter;
 
 /// A tensor of this backend. Clones share the data.
 #[derive(Clone)]
@@ -53,7 +54,10 @@ impl Array {
             Data::Host(tensor) => tensor.clone(),
             Data::Device(device) => match device.as_any().downcast_ref::<Self>() {
                 Some(array) if array.dtype == dtype => return Ok(array.clone()),
-                _ => device.to_host()?,
+                _ => match device.as_any().downcast_ref::<Parameter>() {
+                    Some(own) if own.dtype() == dtype => return own.plain(),
+                    _ => device.to_host()?,
+                },
             },
         };
         let tensor = if tensor.dtype() != dtype {
@@ -69,6 +73,14 @@ impl Array {
             shape: tensor.shape().to_vec(),
             store: Store::Given(tensor),
         })
+    }
+
+    /// Gives memory back that a file can fill again; tells whether the data lie in one.
+    pub(crate) fn release(&self) -> bool {
+        match &self.store {
+            Store::Given(tensor) => tensor.release(),
+            Store::Written(_) => false,
+        }
     }
 
     /// Where the elements start. They must not be written.

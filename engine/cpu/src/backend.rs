@@ -83,12 +83,6 @@ impl Backend for Cpu {
     }
 
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
-        if self.compute != Compute::F32 {
-            return Err(Self::unsupported(
-                graph,
-                "products are computed in `f32` alone".to_owned(),
-            ));
-        }
         let plan = lower(&simplify_all(graph));
         let options = CodeOptions {
             level: self.level,
@@ -96,7 +90,7 @@ impl Backend for Cpu {
         };
         let code = Code::compile(&plan.kernels, &options)
             .map_err(|error| Self::unsupported(graph, error.to_string()))?;
-        let compiled = Compiled::new(graph, plan, code, self.level, &self.pool);
+        let compiled = Compiled::new(graph, plan, code, (self.level, self.compute), &self.pool);
         let compiled = compiled.ok_or_else(|| {
             Self::unsupported(graph, "there is no memory for its tables".to_owned())
         })?;

@@ -24,6 +24,7 @@ use crate::launch::{self, BoundLaunch};
 use crate::memory::{Need, aligned, place};
 use crate::tables::Tables;
 use crate::view::{Line, View};
+use crate::weights::Weights;
 
 /// The value of every size symbol that is known.
 pub(crate) type Symbols = BTreeMap<Arc<str>, i64>;
@@ -72,6 +73,7 @@ pub(crate) struct Binder<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code,
     pub(crate) tables: &'a Tables,
+    pub(crate) weights: &'a Weights,
     pub(crate) symbols: Symbols,
     /// Most bytes that all values may have together.
     pub(crate) limit: u64,
@@ -85,6 +87,7 @@ impl<'a> Binder<'a> {
         plan: &'a Plan,
         code: &'a Code,
         tables: &'a Tables,
+        weights: &'a Weights,
         symbols: Symbols,
         limit: u64,
         threads: usize,
@@ -93,6 +96,7 @@ impl<'a> Binder<'a> {
             plan,
             code,
             tables,
+            weights,
             symbols,
             // Offsets in bytes are signed, and sums of them must not wrap.
             limit: limit.min((isize::MAX / 16) as u64),

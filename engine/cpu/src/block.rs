@@ -99,6 +99,11 @@ impl Base {
         Addresses(bases)
     }
 
+    /// Where elements start.
+    pub(crate) fn elements<T>(self) -> *mut T {
+        self.0.cast()
+    }
+
     /// Some bytes further on.
     pub(crate) fn at(self, bytes: isize) -> Self {
         Self(self.0.wrapping_offset(bytes))
@@ -172,6 +177,37 @@ impl<T: Copy> Cells<T> {
         let cell = self.first.wrapping_offset(index);
         // SAFETY: inside, as just checked; valid, as whoever made the cells vouched.
         unsafe { cell.write(value) };
+    }
+
+    /// Changes a run of elements by those of others, which do not overlap these.
+    pub(crate) fn change_run(
+        self,
+        at: isize,
+        from: Self,
+        start: isize,
+        length: usize,
+        change: impl Fn(T, T) -> T,
+    ) {
+        let inside = |cells: Self, index: isize| {
+            usize::try_from(index)
+                .is_ok_and(|index| index <= cells.count && length <= cells.count - index)
+        };
+        assert!(
+            inside(self, at) && inside(from, start),
+            "a run of the tensor"
+        );
+        for k in 0..length as isize {
+            let (target, source) = (
+                self.first.wrapping_offset(at + k),
+                from.first.wrapping_offset(start + k),
+            );
+            // SAFETY: inside, as just checked; valid, as whoever made the cells vouched.
+            let other = unsafe { source.read() };
+            // SAFETY: as above.
+            let own = unsafe { target.read() };
+            // SAFETY: as above.
+            unsafe { target.write(change(own, other)) };
+        }
     }
 
     /// Copies a run of elements of others, which do not overlap these.

@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "whoever runs a plan says where its buffers are")]
 
+mod given;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -13,21 +15,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use girih_graph::{Extent, Graph, ValueType};
 use girih_kernels::{Level, Pool};
-use girih_plan::plan::{BufferId, BufferKind, Given, GivenKind, Plan, TensorId};
+use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan, TensorId};
 use girih_runtime::backend::{
-    self, Bindings, BoxError, Data, Done, Executable, Output, Outputs, Params, Progress, RunError,
+    Bindings, Data, Done, Executable, Output, Outputs, ParamSource, Params, Progress, RunError,
     Sizes,
 };
-use girih_runtime::tensor::Tensor;
 
 use crate::array::Array;
+use crate::backend::Compute;
 use crate::bind::{Binder, Bound, Symbols, buffer_of, first_use};
 use crate::block::{Base, Block};
 use crate::codegen::Code;
 use crate::frame::Frame;
-use crate::launch::{Run, copy, run_launch};
+use crate::launch::{Branches, Run, copy, run_launch};
+use crate::parameter::{Parameter, Uses};
 use crate::schedule::initials_first;
 use crate::tables::Tables;
+use crate::weights::Weights;
+use given::Leaf;
 
 /// Sets of sizes whose bound plans are kept.
 const KEPT: usize = 4;
@@ -38,7 +43,9 @@ pub(crate) struct Compiled {
     plan: Plan,
     code: Code,
     tables: Tables,
+    weights: Weights,
     level: Level,
+    compute: Compute,
     pool: Arc<Pool>,
     /// Every size symbol of the graph.
     symbols: Vec<Arc<str>>,
@@ -48,6 +55,7 @@ pub(crate) struct Compiled {
     starts: Vec<Start>,
     bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
     arenas: Mutex<Vec<Block>>,
+    branches: Branches,
     results: Mutex<Vec<Arc<Block>>>,
 }
 
@@ -64,7 +72,7 @@ impl Compiled {
         graph: &Graph,
         mut plan: Plan,
         code: Code,
-        level: Level,
+        (level, compute): (Level, Compute),
         pool: &Arc<Pool>,
     ) -> Option<Self> {
         initials_first(&mut plan);
@@ -110,7 +118,9 @@ impl Compiled {
             graph: graph.clone(),
             code,
             tables,
+            weights: Weights::of(&plan),
             level,
+            compute,
             pool: Arc::clone(pool),
             symbols,
             needed,
@@ -118,6 +128,7 @@ impl Compiled {
             plan,
             bound: Mutex::default(),
             arenas: Mutex::default(),
+            branches: Branches::default(),
             results: Mutex::default(),
         })
     }
@@ -162,6 +173,7 @@ impl Compiled {
             &self.plan,
             &self.code,
             &self.tables,
+            &self.weights,
             symbols,
             limit,
             self.pool.threads(),
@@ -226,75 +238,37 @@ impl Compiled {
         results.retain(|block| Arc::strong_count(block) > 1);
         results.extend(blocks);
     }
-
-    fn given_type(&self, given: &Given) -> ValueType {
-        let tensor = &self.plan.root.tensors[given.tensor.index()];
-        ValueType::new(
-            tensor.dtype,
-            tensor.axes.iter().map(|(axis, _)| *axis).collect(),
-        )
-    }
-
-    /// What the caller gives for a leaf, as the plan reads it.
-    fn given(
-        &self,
-        given: &Given,
-        bindings: &Bindings,
-        bound: &Bound,
-    ) -> Result<Option<Array>, RunError> {
-        let (kind, named) = match given.kind {
-            GivenKind::Input => (backend::Given::Input, &bindings.inputs),
-            GivenKind::Param => (backend::Given::Param, &*bindings.params),
-            GivenKind::State => (backend::Given::State, &bindings.states),
-        };
-        let Some(data) = named.get(&*given.name) else {
-            if given.initial.is_some() {
-                return Ok(None);
-            }
-            return Err(RunError::Missing {
-                given: kind,
-                name: given.name.to_string(),
-                wanted: self.plan.axes.show(&self.given_type(given)),
-            });
-        };
-        let view = &bound.views[given.tensor.index()];
-        // Two nodes of one name may be declared unlike; only one of them was checked.
-        if data.shape() != view.shape() {
-            return Err(RunError::Rank {
-                given: kind,
-                name: given.name.to_string(),
-                wanted: self.plan.axes.show(&self.given_type(given)),
-                found: data.shape().to_vec(),
-            });
-        }
-        Array::prepared(data, view.dtype).map(Some)
-    }
 }
 
 impl Executable for Compiled {
     fn load(
         &self,
-        source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
+        source: &mut dyn ParamSource,
         progress: &mut Progress<'_>,
     ) -> Result<Params, RunError> {
-        let mut wanted: BTreeMap<&str, ValueType> = BTreeMap::new();
-        for (given, needed) in self.plan.given.iter().zip(&self.needed) {
+        let mut wanted: BTreeMap<&str, (ValueType, Uses<'_>)> = BTreeMap::new();
+        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needed).enumerate() {
             if given.kind == GivenKind::Param && *needed {
-                wanted.insert(&given.name, self.given_type(given));
+                let ty = self.given_type(given);
+                let (_, uses) = wanted.entry(&given.name).or_insert((ty, Uses::default()));
+                uses.compute = self.compute;
+                uses.forms.extend(self.forms(at));
+                uses.plain |= self.weights.plain(at);
+                uses.rows |= self
+                    .weights
+                    .all_rows()
+                    .iter()
+                    .any(|(_, given, _)| *given == at);
             }
         }
         let total = wanted.len();
         let mut params = BTreeMap::new();
-        for (finished, (path, ty)) in wanted.into_iter().enumerate() {
+        for (finished, (path, (ty, uses))) in wanted.into_iter().enumerate() {
             tell(progress, finished, total)?;
-            let tensor = source(path).map_err(|source| RunError::Source {
-                name: path.to_owned(),
-                source,
-            })?;
-            let data = Data::Host(tensor);
-            Sizes::check_param(&self.plan.axes, path, &ty, &data)?;
-            let array = Array::prepared(&data, ty.dtype)?;
-            params.insert(path.to_owned(), Data::Device(Arc::new(array)));
+            let data = source.given(path)?;
+            Sizes::check_param(&self.plan.axes, path, &ty, data.dtype(), data.shape())?;
+            let parameter = Parameter::new(path, data, ty.dtype, &uses)?;
+            params.insert(path.to_owned(), Data::Device(Arc::new(parameter)));
         }
         tell(progress, total, total)?;
         Ok(Arc::new(params))
@@ -308,18 +282,24 @@ impl Executable for Compiled {
         // What is given must live until the run is over.
         let mut arrays: BTreeMap<BufferId, Array> = BTreeMap::new();
         let mut absent = BTreeSet::new();
+        let mut packed = BTreeSet::new();
         for (at, (given, needed)) in self.plan.given.iter().zip(&self.needed).enumerate() {
             if *needed {
-                match self.given(given, bindings, &bound)? {
-                    Some(array) => {
-                        arrays.insert(buffer_of(root, given.tensor), array);
+                let buffer = buffer_of(root, given.tensor);
+                match self.given(at, bindings, &bound)? {
+                    Leaf::Plain(array) => {
+                        arrays.insert(buffer, array);
                     }
-                    None => {
+                    Leaf::Packed => {
+                        packed.insert(buffer);
+                    }
+                    Leaf::Absent => {
                         absent.insert(at);
                     }
                 }
             }
         }
+        let packs = self.packs(bindings)?;
         let arena = self.arena(bound.arena)?;
         let scratch = allocated(bound.scratch.saturating_mul(self.pool.threads()))?;
         let mut blocks: BTreeMap<BufferId, Arc<Block>> = BTreeMap::new();
@@ -328,6 +308,8 @@ impl Executable for Compiled {
             let id = BufferId(at as u32);
             if let Some(array) = arrays.get(&id) {
                 bases[at] = array.base();
+            } else if packed.contains(&id) {
+                // Nothing reads it there.
             } else if matches!(buffer.kind, BufferKind::Caller) {
                 let block = self.result_block(bound.bytes[at])?;
                 bases[at] = block.base();
@@ -340,6 +322,9 @@ impl Executable for Compiled {
             plan: &self.plan,
             code: &self.code,
             tables: &self.tables,
+            weights: &self.weights,
+            packs: &packs,
+            branches: &self.branches,
             pool: &self.pool,
             level: self.level,
             bindings,
@@ -385,6 +370,7 @@ impl Compiled {
         for (at, (launch, bound)) in root.launches.iter().zip(&bound.launches).enumerate() {
             run.advance(at)?;
             begin(at);
+            self.decode(at, run.bindings, &frame)?;
             run_launch(run, launch, bound, &frame)?;
         }
         begin(root.launches.len());

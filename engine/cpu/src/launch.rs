@@ -4,6 +4,7 @@
 //! among the pool's threads when there is enough of it.
 
 mod attention;
+mod branches;
 mod contract;
 mod copy;
 mod kernel;
@@ -20,8 +21,11 @@ use crate::bind::{Binder, Bound};
 use crate::block::Base;
 use crate::codegen::Code;
 use crate::frame::Frame;
+use crate::parameter::Packs;
 use crate::routine::{self, BoundRoutine};
 use crate::tables::Tables;
+use crate::weights::Weights;
+pub(crate) use branches::Branches;
 pub(crate) use copy::copy;
 
 /// What every launch may ask while a plan runs.
@@ -29,6 +33,10 @@ pub(crate) struct Run<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) code: &'a Code,
     pub(crate) tables: &'a Tables,
+    pub(crate) weights: &'a Weights,
+    /// For each weight its packs, if it is given as this backend keeps it.
+    pub(crate) packs: &'a [Option<Packs>],
+    pub(crate) branches: &'a Branches,
     pub(crate) pool: &'a Pool,
     pub(crate) level: Level,
     pub(crate) bindings: &'a Bindings,
@@ -46,6 +54,9 @@ pub(crate) struct Shared<'a> {
     plan: &'a Plan,
     code: &'a Code,
     tables: &'a Tables,
+    weights: &'a Weights,
+    packs: &'a [Option<Packs>],
+    branches: &'a Branches,
     level: Level,
     bindings: &'a Bindings,
 }
@@ -62,6 +73,9 @@ impl<'a> Shared<'a> {
             plan: self.plan,
             code: self.code,
             tables: self.tables,
+            weights: self.weights,
+            packs: self.packs,
+            branches: self.branches,
             pool,
             level: self.level,
             bindings: self.bindings,
@@ -83,6 +97,9 @@ impl<'a> Run<'a> {
             plan: self.plan,
             code: self.code,
             tables: self.tables,
+            weights: self.weights,
+            packs: self.packs,
+            branches: self.branches,
             level: self.level,
             bindings: self.bindings,
         }
@@ -109,7 +126,7 @@ impl<'a> Run<'a> {
 #[derive(Debug)]
 pub(crate) enum BoundLaunch {
     Kernel(kernel::BoundKernel),
-    Contract(contract::Product),
+    Contract(Box<contract::Product>),
     Attention(Box<attention::BoundAttention>),
     Recurrence(Box<recurrence::BoundRecurrence>),
     /// Bound anew for the items that each branch keeps.
@@ -137,7 +154,9 @@ pub(crate) fn bind(
 ) -> Result<BoundLaunch, RunError> {
     Ok(match &launch.work {
         Work::Kernel(launch) => BoundLaunch::Kernel(kernel::bind(binder, bound, launch)?),
-        Work::Contract(launch) => BoundLaunch::Contract(contract::bind(bound, launch)),
+        Work::Contract(launch) => {
+            BoundLaunch::Contract(Box::new(contract::bind(binder, bound, launch)))
+        }
         Work::Attention(launch) => {
             BoundLaunch::Attention(Box::new(attention::bind(binder, bound, launch)?))
         }

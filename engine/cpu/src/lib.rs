@@ -9,12 +9,16 @@ mod executable;
 mod frame;
 mod launch;
 mod memory;
+mod pack;
+mod parameter;
 mod routine;
+mod rows;
 mod schedule;
 mod tables;
 mod view;
 mod walk;
+mod weights;
 
 pub use backend::{Compute, Cpu, CpuOptions};
 pub use girih_kernels::Level;
-pub use girih_kernels::level::available as levels;
+pub use girih_kernels::level::{available as levels, requested as requested_level};

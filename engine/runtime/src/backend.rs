@@ -8,6 +8,7 @@
 mod bindings;
 mod error;
 mod sizes;
+mod source;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use bindings::{Bindings, Params};
 pub use error::{BoxError, CompileError, Given, RunError};
 pub use sizes::Sizes;
 pub(crate) use sizes::byte_count;
+pub use source::{ParamData, ParamSource};
 
 /// Makes executables.
 pub trait Backend {
@@ -41,7 +43,8 @@ pub trait Executable: Send + Sync {
     /// Reads every parameter that the graph uses, once, and keeps it in the graph's
     /// dtype where and as this backend computes with it.
     ///
-    /// `source` gives the parameter of a path, in any real dtype if the graph's is real.
+    /// `source` gives the parameter of a path, in any real dtype if the graph's is real, or
+    /// quantized; it may be a closure that gives tensors.
     /// The result may be given to every executable of this backend whose
     /// graph has the same parameters.
     ///
@@ -50,7 +53,7 @@ pub trait Executable: Send + Sync {
     /// What `source` says, a dtype or shape that does not fit, or [`RunError::Cancelled`].
     fn load(
         &self,
-        source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
+        source: &mut dyn ParamSource,
         progress: &mut Progress<'_>,
     ) -> Result<Params, RunError>;
 

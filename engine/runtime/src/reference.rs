@@ -30,10 +30,9 @@ use std::sync::Arc;
 use girih_graph::{Graph, Op, ValueType};
 
 use crate::backend::{
-    Backend, Bindings, BoxError, CompileError, Data, Done, Executable, Output, Outputs, Params,
+    Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource, Params,
     Progress, RunError, Sizes,
 };
-use crate::tensor::Tensor;
 use program::Program;
 use scope::{Run, Scope};
 
@@ -79,7 +78,7 @@ impl Interpreter {
 impl Executable for Interpreter {
     fn load(
         &self,
-        source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
+        source: &mut dyn ParamSource,
         progress: &mut Progress<'_>,
     ) -> Result<Params, RunError> {
         let wanted = self.params();
@@ -87,12 +86,9 @@ impl Executable for Interpreter {
         let mut params = BTreeMap::new();
         for (finished, (path, ty)) in wanted.into_iter().enumerate() {
             tell(progress, finished, total)?;
-            let tensor = source(path).map_err(|source| RunError::Source {
-                name: path.to_owned(),
-                source,
-            })?;
-            let data = Data::Host(tensor);
-            Sizes::check_param(&self.graph.axes, path, ty, &data)?;
+            let data = source.given(path)?;
+            Sizes::check_param(&self.graph.axes, path, ty, data.dtype(), data.shape())?;
+            let data = Data::Host(data.into_tensor(path)?);
             let array = leaf::prepared(&data, ty.dtype)?;
             params.insert(path.to_owned(), Data::Device(Arc::new(array)));
         }

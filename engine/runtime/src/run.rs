@@ -38,7 +38,8 @@ pub fn run_with_params(
     bindings: &Bindings,
     source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
 ) -> Result<BTreeMap<String, Tensor>, RunError> {
-    let params = backend.compile(graph)?.load(source, &mut silent)?;
+    let mut source = source;
+    let params = backend.compile(graph)?.load(&mut source, &mut silent)?;
     let bindings = Bindings {
         params,
         ..bindings.clone()

@@ -248,6 +248,12 @@ impl Tensor {
         self.data.is_mapped()
     }
 
+    /// Gives the memory of a mapped tensor back; it is read from the file again when it is asked for. Tells
+    /// whether it is mapped.
+    pub fn release(&self) -> bool {
+        self.data.release()
+    }
+
     /// All data, row-major, little-endian.
     pub fn bytes(&self) -> &[u8] {
         self.data.bytes()

@@ -11,11 +11,12 @@
 //! Names, shapes and dtypes are those of the file. What a name means to a
 //! model is decided by the model's `weights` block.
 
+mod blocks;
 mod decode;
 mod directory;
 mod error;
 mod gguf;
-mod map;
+pub(crate) mod map;
 mod npz;
 mod quantization;
 mod safetensors;
@@ -32,6 +33,7 @@ use girih_graph::DType;
 use crate::config::ConfigValue;
 use crate::tensor::Tensor;
 
+pub use blocks::{Blocks, BlocksError};
 pub use error::{TensorProblem, WeightError};
 pub use gguf::Gguf;
 pub use npz::Npz;
@@ -62,6 +64,13 @@ pub trait WeightSource: fmt::Debug + Send + Sync {
     ///
     /// Fails as [`tensor`](Self::tensor) does.
     fn raw(&self, name: &str) -> Result<Cow<'_, [u8]>, WeightError>;
+
+    /// A tensor as quantized blocks, left where they are. `None` if it is not stored so.
+    ///
+    /// Fails when nothing is stored under the name.
+    fn blocks(&self, name: &str) -> Result<Option<Blocks>, WeightError> {
+        self.entry(name).map(|_| None)
+    }
 
     /// What the file says beside its tensors: a map, possibly empty.
     fn metadata(&self) -> &ConfigValue;

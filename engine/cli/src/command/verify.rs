@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::Streams;
+use crate::backend::{self, Compute, Options};
 use crate::failure::{Failure, Outcome};
-use crate::{backend, source, verify};
+use crate::{source, verify};
 
 /// Compare a model with the numbers of an independent implementation.
 ///
@@ -21,13 +22,21 @@ pub(super) struct Args {
     /// What computes.
     #[arg(long, default_value = "reference")]
     backend: String,
+    /// What products of weights are computed with, on backends that have it. The bounds stay the
+    /// file's: what misses them shows what rounding costs.
+    #[arg(long, value_enum, default_value_t = Compute::F32)]
+    compute: Compute,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
+    let options = Options {
+        compute: args.compute,
+        ..Options::default()
+    };
+    let backend = backend::by_name(&args.backend, &options)?;
     let (program, sink) = source::load(&args.file)?;
     if sink.has_errors() {
         return Err(source::mistakes(&program.sources, &sink, streams.colors));

@@ -12,7 +12,7 @@ use std::ptr::null_mut;
 use girih_kernels::attention::{
     Attention, Classify, Point, Score, ScoreTile, Stored, Strides, TileKind, attention_f32,
 };
-use girih_kernels::gemm::{Packed, View, ViewMut, gemm_packed};
+use girih_kernels::gemm::{Finish, Packed, View, ViewMut, gemm_packed};
 use girih_kernels::level::{self, Level};
 use girih_kernels::{Pool, routines};
 use timing::compare;
@@ -229,7 +229,7 @@ fn prefill(name: &str, rule: Option<Rule>, threads: usize) {
             col: 1,
         };
         // SAFETY: the matrices have as many elements.
-        unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, None) };
+        unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, Finish::default()) };
     };
     let mut outputs: Vec<_> = level::available()
         .into_iter()

@@ -6,7 +6,7 @@
 mod timing;
 
 use girih_kernels::Pool;
-use girih_kernels::gemm::{self, Gemm, Packed, View, ViewMut, gemm_packed};
+use girih_kernels::gemm::{self, Finish, Gemm, Packed, View, ViewMut, gemm_packed};
 use girih_kernels::level::{self, Level};
 use timing::compare;
 
@@ -76,7 +76,17 @@ fn product(m: usize, n: usize, k: usize, threads: usize) {
     let (mut c0, mut c1, mut c2, mut c3, mut c4, mut c5) = (c(), c(), c(), c(), c(), c());
     let run_packed = |level: Level, c: &mut [f32]| {
         // SAFETY: the level is available, and the matrices have as many elements.
-        unsafe { gemm_packed(level, &pool, m, view(&a, k), &packed, view_mut(c, n), None) };
+        unsafe {
+            gemm_packed(
+                level,
+                &pool,
+                m,
+                view(&a, k),
+                &packed,
+                view_mut(c, n),
+                Finish::default(),
+            );
+        };
     };
     let run = |b: View<f32>, c: &mut [f32]| {
         let gemm = Gemm {

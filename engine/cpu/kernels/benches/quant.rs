@@ -7,7 +7,7 @@
 mod timing;
 
 use girih_kernels::bf16::{Bf16Matrix, bf16_matmul};
-use girih_kernels::gemm::{Packed, View, ViewMut, gemm_packed};
+use girih_kernels::gemm::{Finish, Packed, View, ViewMut, gemm_packed};
 use girih_kernels::level::{self, Level};
 use girih_kernels::quant::{QuantKind, QuantMatrix, quant_matmul};
 use girih_kernels::{Pool, routines};
@@ -55,7 +55,17 @@ fn vector(kind: QuantKind, n: usize, k: usize, threads: usize) {
     let (mut c0, mut c1) = (vec![0.0; n], vec![0.0; n]);
     let run = |level: Level, c: &mut [f32]| {
         // SAFETY: the level is available, and the matrices have as many elements.
-        unsafe { quant_matmul(level, &pool, 1, view(&a, k), &b, view_mut(c, n)) };
+        unsafe {
+            quant_matmul(
+                level,
+                &pool,
+                1,
+                view(&a, k),
+                &b,
+                view_mut(c, n),
+                Finish::default(),
+            );
+        };
     };
     let sum = routines(best).sum_f32;
     compare(
@@ -85,7 +95,17 @@ fn matrix(kind: QuantKind, m: usize, n: usize, k: usize, threads: usize) {
     let (mut c0, mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
     let run = |level: Level, c: &mut [f32]| {
         // SAFETY: the level is available, and the matrices have as many elements.
-        unsafe { quant_matmul(level, &pool, m, view(&a, k), &b, view_mut(c, n)) };
+        unsafe {
+            quant_matmul(
+                level,
+                &pool,
+                m,
+                view(&a, k),
+                &b,
+                view_mut(c, n),
+                Finish::default(),
+            );
+        };
     };
     compare(
         &format!("{kind:?} {m} x {n} x {k}, {threads} threads"),
@@ -97,7 +117,7 @@ fn matrix(kind: QuantKind, m: usize, n: usize, k: usize, threads: usize) {
             ("f32 weights", &mut || {
                 let c = view_mut(&mut c2, n);
                 // SAFETY: as above.
-                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, None) };
+                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, Finish::default()) };
             }),
         ],
     );
@@ -114,7 +134,17 @@ fn brains(m: usize, n: usize, k: usize, threads: usize) {
     let (mut c0, mut c1, mut c2) = (vec![0.0; m * n], vec![0.0; m * n], vec![0.0; m * n]);
     let run = |level: Level, c: &mut [f32]| {
         // SAFETY: the level is available, and the matrices have as many elements.
-        unsafe { bf16_matmul(level, &pool, m, view(&a, k), &b, view_mut(c, n), None) };
+        unsafe {
+            bf16_matmul(
+                level,
+                &pool,
+                m,
+                view(&a, k),
+                &b,
+                view_mut(c, n),
+                Finish::default(),
+            );
+        };
     };
     compare(
         &format!("bf16 {m} x {n} x {k}, {threads} threads"),
@@ -126,7 +156,7 @@ fn brains(m: usize, n: usize, k: usize, threads: usize) {
             ("f32 weights", &mut || {
                 let c = view_mut(&mut c2, n);
                 // SAFETY: as above.
-                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, None) };
+                unsafe { gemm_packed(best, &pool, m, view(&a, k), &packed, c, Finish::default()) };
             }),
         ],
     );

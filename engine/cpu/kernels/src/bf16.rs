@@ -8,7 +8,7 @@
 mod kernels;
 mod product;
 
-use crate::gemm::{Epilogue, View, ViewMut};
+use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
 use crate::table::routines;
@@ -83,7 +83,7 @@ impl Bf16Matrix {
 /// `C[m, n] = A[m, k] B[k, n]` in bf16 with sums in f32; `k` and `n` are those of `b`. NaN and infinity spread as in
 /// f32. Denormal products and sums may be zero.
 ///
-/// The epilogue gets tiles before they are stored: at most 8 rows of 32 columns.
+/// An epilogue gets tiles before they are stored: at most 8 rows of 32 columns.
 ///
 /// # Safety
 ///
@@ -99,10 +99,10 @@ pub unsafe fn bf16_matmul(
     a: View<f32>,
     b: &Bf16Matrix,
     c: ViewMut<f32>,
-    epilogue: Option<&Epilogue>,
+    finish: Finish<'_>,
 ) {
     // SAFETY: the obligations are the same.
-    unsafe { product::multiply(level, pool, m, a, b, c, epilogue) };
+    unsafe { product::multiply(level, pool, m, a, b, c, finish) };
 }
 
 #[cfg(test)]

@@ -10,16 +10,16 @@
 //! NaN. Nothing outside the elements that the views name is read or written.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
-mod block;
+pub(crate) mod block;
 mod dots;
-mod kernels;
+pub(crate) mod kernels;
 mod packed;
 mod panels;
 mod product;
 mod row;
 pub(crate) mod scratch;
 mod share;
-mod tile;
+pub(crate) mod tile;
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -155,6 +155,26 @@ unsafe impl Send for Epilogue {}
 // SAFETY: as above.
 unsafe impl Sync for Epilogue {}
 
+/// What becomes of finished sums. By default they replace what is in `C`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Finish<'a> {
+    /// Adds to what is in `C` instead of replacing it.
+    pub accumulate: bool,
+    /// What is done with the elements of `C` then.
+    pub epilogue: Option<&'a Epilogue>,
+}
+
+impl<'a> Finish<'a> {
+    /// Sums replace what is in `C` and are worked on.
+    #[must_use]
+    pub fn with(epilogue: &'a Epilogue) -> Self {
+        Self {
+            accumulate: false,
+            epilogue: Some(epilogue),
+        }
+    }
+}
+
 /// Rows of `A` and `C` that have weights of their own.
 #[derive(Clone, Debug)]
 pub struct Group<'a> {
@@ -187,7 +207,7 @@ pub unsafe fn gemm_f64(level: Level, pool: &Pool, gemm: &Gemm<f64>) {
     unsafe { product::multiply(level, pool, gemm) };
 }
 
-/// `C[m, n] = A[m, k] B[k, n]` with packed `B`; `k` and `n` are those of `b`.
+/// `C[m, n] = A[m, k] B[k, n]` with packed `B`, or as `finish` says; `k` and `n` are those of `b`.
 ///
 /// A row of `C` has the same bits whatever `m` is: one row at a time gives what all rows at once give.
 ///
@@ -201,14 +221,14 @@ pub unsafe fn gemm_packed(
     a: View<f32>,
     b: &Packed,
     c: ViewMut<f32>,
-    epilogue: Option<&Epilogue>,
+    finish: Finish<'_>,
 ) {
     let group = Group {
         rows: 0..m,
         weights: b,
     };
     // SAFETY: the obligations are the same.
-    unsafe { gemm_grouped(level, pool, &[group], a, c, epilogue) };
+    unsafe { gemm_grouped(level, pool, &[group], a, c, finish) };
 }
 
 /// `C[r, :] = A[r, :] B_g` for the rows `r` of every group `g`; other rows are left alone.
@@ -226,7 +246,7 @@ pub unsafe fn gemm_grouped(
     groups: &[Group],
     a: View<f32>,
     c: ViewMut<f32>,
-    epilogue: Option<&Epilogue>,
+    finish: Finish<'_>,
 ) {
     for pair in groups.windows(2) {
         let shape = |group: &Group| (group.weights.k(), group.weights.n());
@@ -237,7 +257,7 @@ pub unsafe fn gemm_grouped(
         );
     }
     // SAFETY: the obligations are the same.
-    unsafe { packed::gemm_grouped(level, pool, groups, a, c, epilogue) };
+    unsafe { packed::gemm_grouped(level, pool, groups, a, c, finish) };
 }
 
 #[cfg(test)]

@@ -3,20 +3,22 @@
 //! Axes of a group that lie behind one another in all tensors are one. Of what is
 //! left, the longest axis of each group is that of the matrices; the rest of the
 //! batch, rows and columns are loops over products, the rest of the sum adds one
-//! product to another.
+//! product to another. A weight that is packed is read from its packs, see `weights`.
 
 #![expect(unsafe_code, reason = "matrix routines take addresses")]
 
 use girih_graph::{AxisId, DType};
-use girih_kernels::gemm::{self, Gemm};
+use girih_kernels::gemm::{self, Finish, Gemm};
 use girih_plan::plan::Contract;
 
 use super::Run;
-use crate::bind::Bound;
+use crate::bind::{Binder, Bound};
 use crate::block::Base;
 use crate::frame::Frame;
+use crate::pack::Pack;
 use crate::view::View;
 use crate::walk;
+use crate::weights::Weight;
 
 /// Steps of the left factor, the right factor and the result.
 type Steps = [isize; 3];
@@ -36,10 +38,34 @@ pub(crate) struct Product {
     loops: Vec<Line>,
     /// Further parts of each sum.
     sums: Vec<Line>,
+    /// How it is done with a weight that is packed.
+    weighted: Option<Weighted>,
 }
 
-pub(super) fn bind(bound: &Bound, contract: &Contract) -> Product {
+/// A product with a weight. Its matrices are transposed if the weight is the first factor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Weighted {
+    /// Which weight of the plan.
+    weight: usize,
+    /// Rows: how many, and their steps in the other factor and the result.
+    rows: (usize, [isize; 2]),
+    /// Further rows.
+    loops: Vec<(usize, [isize; 2])>,
+    /// Step of the sum in the other factor.
+    inner: isize,
+    /// Step of the columns in the result.
+    column: isize,
+    /// For each of the weight's matrices, where what it is multiplied with and the result begin,
+    /// and whether it adds to that.
+    matrices: Vec<([isize; 2], bool)>,
+}
+
+pub(super) fn bind(binder: &Binder<'_>, bound: &Bound, contract: &Contract) -> Product {
     let views = [contract.left, contract.right, contract.out].map(|id| &bound.views[id.index()]);
+    let weighted = binder.weights.number(contract).map(|number| {
+        let weight = &binder.weights.all()[number];
+        bind_weighted(views, contract, number, weight)
+    });
     let (rows, mut loops) = longest(group(&contract.rows, views));
     let (columns, rest) = longest(group(&contract.columns, views));
     loops.extend(rest);
@@ -58,6 +84,47 @@ pub(super) fn bind(bound: &Bound, contract: &Contract) -> Product {
         batch,
         loops,
         sums,
+        weighted,
+    }
+}
+
+fn bind_weighted(views: [&View; 3], contract: &Contract, number: usize, own: &Weight) -> Weighted {
+    let [left, right, out] = views;
+    let (other, rows) = if own.left {
+        (right, &contract.columns)
+    } else {
+        (left, &contract.rows)
+    };
+    let without = |(extent, steps): Line| {
+        (
+            extent,
+            if own.left {
+                [steps[1], steps[2]]
+            } else {
+                [steps[0], steps[2]]
+            },
+        )
+    };
+    let (rows, loops) = longest(group(rows, views));
+    let mut matrices = vec![([0; 2], false)];
+    for (at, (axis, extent)) in own.loops.iter().enumerate() {
+        let steps = [other.step(*axis), out.step(*axis)];
+        let sums = at >= own.loops.len() - own.sums;
+        let along = |(start, adds): ([isize; 2], bool)| {
+            (0..*extent).map(move |position| {
+                let moved = |side: usize| start[side] + steps[side] * position as isize;
+                ([moved(0), moved(1)], adds || sums && position > 0)
+            })
+        };
+        matrices = matrices.into_iter().flat_map(along).collect();
+    }
+    Weighted {
+        weight: number,
+        rows: without(rows),
+        loops: loops.into_iter().map(without).collect(),
+        inner: other.step(own.inner),
+        column: out.step(own.column),
+        matrices,
     }
 }
 
@@ -99,10 +166,59 @@ pub(super) fn run(run: &Run<'_>, contract: &Contract, product: &Product, frame: 
     if out.lines.iter().any(|line| line.extent == 0) {
         return;
     }
+    if let Some(weighted) = &product.weighted
+        && let Some(packs) = run.packs.get(weighted.weight).and_then(Option::as_ref)
+    {
+        let left = run.weights.all()[weighted.weight].left;
+        let other = if left { contract.right } else { contract.left };
+        let ends = [other, contract.out].map(|id| {
+            let view = frame.view(id);
+            let base = frame.base(view.buffer).elements::<f32>();
+            base.wrapping_offset(view.offset)
+        });
+        return multiply(run, weighted, packs, ends, &weighted.loops);
+    }
     match out.dtype {
         DType::F64 => products(run, contract, product, frame, gemm_f64),
         DType::F32 => products(run, contract, product, frame, gemm_f32),
         other => unreachable!("a plan contracts `f32` and `f64`, not `{other}`"),
+    }
+}
+
+/// Multiplies with every matrix of a weight, for every position of the further rows.
+fn multiply(
+    run: &Run<'_>,
+    product: &Weighted,
+    packs: &[Pack],
+    ends: [*mut f32; 2],
+    loops: &[(usize, [isize; 2])],
+) {
+    if let Some(((extent, steps), rest)) = loops.split_first() {
+        for position in 0..*extent as isize {
+            let moved = |side: usize| ends[side].wrapping_offset(steps[side] * position);
+            multiply(run, product, packs, [moved(0), moved(1)], rest);
+        }
+        return;
+    }
+    let (rows, steps) = product.rows;
+    for (packed, (start, accumulate)) in packs.iter().zip(&product.matrices) {
+        let a = gemm::View {
+            ptr: ends[0].wrapping_offset(start[0]).cast_const(),
+            row: steps[0],
+            col: product.inner,
+        };
+        let c = gemm::ViewMut {
+            ptr: ends[1].wrapping_offset(start[1]),
+            row: steps[1],
+            col: product.column,
+        };
+        let finish = Finish {
+            accumulate: *accumulate,
+            epilogue: None,
+        };
+        // SAFETY: the level is one that the machine runs; the matrices are what the views of the
+        // contraction see, which is memory of the frame; the result's elements are its own.
+        unsafe { packed.multiply(run.level, run.pool, rows, a, c, finish) };
     }
 }
 

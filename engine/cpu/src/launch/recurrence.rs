@@ -155,6 +155,7 @@ pub(super) fn bind(
             binder.plan,
             binder.code,
             binder.tables,
+            binder.weights,
             symbols,
             binder.limit,
             1,

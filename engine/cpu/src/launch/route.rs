@@ -1,9 +1,9 @@
 //! Runs each branch of a route on the items that it keeps.
 //!
 //! Items are gathered along the first item axis, the branch runs on these alone, and
-//! what it makes is added where the items came from, times their weights. A branch
-//! that keeps nothing does not run. Sums of reals are accumulated in `f64` and
-//! rounded once.
+//! what it makes is added where the items came from, times their weights: branches one
+//! after the other, in their order. A branch that keeps nothing does not run. What is
+//! bound for a number of items, and the memory, are kept for later runs.
 
 #![expect(
     unsafe_code,
@@ -16,11 +16,11 @@ use girih_runtime::backend::RunError;
 
 use super::{Run, copy, run_section};
 use crate::bind::{Binder, buffer_of, dense_bytes};
-use crate::block::{Base, Block};
+use crate::block::Base;
 use crate::frame::{Frame, cells};
 use crate::memory::aligned;
 use crate::routine::number::{Number, per_number};
-use crate::view::{Line, View, count, dense_steps};
+use crate::view::{self, Line, View};
 use crate::walk;
 
 pub(super) fn run(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Result<(), RunError> {
@@ -29,8 +29,17 @@ pub(super) fn run(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Res
 
 fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Result<(), RunError> {
     let out = frame.view(launch.out);
-    let shape = out.shape();
-    let mut sums = vec![T::default().to_sum(); count(&shape)];
+    let target = frame.cells::<T>(launch.out);
+    walk::rows(
+        &out.shape(),
+        [&out.own_steps()],
+        [out.offset],
+        |[o], length, [t]| {
+            for k in 0..length as isize {
+                target.set(o + k * t, T::default());
+            }
+        },
+    );
     let extents = item_extents(launch, frame);
     for (position, branch) in launch.branches.iter().enumerate() {
         let chosen = chosen(launch, frame, &extents, position);
@@ -41,20 +50,9 @@ fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Res
                 chosen: &chosen,
                 position,
             };
-            add::<T>(run, branch, frame, &items, &mut sums)?;
+            add::<T>(run, branch, frame, &items)?;
         }
     }
-    let target = frame.cells::<T>(launch.out);
-    walk::rows(
-        &shape,
-        [&dense_steps(&shape), &out.own_steps()],
-        [0, out.offset],
-        |[i, o], length, [s, t]| {
-            for k in 0..length as isize {
-                target.set(o + k * t, T::from_sum(sums[(i + k * s) as usize]));
-            }
-        },
-    );
     Ok(())
 }
 
@@ -127,7 +125,6 @@ fn add<T: Number>(
     branch: &BranchLaunch,
     frame: &Frame<'_>,
     items: &Items<'_>,
-    sums: &mut [T::Sum],
 ) -> Result<(), RunError> {
     let launch = items.launch;
     let section = &branch.section;
@@ -138,11 +135,12 @@ fn add<T: Number>(
         run.plan,
         run.code,
         run.tables,
+        run.weights,
         symbols,
         limit,
         run.pool.threads(),
     );
-    let bound = binder.section(section, &[])?;
+    let bound = run.branches.bound(branch, &binder)?;
     let result = *section.results.first().expect("a branch has a result");
     let result_view = &bound.views[result.index()];
 
@@ -183,7 +181,7 @@ fn add<T: Number>(
     let scratch_at = total;
     total = total.saturating_add(bound.scratch.saturating_mul(run.pool.threads()));
     binder.check_limit(&bound, total as u64)?;
-    let memory = Block::new(total).ok_or_else(|| RunError::Memory {
+    let memory = run.branches.memory(total).ok_or_else(|| RunError::Memory {
         what: launch.symbol.to_string(),
         bytes: total as u64,
         limit: run.bindings.limit,
@@ -221,9 +219,11 @@ fn add<T: Number>(
     let ran = run_section(run, section, &inner);
     run.scratch.set(outer_scratch);
     run.held.set(run.held.get() - total as u64);
-    ran?;
-    accumulate::<T>(frame, &inner, items, result, sums);
-    Ok(())
+    if ran.is_ok() {
+        accumulate::<T>(run, frame, &inner, items, result);
+    }
+    run.branches.give_back(memory);
+    ran
 }
 
 /// How a branch gets an input.
@@ -265,13 +265,13 @@ fn gather(run: &Run<'_>, items: &Items<'_>, from: (&View, Base), to: (&View, Bas
         });
 }
 
-/// Adds the branch's result times the weights to the sums, which lie densely as `out` does.
+/// Adds the branch's result times the weights to the sums.
 fn accumulate<T: Number>(
+    run: &Run<'_>,
     frame: &Frame<'_>,
     inner: &Frame<'_>,
     items: &Items<'_>,
     result: TensorId,
-    sums: &mut [T::Sum],
 ) {
     let launch = items.launch;
     let (out, weights, view) = (
@@ -279,12 +279,8 @@ fn accumulate<T: Number>(
         frame.view(launch.weights),
         inner.view(result),
     );
-    let mut dense = out.clone();
-    dense.offset = 0;
-    for (line, step) in dense.lines.iter_mut().zip(dense_steps(&out.shape())) {
-        line.step = step;
-    }
     let factors = frame.cells::<T>(launch.weights);
+    let sums = frame.cells::<T>(launch.out);
     // SAFETY: the result is memory of the section that just ran.
     let made = unsafe { cells::<T>(view, inner.base(view.buffer)) };
     let rest: Vec<AxisId> = out.axes().filter(|axis| !items.is_item(*axis)).collect();
@@ -294,26 +290,38 @@ fn accumulate<T: Number>(
         .collect();
     let steps = [
         view.steps(rest.iter().copied()),
-        dense.steps(rest.iter().copied()),
+        out.steps(rest.iter().copied()),
     ];
     let along = launch.items.first().map_or(0, |first| view.step(*first));
     let branch = weights.step(launch.branch) * items.position as isize;
-    for (at, item) in items.chosen.iter().enumerate() {
-        let factor = factors.get(items.start(weights, *item) + branch).to_sum();
-        let start = [
-            view.offset + along * at as isize,
-            items.start(&dense, *item),
-        ];
+    let one = |at: usize| {
+        let item = items.chosen[at];
+        let factor = factors.get(items.start(weights, item) + branch).to_sum();
+        let add =
+            |sum: T, made: T| T::from_sum(T::add(sum.to_sum(), T::mul(factor, made.to_sum())));
+        let start = [view.offset + along * at as isize, items.start(out, item)];
         walk::rows(
             &shape,
             [&steps[0], &steps[1]],
             start,
             |[i, o], length, [s, t]| {
+                if (s, t) == (1, 1) {
+                    return sums.change_run(o, made, i, length, add);
+                }
                 for k in 0..length as isize {
-                    let sum = &mut sums[(o + k * t) as usize];
-                    *sum = T::add(*sum, T::mul(factor, made.get(i + k * s).to_sum()));
+                    let sum = sums.get(o + k * t);
+                    sums.set(o + k * t, add(sum, made.get(i + k * s)));
                 }
             },
         );
-    }
+    };
+    // Items have places of their own, unless the result lacks one of their axes.
+    let apart = launch.items.iter().all(|axis| out.line(*axis).is_some());
+    let grain = if apart {
+        (8192 / view::count(&shape).max(1)).max(1)
+    } else {
+        items.chosen.len()
+    };
+    run.pool
+        .split(items.chosen.len(), grain, &|range, _| range.for_each(&one));
 }

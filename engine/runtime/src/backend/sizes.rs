@@ -47,7 +47,7 @@ impl Sizes {
             .filter_map(|leaf| Some((leaf, leaf.data(bindings)?)))
             .collect();
         for (leaf, data) in &given {
-            leaf.check_type(&graph.axes, data)?;
+            leaf.check_type(&graph.axes, data.dtype(), data.shape())?;
             for (axis, extent) in leaf.ty.axes.iter().zip(data.shape()) {
                 if let Some(symbol) = graph.axes.extent(*axis).as_symbol()
                     && !sizes.symbols.contains_key(symbol)
@@ -88,15 +88,16 @@ impl Sizes {
         table: &AxisTable,
         path: &str,
         ty: &ValueType,
-        data: &Data,
+        dtype: DType,
+        shape: &[usize],
     ) -> Result<(), RunError> {
         let leaf = Leaf {
             given: Given::Param,
             name: path,
             ty,
         };
-        leaf.check_type(table, data)?;
-        for (axis, found) in ty.axes.iter().zip(data.shape()) {
+        leaf.check_type(table, dtype, shape)?;
+        for (axis, found) in ty.axes.iter().zip(shape) {
             if let Some(wanted) = table.extent(*axis).as_constant() {
                 leaf.check_extent(table, *axis, wanted, *found, String::new)?;
             }
@@ -198,8 +199,8 @@ impl Leaf<'_> {
         }
     }
 
-    fn check_type(&self, table: &AxisTable, data: &Data) -> Result<(), RunError> {
-        let (wanted, found) = (self.ty.dtype, data.dtype());
+    fn check_type(&self, table: &AxisTable, found: DType, shape: &[usize]) -> Result<(), RunError> {
+        let wanted = self.ty.dtype;
         // The dtype of parameters is converted: see `Bindings`.
         let converts = self.given == Given::Param && wanted.is_real() && found.is_real();
         if wanted != found && !converts {
@@ -210,12 +211,12 @@ impl Leaf<'_> {
                 found,
             });
         }
-        if self.ty.axes.len() != data.shape().len() {
+        if self.ty.axes.len() != shape.len() {
             return Err(RunError::Rank {
                 given: self.given,
                 name: self.name.to_owned(),
                 wanted: table.show(self.ty),
-                found: data.shape().to_vec(),
+                found: shape.to_vec(),
             });
         }
         Ok(())

@@ -196,6 +196,14 @@ impl TensorData {
         matches!(self, Self::Mapped { .. })
     }
 
+    /// Gives the memory of mapped data back; tells whether they are mapped.
+    pub(super) fn release(&self) -> bool {
+        if let Self::Mapped { map, range } = self {
+            crate::weights::map::release(map, range.clone());
+        }
+        self.is_mapped()
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(buffer) => buffer.bytes(),

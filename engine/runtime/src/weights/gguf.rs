@@ -20,7 +20,7 @@ use memmap2::Mmap;
 
 use super::decode::decode_mapped;
 use super::directory::{Directory, at, check_cover, measure};
-use super::{Entry, Quantization, Storage, TensorProblem, WeightError, WeightSource, map};
+use super::{Blocks, Entry, Quantization, Storage, TensorProblem, WeightError, WeightSource, map};
 use crate::config::ConfigValue;
 use crate::tensor::Tensor;
 use reader::Reader;
@@ -107,6 +107,17 @@ impl WeightSource for Gguf {
     fn raw(&self, name: &str) -> Result<Cow<'_, [u8]>, WeightError> {
         let position = self.directory.position(name)?;
         Ok(Cow::Borrowed(&self.map[self.ranges[position].clone()]))
+    }
+
+    fn blocks(&self, name: &str) -> Result<Option<Blocks>, WeightError> {
+        let position = self.directory.position(name)?;
+        let entry = &self.directory.entries[position];
+        let Storage::Quantized(quantization) = entry.storage else {
+            return Ok(None);
+        };
+        let range = self.ranges[position].clone();
+        // A tensor without elements has no rows.
+        Ok(Blocks::mapped(quantization, &entry.shape, &self.map, range).ok())
     }
 
     fn metadata(&self) -> &ConfigValue {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::kernels::{ByRows, MOST_ROWS, Strip, by_rows};
 use super::{Bf16Matrix, COLS};
 use crate::gemm::scratch::with_scratch;
-use crate::gemm::{Epilogue, View, ViewMut};
+use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
 use crate::table::routines;
@@ -30,7 +30,7 @@ pub(super) unsafe fn multiply(
     a: View<f32>,
     b: &Bf16Matrix,
     c: ViewMut<f32>,
-    epilogue: Option<&Epilogue>,
+    finish: Finish<'_>,
 ) {
     let steps = b.k.div_ceil(2);
     let strips = b.n.div_ceil(COLS);
@@ -39,7 +39,7 @@ pub(super) unsafe fn multiply(
         m,
         b,
         c,
-        epilogue,
+        finish,
     };
     with_scratch(m * steps, |pairs: *mut u32| {
         let pairs = Shared(pairs);
@@ -130,7 +130,7 @@ struct Product<'a> {
     m: usize,
     b: &'a Bf16Matrix,
     c: ViewMut<f32>,
-    epilogue: Option<&'a Epilogue>,
+    finish: Finish<'a>,
 }
 
 impl Product<'_> {
@@ -172,7 +172,15 @@ impl Product<'_> {
     /// - The tile's elements of `C` are valid for writing.
     unsafe fn store(&self, sums: &mut [[f32; COLS]], row: usize, col: usize, cols: usize) {
         let rows = sums.len();
-        if let Some(epilogue) = self.epilogue {
+        if self.finish.accumulate {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums[..cols].iter_mut().enumerate() {
+                    // SAFETY: inside `C`.
+                    *sum += unsafe { *self.c.at(row + i, col + j).ptr };
+                }
+            }
+        }
+        if let Some(epilogue) = self.finish.epilogue {
             let tile = sums.as_mut_ptr().cast();
             // SAFETY: the caller of the product vouches for the epilogue; the tile is all there.
             unsafe {

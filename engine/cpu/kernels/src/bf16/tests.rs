@@ -3,7 +3,7 @@
 
 use std::ffi::c_void;
 
-use super::{Bf16Matrix, bf16_matmul};
+use super::{Bf16Matrix, Finish, bf16_matmul};
 use crate::gemm::{Epilogue, View, ViewMut};
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
@@ -61,7 +61,20 @@ fn product(
     };
     let (pool, a) = (Pool::new(threads), view(source.elements(), a_row, a_col));
     // SAFETY: the machine has the level; the elements are there.
-    unsafe { bf16_matmul(level, &pool, m, a, b, c, epilogue) };
+    unsafe {
+        bf16_matmul(
+            level,
+            &pool,
+            m,
+            a,
+            b,
+            c,
+            Finish {
+                accumulate: false,
+                epilogue,
+            },
+        );
+    };
     let c = target.elements();
     (0..m * n)
         .map(|i| c[i / n * c_row + i % n * c_col])

@@ -15,22 +15,22 @@ use super::tile::{PANEL, STEPS, Tile};
 use super::{View, ViewMut};
 
 /// Steps of a sum at a time: a panel's part is 64 KiB of f32.
-pub(super) const DEPTH: usize = 512;
+pub(crate) const DEPTH: usize = 512;
 
 /// The most rows of a block: eight of the highest strips, 192 KiB of f32 at [`DEPTH`].
 pub(super) const ROWS: usize = 96;
 
 /// Where `B` lies. Columns of a panel are contiguous.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Panels<E> {
+pub(crate) struct Panels<E> {
     /// Element `(0, 0)`.
-    pub(super) ptr: *const E,
+    pub(crate) ptr: *const E,
     /// From a row to the next, in a panel.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// From a panel of [`PANEL`] columns to the next.
-    pub(super) panel: usize,
+    pub(crate) panel: usize,
     /// Whether the last panel has all its columns, if only as filling.
-    pub(super) filled: bool,
+    pub(crate) filled: bool,
 }
 
 // SAFETY: an address; what is done with it is vouched for where it is used.
@@ -48,15 +48,15 @@ impl<E> Panels<E> {
 
 /// A block: `C[m, n] = A[m, k] B[k, n]`, with `n` columns of `B` from `first_col` on, which begins a panel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block<E> {
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) a: View<E>,
-    pub(super) b: Panels<E>,
-    pub(super) first_col: usize,
-    pub(super) c: ViewMut<E>,
-    pub(super) accumulate: bool,
+pub(crate) struct Block<E> {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
+    pub(crate) a: View<E>,
+    pub(crate) b: Panels<E>,
+    pub(crate) first_col: usize,
+    pub(crate) c: ViewMut<E>,
+    pub(crate) accumulate: bool,
 }
 
 /// Computes a block.
@@ -65,7 +65,7 @@ pub(super) struct Block<E> {
 ///
 /// - The machine has the kernels' level.
 /// - What `block` describes is valid for reading, and its elements of `C` for writing.
-pub(super) unsafe fn compute_block<E: Element>(kernels: &Kernels<E>, block: &Block<E>) {
+pub(crate) unsafe fn compute_block<E: Element>(kernels: &Kernels<E>, block: &Block<E>) {
     if block.m == 0 || block.n == 0 {
         return;
     }

@@ -16,7 +16,7 @@ use crate::level::Level;
 type ComputeTile<E> = unsafe fn(&Tile<E>);
 
 /// The innermost loops of one level for one element type.
-pub(super) struct Kernels<E: 'static> {
+pub(crate) struct Kernels<E: 'static> {
     /// Columns of a tile.
     pub(super) cols: usize,
     /// By height less one. The greatest height keeps all sums in registers.
@@ -34,7 +34,7 @@ pub(super) struct Kernels<E: 'static> {
 }
 
 /// An element type that has kernels.
-pub(super) trait Element:
+pub(crate) trait Element:
     Copy + Default + Send + Sync + PartialEq + std::fmt::Debug + std::ops::Add<Output = Self> + 'static
 {
     /// The kernels of a level. The machine has to have the level when they are called.

@@ -9,7 +9,7 @@ use super::panels::{pack_panels, panel_elements};
 use super::scratch::with_scratch;
 use super::share::share_blocks;
 use super::tile::PANEL;
-use super::{Epilogue, Group, View, ViewMut};
+use super::{Epilogue, Finish, Group, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
 
@@ -35,6 +35,23 @@ impl Packed {
         // SAFETY: every element of every panel was written.
         unsafe { data.set_len(panel_elements(k, n)) };
         Self { k, n, data }
+    }
+
+    /// Writes the weights back to where `target` shows them.
+    ///
+    /// # Safety
+    ///
+    /// - Every element that `target` names, `[k, n]`, is valid for writing.
+    pub unsafe fn unpack(&self, target: ViewMut<f32>) {
+        for (panel, elements) in self.data.chunks_exact((self.k * PANEL).max(1)).enumerate() {
+            for (i, row) in elements.chunks_exact(PANEL).enumerate() {
+                let columns = PANEL.min(self.n - panel * PANEL);
+                for (j, element) in row[..columns].iter().enumerate() {
+                    // SAFETY: inside the weights.
+                    unsafe { *target.at(i, panel * PANEL + j).ptr = *element };
+                }
+            }
+        }
     }
 
     /// Rows.
@@ -71,7 +88,7 @@ pub(super) unsafe fn gemm_grouped(
     groups: &[Group],
     a: View<f32>,
     c: ViewMut<f32>,
-    epilogue: Option<&Epilogue>,
+    finish: Finish<'_>,
 ) {
     let Some(first) = groups.first() else {
         return;
@@ -94,9 +111,9 @@ pub(super) unsafe fn gemm_grouped(
                 b: groups[index].weights.panels(),
                 first_col: cols.start,
                 c: c.at(rows.start, cols.start),
-                accumulate: false,
+                accumulate: finish.accumulate,
             };
-            match epilogue {
+            match finish.epilogue {
                 // SAFETY: the caller vouches for the elements; blocks do not overlap.
                 None => unsafe { compute_block(kernels, &block) },
                 // SAFETY: as above, and the caller vouches for the epilogue.

@@ -8,7 +8,8 @@
 use std::ffi::c_void;
 
 use super::{
-    Epilogue, Gemm, Group, Packed, View, ViewMut, gemm_f32, gemm_f64, gemm_grouped, gemm_packed,
+    Epilogue, Finish, Gemm, Group, Packed, View, ViewMut, gemm_f32, gemm_f64, gemm_grouped,
+    gemm_packed,
 };
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
@@ -285,6 +286,10 @@ fn check_packed(m: usize, n: usize, k: usize) {
     // SAFETY: as above, column after column.
     let again = unsafe { Packed::pack(k, n, by_rows(&turned, k).transposed()) };
     assert_eq!((packed.k(), packed.n()), (k, n));
+    let mut back = vec![f32::NAN; k * n];
+    // SAFETY: as many elements.
+    unsafe { packed.unpack(by_rows_mut(&mut back, n)) };
+    assert_eq!(back, b);
     assert!(packed.bytes() >= k * n * 4);
     let epilogue = Epilogue {
         context: std::ptr::null_mut(),
@@ -309,7 +314,20 @@ fn check_packed(m: usize, n: usize, k: usize) {
                     };
                 }
                 // SAFETY: the machine has the level; the matrices have as many elements.
-                unsafe { gemm_packed(level, &pool, rows, by_rows(a, k), weights, view, epilogue) };
+                unsafe {
+                    gemm_packed(
+                        level,
+                        &pool,
+                        rows,
+                        by_rows(a, k),
+                        weights,
+                        view,
+                        Finish {
+                            accumulate: false,
+                            epilogue,
+                        },
+                    );
+                };
                 c
             };
             let c = multiply(m, &a, &packed, None, false);
@@ -337,6 +355,17 @@ fn check_packed(m: usize, n: usize, k: usize) {
                     "row {i} alone"
                 );
             }
+            let mut twice = c.clone();
+            let finish = Finish {
+                accumulate: true,
+                epilogue: None,
+            };
+            let view = by_rows_mut(&mut twice, n);
+            // SAFETY: the machine has the level; the matrices have as many elements.
+            unsafe { gemm_packed(level, &pool, m, by_rows(&a, k), &packed, view, finish) };
+            let near =
+                |(twice, once): (&f32, &f32)| (twice - 2.0 * once).abs() <= 1e-5 * (k + 1) as f32;
+            assert!(twice.iter().zip(&c).all(near), "added to what is there");
             let finished = multiply(m, &a, &packed, Some(&epilogue), false);
             let turned = multiply(m, &a, &packed, Some(&epilogue), true);
             for (i, &sum) in c.iter().enumerate() {
@@ -392,7 +421,7 @@ fn groups_have_weights_of_their_own() {
                     &groups,
                     by_rows(&a, k),
                     by_rows_mut(&mut c, n),
-                    None,
+                    Finish::default(),
                 );
             };
             for (i, row) in c.chunks_exact(n).enumerate() {
@@ -403,7 +432,17 @@ fn groups_have_weights_of_their_own() {
                 let mut alone = vec![0.0; n];
                 let (a, alone_view) = (by_rows(&a[i * k..], k), by_rows_mut(&mut alone, n));
                 // SAFETY: as above.
-                unsafe { gemm_packed(level, &pool, 1, a, group.weights, alone_view, None) };
+                unsafe {
+                    gemm_packed(
+                        level,
+                        &pool,
+                        1,
+                        a,
+                        group.weights,
+                        alone_view,
+                        Finish::default(),
+                    );
+                };
                 assert_eq!(alone, row);
             }
             // SAFETY: as above; there is nothing to do.
@@ -414,7 +453,7 @@ fn groups_have_weights_of_their_own() {
                     &[],
                     by_rows(&a, k),
                     by_rows_mut(&mut c, n),
-                    None,
+                    Finish::default(),
                 );
             };
         }
@@ -463,7 +502,7 @@ fn check_spreads(level: Level, m: usize, n: usize, k: usize, turned: bool) {
                 by_rows(&a, k),
                 &packed,
                 by_rows_mut(&mut again, n),
-                None,
+                Finish::default(),
             );
         };
         for c in [c, again] {

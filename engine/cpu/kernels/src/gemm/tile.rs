@@ -14,7 +14,7 @@
 use crate::lanes::Lanes;
 
 /// Columns of `B` that lie together when packed.
-pub(super) const PANEL: usize = 32;
+pub(crate) const PANEL: usize = 32;
 
 /// Steps of `k` that lie together in the rows of a packed strip of `A`: see [`Tile::a`].
 pub(super) const STEPS: usize = 16;

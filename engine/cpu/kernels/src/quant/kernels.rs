@@ -7,7 +7,7 @@
 use super::QuantKind;
 use super::activation::{Activations, quantize_row};
 use super::kind::Shape;
-use super::strip::{Format, Strip, multiply};
+use super::strip::{ExactStrip, Format, Strip, decode, multiply, multiply_exact};
 use super::unit::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::unit_x86::{Avx2, Avx512Vnni};
@@ -20,21 +20,21 @@ pub(super) const MOST_ROWS: usize = 8;
 /// Computes one tile; see [`multiply`].
 pub(super) type Multiply = unsafe fn(&Strip, &mut [[f32; 16]]);
 
+/// Computes one tile of activations that are not rounded; see [`multiply_exact`].
+pub(super) type MultiplyExact = unsafe fn(&ExactStrip, &mut [[f32; 16]]);
+
 /// The innermost loops for one format at one level.
 pub(super) struct Kernels {
     /// For 1, 2, 4 and 8 rows of activations.
     pub(super) by_rows: [Multiply; 4],
+    /// As `by_rows`.
+    pub(super) exact: [MultiplyExact; 4],
+    /// See [`decode`].
+    pub(super) decode:
+        unsafe fn(quants: *const u8, scales: *const u8, blocks: usize, to: *mut f32, stride: usize),
     /// See [`quantize_row`].
     pub(super) quantize:
         unsafe fn(&Shape, row: View<f32>, k: usize, to: *mut Activations, stride: usize),
-}
-
-impl Kernels {
-    /// The rows of the next tile when `left` are left, and its loop.
-    pub(super) fn tile(&self, left: usize) -> (usize, Multiply) {
-        let power = left.min(MOST_ROWS).ilog2() as usize;
-        (1 << power, self.by_rows[power])
-    }
 }
 
 macro_rules! formats {
@@ -78,6 +78,27 @@ macro_rules! formats {
                         unsafe { multiply::<$unit, F, BITS, R>(strip, to) };
                     }
 
+                    # $feature
+                    unsafe fn exact<F: Format, const BITS: usize, const R: usize>(
+                        strip: &ExactStrip,
+                        to: &mut [[f32; 16]],
+                    ) {
+                        // SAFETY: the obligations of `multiply_exact`.
+                        unsafe { multiply_exact::<$unit, F, BITS, R>(strip, to) };
+                    }
+
+                    # $feature
+                    unsafe fn numbers<F: Format, const BITS: usize>(
+                        quants: *const u8,
+                        scales: *const u8,
+                        blocks: usize,
+                        to: *mut f32,
+                        stride: usize,
+                    ) {
+                        // SAFETY: the obligations of `decode`.
+                        unsafe { decode::<$unit, F, BITS>(quants, scales, blocks, to, stride) };
+                    }
+
                     pub(super) fn kernels(kind: QuantKind) -> Kernels {
                         let by_rows: [Multiply; 4] = match kind {
                             $(QuantKind::$kind => [
@@ -87,7 +108,19 @@ macro_rules! formats {
                                 compute::<super::$kind, $bits, 8>,
                             ],)*
                         };
-                        Kernels { by_rows, quantize }
+                        let exact: [MultiplyExact; 4] = match kind {
+                            $(QuantKind::$kind => [
+                                exact::<super::$kind, $bits, 1>,
+                                exact::<super::$kind, $bits, 2>,
+                                exact::<super::$kind, $bits, 4>,
+                                exact::<super::$kind, $bits, 8>,
+                            ],)*
+                        };
+                        let decode = match kind {
+                            $(QuantKind::$kind => numbers::<super::$kind, $bits>
+                                as unsafe fn(*const u8, *const u8, usize, *mut f32, usize),)*
+                        };
+                        Kernels { by_rows, exact, decode, quantize }
                     }
                 }
             };

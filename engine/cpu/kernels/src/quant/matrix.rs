@@ -56,6 +56,22 @@ impl QuantMatrix {
         }))
     }
 
+    /// As [`pack`](Self::pack), of blocks that lie anywhere: `read(row, block, bytes)` writes each as a file stores
+    /// it. The bytes hold another block before.
+    ///
+    /// Errors when `k` is not in whole blocks.
+    pub fn pack_with(
+        kind: QuantKind,
+        n: usize,
+        k: usize,
+        read: impl FnMut(usize, usize, &mut [u8]),
+    ) -> Result<Self, QuantError> {
+        if !k.is_multiple_of(kind.block_elements()) {
+            return Err(QuantError::Blocks { kind, k });
+        }
+        Ok(Self::pack_blocks(kind, n, k, read))
+    }
+
     /// Packs what `read(row, block, bytes)` writes for every block of every row; rows are in whole blocks.
     pub(super) fn pack_blocks(
         kind: QuantKind,

@@ -10,7 +10,7 @@ use super::kernels::{Kernels, MOST_ROWS, kernels};
 use super::matrix::{BLOCK, QuantMatrix, ROWS};
 use super::strip::Strip;
 use crate::gemm::scratch::with_scratch;
-use crate::gemm::{View, ViewMut};
+use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
 
@@ -23,16 +23,7 @@ const SMALL_ROWS: usize = 1 << 14;
 /// Bytes of quantized activations that stay in the second-level cache while strips pass.
 const RESIDENT: usize = 1 << 18;
 
-/// What rows are multiplied with.
-pub(super) struct Weights<'a> {
-    /// Contracted elements that activations have; those that `quants` has besides are zero.
-    pub(super) k: usize,
-    pub(super) quants: &'a QuantMatrix,
-    /// What columns of `C` are multiplied by, one for each.
-    pub(super) factors: Option<&'a [f32]>,
-}
-
-/// `C = A B` for quantized `B`.
+/// `C = A B` for quantized `B`; of its elements in a row, `k` count and the others are zero. Neither is empty.
 ///
 /// # Safety
 ///
@@ -42,27 +33,10 @@ pub(super) unsafe fn multiply(
     pool: &Pool,
     m: usize,
     a: View<f32>,
-    weights: &Weights,
-    c: ViewMut<f32>,
+    (k, b): (usize, &QuantMatrix),
+    target: &Target,
 ) {
-    let &Weights {
-        k,
-        quants: b,
-        factors,
-    } = weights;
     let n = b.n();
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        for i in 0..m {
-            for j in 0..n {
-                // SAFETY: inside `C`.
-                unsafe { *c.at(i, j).ptr = 0.0 };
-            }
-        }
-        return;
-    }
     let kernels = kernels(level, b.kind());
     let blocks = k.div_ceil(BLOCK);
     let small = m.saturating_mul(n).saturating_mul(k) <= SMALL;
@@ -70,7 +44,7 @@ pub(super) unsafe fn multiply(
         let activations = Shared(activations);
         let shape = b.kind().shape();
         let quantize = |rows: Range<usize>| {
-            for tile in tiles(&kernels, rows) {
+            for tile in tiles(rows) {
                 for row in tile.clone() {
                     let to = activations.at(tile.start * blocks + row - tile.start);
                     // SAFETY: the caller vouches for the row; a tile's blocks are `[blocks][rows]` from its first
@@ -80,9 +54,16 @@ pub(super) unsafe fn multiply(
             }
         };
         let multiply = |strips: Range<usize>| {
+            let product = Product {
+                kernels: &kernels,
+                b,
+                activations: activations.at(0),
+                m,
+                target,
+            };
             // SAFETY: the caller vouches for `C`, of which this writes the strips' columns; the activations are
             // quantized.
-            unsafe { multiply_strips(&kernels, b, factors, activations.at(0), m, c, strips) };
+            unsafe { product.strips(strips) };
         };
         if small {
             pool.run(1, &|_, _| {
@@ -117,67 +98,131 @@ impl Shared {
 
 /// Cuts rows into tiles. Ranges that begin at multiples of [`MOST_ROWS`] and end there, or with the last row, are cut
 /// as all rows are.
-fn tiles(kernels: &Kernels, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+pub(super) fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let mut from = rows.start;
     std::iter::from_fn(move || {
         (from < rows.end).then(|| {
-            let tile = from..from + kernels.tile(rows.end - from).0;
+            let tile = from..from + (1 << (rows.end - from).min(MOST_ROWS).ilog2());
             from = tile.end;
             tile
         })
     })
 }
 
-/// All rows of `C`, in the columns of some strips.
-///
-/// # Safety
-///
-/// - The machine has the kernels' instructions.
-/// - `activations` are those of `m` rows; `C` is valid for writing in these columns.
-unsafe fn multiply_strips(
-    kernels: &Kernels,
-    b: &QuantMatrix,
-    factors: Option<&[f32]>,
+/// What every strip of weights is multiplied with, and where sums go.
+struct Product<'a> {
+    kernels: &'a Kernels,
+    b: &'a QuantMatrix,
     activations: *const Activations,
     m: usize,
-    c: ViewMut<f32>,
-    strips: Range<usize>,
-) {
-    let blocks = b.k() / BLOCK;
-    let resident = (RESIDENT / (blocks * size_of::<Activations>())).max(1);
-    let resident = resident.next_multiple_of(MOST_ROWS);
-    let mut sums = [[0.0; ROWS]; MOST_ROWS];
-    for first in (0..m).step_by(resident) {
-        for strip in strips.clone() {
-            let (quants, scales) = b.strip(strip);
-            let cols = ROWS.min(b.n() - strip * ROWS);
-            for tile in tiles(kernels, first..m.min(first + resident)) {
-                let (_, multiply) = kernels.tile(tile.len());
-                let strip_at = Strip {
-                    quants,
-                    scales,
-                    blocks,
-                    activations: activations.wrapping_add(tile.start * blocks),
-                };
-                // SAFETY: the strip is packed in the kernels' format, and the tile's activations are as it says.
-                unsafe { multiply(&strip_at, &mut sums[..tile.len()]) };
-                for (row, sums) in tile.zip(&mut sums) {
-                    if let Some(factors) = factors {
-                        for (sum, factor) in sums.iter_mut().zip(&factors[strip * ROWS..]) {
-                            *sum *= factor;
-                        }
-                    }
-                    let to = c.at(row, strip * ROWS);
-                    if c.col == 1 {
-                        // SAFETY: `cols` contiguous elements of a row of `C`.
-                        unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), to.ptr, cols) };
-                        continue;
-                    }
-                    for (j, &sum) in sums[..cols].iter().enumerate() {
-                        // SAFETY: inside `C`.
-                        unsafe { *to.at(0, j).ptr = sum };
-                    }
+    target: &'a Target<'a>,
+}
+
+impl Product<'_> {
+    /// All rows of `C`, in the columns of some strips.
+    ///
+    /// # Safety
+    ///
+    /// - The machine has the kernels' instructions.
+    /// - The activations are those of all rows; `C` is valid for writing in these columns.
+    unsafe fn strips(&self, strips: Range<usize>) {
+        let blocks = self.b.k() / BLOCK;
+        let resident = (RESIDENT / (blocks * size_of::<Activations>())).max(1);
+        let resident = resident.next_multiple_of(MOST_ROWS);
+        let mut sums = [[0.0; ROWS]; MOST_ROWS];
+        for first in (0..self.m).step_by(resident) {
+            for strip in strips.clone() {
+                let (quants, scales) = self.b.strip(strip);
+                for tile in tiles(first..self.m.min(first + resident)) {
+                    let multiply = self.kernels.by_rows[tile.len().ilog2() as usize];
+                    let strip_at = Strip {
+                        quants,
+                        scales,
+                        blocks,
+                        activations: self.activations.wrapping_add(tile.start * blocks),
+                    };
+                    let sums = &mut sums[..tile.len()];
+                    // SAFETY: the strip is packed in the kernels' format, and the tile's activations are as it says.
+                    unsafe { multiply(&strip_at, sums) };
+                    // SAFETY: the tile lies inside `C`; the caller vouches for the epilogue.
+                    unsafe { self.target.store(sums, tile.start, strip, self.b.n()) };
                 }
+            }
+        }
+    }
+}
+
+/// Where sums go.
+pub(super) struct Target<'a> {
+    /// What columns of `C` are multiplied by, one for each.
+    pub(super) factors: Option<&'a [f32]>,
+    pub(super) c: ViewMut<f32>,
+    pub(super) finish: Finish<'a>,
+}
+
+impl Target<'_> {
+    /// Writes the sums of no products: `m` rows and `n` columns of zeros.
+    ///
+    /// # Safety
+    ///
+    /// - The elements of `C` are valid for writing.
+    /// - The epilogue keeps to the tiles it is given.
+    pub(super) unsafe fn clear(&self, m: usize, n: usize) {
+        for row in 0..m {
+            for strip in 0..n.div_ceil(ROWS) {
+                // SAFETY: the obligations are the same.
+                unsafe { self.store(&mut [[0.0; ROWS]], row, strip, n) };
+            }
+        }
+    }
+
+    /// Finishes a tile and stores it.
+    ///
+    /// # Safety
+    ///
+    /// - The tile's elements of `C` are valid for writing.
+    pub(super) unsafe fn store(
+        &self,
+        sums: &mut [[f32; ROWS]],
+        row: usize,
+        strip: usize,
+        n: usize,
+    ) {
+        let col = strip * ROWS;
+        let cols = ROWS.min(n - col);
+        let rows = sums.len();
+        if let Some(factors) = self.factors {
+            for sums in &mut *sums {
+                for (sum, factor) in sums.iter_mut().zip(&factors[col..]) {
+                    *sum *= factor;
+                }
+            }
+        }
+        if self.finish.accumulate {
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (j, sum) in sums[..cols].iter_mut().enumerate() {
+                    // SAFETY: inside `C`.
+                    *sum += unsafe { *self.c.at(row + i, col + j).ptr };
+                }
+            }
+        }
+        if let Some(epilogue) = self.finish.epilogue {
+            let tile = sums.as_mut_ptr().cast();
+            // SAFETY: the caller of the product vouches for the epilogue; the tile is all there.
+            unsafe {
+                (epilogue.call)(epilogue.context, tile, ROWS as isize, row, col, rows, cols);
+            };
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            let to = self.c.at(row + i, col);
+            if self.c.col == 1 {
+                // SAFETY: `cols` contiguous elements of a row of `C`.
+                unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), to.ptr, cols) };
+                continue;
+            }
+            for (j, &sum) in sums[..cols].iter().enumerate() {
+                // SAFETY: inside `C`.
+                unsafe { *to.at(0, j).ptr = sum };
             }
         }
     }

@@ -14,6 +14,7 @@
 
 use super::activation::Activations;
 use super::kind::Shape;
+use super::matrix::BLOCK;
 use super::unit::Unit;
 
 /// A block format at compile time.
@@ -118,6 +119,154 @@ pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: us
     }
     for (sum, to) in sums.iter().zip(to) {
         *to = U::lanes(*sum);
+    }
+}
+
+/// What a strip is computed from when activations stay as they are.
+#[derive(Clone, Copy)]
+pub(super) struct ExactStrip {
+    /// As for [`Strip`].
+    pub(super) quants: *const u8,
+    /// As `quants`.
+    pub(super) scales: *const u8,
+    /// Along the contracted axis.
+    pub(super) blocks: usize,
+    /// Rows of activations, then the sums of each half of their blocks.
+    pub(super) rows: *const f32,
+    /// From a row to the next.
+    pub(super) stride: usize,
+}
+
+/// As [`multiply`], of activations that are not rounded: an element is the sum over blocks, in order, of the scale
+/// times the sums of each half.
+///
+/// # Safety
+///
+/// - Those of [`Unit`].
+/// - What `strip` describes is valid for reading, in the format `F`.
+#[inline(always)]
+pub(super) unsafe fn multiply_exact<U: Unit, F: Format, const BITS: usize, const R: usize>(
+    strip: &ExactStrip,
+    to: &mut [[f32; 16]],
+) {
+    let shape = const { F::SHAPE };
+    let zero = if shape.least { 0 } else { shape.zero };
+    let mut sums = [U::splat(0.0); R];
+    let ExactStrip {
+        mut quants,
+        mut scales,
+        mut rows,
+        ..
+    } = *strip;
+    let mut totals = strip.rows.add(strip.blocks * BLOCK);
+    for _ in 0..strip.blocks / shape.run() {
+        let factor = U::halves(scales);
+        let least_factor = if shape.least {
+            U::halves(scales.add(32))
+        } else {
+            factor
+        };
+        let mut small = scales.add(shape.factor_bytes());
+        for _ in 0..shape.run() {
+            if R == 1 {
+                let mut line = 0;
+                while line < shape.quant_bytes() {
+                    U::prefetch(quants.wrapping_add(AHEAD + line));
+                    line += 64;
+                }
+            }
+            let mut own = [[U::splat(0.0); R]; 2];
+            for (side, own) in own.iter_mut().enumerate() {
+                for (i, bytes) in half::<U, BITS>(quants, side).into_iter().enumerate() {
+                    for at in 0..4 {
+                        let weight = U::weight::<BITS>(bytes, at, zero);
+                        let element = rows.add(side * 16 + i * 4 + at);
+                        for (r, own) in own.iter_mut().enumerate() {
+                            *own =
+                                U::mul_add(weight, U::splat(*element.add(r * strip.stride)), *own);
+                        }
+                    }
+                }
+            }
+            for part in 0..shape.parts {
+                let scale = of_part::<U>(&shape, factor, small, part);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let own = if shape.parts == 1 {
+                        U::add(own[0][r], own[1][r])
+                    } else {
+                        own[part][r]
+                    };
+                    *sum = U::mul_add(own, scale, *sum);
+                    if shape.least {
+                        let least = of_part::<U>(&shape, least_factor, small, shape.parts + part);
+                        let totals = totals.add(r * strip.stride);
+                        let total = if shape.parts == 1 {
+                            *totals + *totals.add(1)
+                        } else {
+                            *totals.add(part)
+                        };
+                        *sum = U::mul_add(least, U::splat(total), *sum);
+                    }
+                }
+            }
+            quants = quants.add(shape.quant_bytes());
+            small = small.add(shape.small_bytes());
+            rows = rows.add(BLOCK);
+            totals = totals.add(2);
+        }
+        scales = scales.add(shape.scale_bytes());
+    }
+    for (sum, to) in sums.iter().zip(to) {
+        *to = U::lanes(*sum);
+    }
+}
+
+/// Writes the weights of some blocks of a strip as numbers: 16 for each contracted element, `stride` apart.
+///
+/// # Safety
+///
+/// - Those of [`Unit`].
+/// - The blocks are valid for reading, in the format `F`, and `to` for writing.
+#[inline(always)]
+pub(super) unsafe fn decode<U: Unit, F: Format, const BITS: usize>(
+    mut quants: *const u8,
+    mut scales: *const u8,
+    blocks: usize,
+    mut to: *mut f32,
+    stride: usize,
+) {
+    let shape = const { F::SHAPE };
+    let zero = if shape.least { 0 } else { shape.zero };
+    for _ in 0..blocks / shape.run() {
+        let factor = U::halves(scales);
+        let least_factor = if shape.least {
+            U::halves(scales.add(32))
+        } else {
+            U::splat(0.0)
+        };
+        let mut small = scales.add(shape.factor_bytes());
+        for _ in 0..shape.run() {
+            for side in 0..2 {
+                let part = side.min(shape.parts - 1);
+                let scale = of_part::<U>(&shape, factor, small, part);
+                let least = if shape.least {
+                    of_part::<U>(&shape, least_factor, small, shape.parts + part)
+                } else {
+                    least_factor
+                };
+                for bytes in half::<U, BITS>(quants, side) {
+                    for at in 0..4 {
+                        let weight = U::weight::<BITS>(bytes, at, zero);
+                        let numbers = U::lanes(U::mul_add(weight, scale, least));
+                        to.cast::<[f32; 16]>().write_unaligned(numbers);
+                        to = to.wrapping_add(stride);
+                    }
+                }
+            }
+            quants = quants.add(shape.quant_bytes());
+            small = small.add(shape.small_bytes());
+        }
+        scales = scales.add(shape.scale_bytes());
     }
 }
 

@@ -1,7 +1,10 @@
 //! Products with every format against f64 products of weights dequantized by loops of their own.
 #![expect(clippy::float_cmp, reason = "equal bits are what is promised")]
 
-use super::{Int8Matrix, QuantError, QuantKind, QuantMatrix, int8_matmul, quant_matmul};
+use super::{
+    Finish, Int8Matrix, QuantError, QuantKind, QuantMatrix, int8_matmul, quant_matmul,
+    quant_matmul_f32,
+};
 use crate::gemm::{View, ViewMut};
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
@@ -231,7 +234,7 @@ fn product(
         col: c_col as isize,
     };
     // SAFETY: the machine has the level; the elements are there.
-    unsafe { quant_matmul(level, &pool, m, a, b, c) };
+    unsafe { quant_matmul(level, &pool, m, a, b, c, Finish::default()) };
     if !turned && gap > 0 {
         for row in target.chunks(c_row).take(m.saturating_sub(1)) {
             assert!(row[n..].iter().all(|&between| between == -7.5));
@@ -299,6 +302,76 @@ fn check(kind: QuantKind, m: usize, n: usize, k: usize) {
             );
         }
         first.get_or_insert(c);
+    }
+}
+
+/// Products of activations that are not rounded are those of f32, and neither threads nor other rows change a bit.
+fn check_exact(kind: QuantKind, m: usize, n: usize, k: usize) {
+    let bytes = blocks(kind, n * k / kind.block_elements(), false);
+    let (a, weights) = (activations(m, k), dequantized(kind, &bytes));
+    let b = QuantMatrix::pack(kind, n, k, &bytes).unwrap();
+    let multiply = |level: Level, threads: usize, a: &[f32], finish: Finish<'_>, c: &mut [f32]| {
+        let m = a.len() / k;
+        let a = View {
+            ptr: a.as_ptr(),
+            row: k as isize,
+            col: 1,
+        };
+        let c = ViewMut {
+            ptr: c.as_mut_ptr(),
+            row: n as isize,
+            col: 1,
+        };
+        // SAFETY: the machine has the level; the elements are there.
+        unsafe { quant_matmul_f32(level, &Pool::new(threads), m, a, &b, c, finish) };
+    };
+    let exact = exact(m, n, k, &a, &weights);
+    for level in available() {
+        let mut c = vec![f32::NAN; m * n];
+        multiply(level, 1, &a, Finish::default(), &mut c);
+        for (i, (c, (sum, bound))) in c.iter().zip(&exact).enumerate() {
+            // The bound is that of 8 bits: 254 times as much is the greatest sum of magnitudes.
+            assert!(
+                (f64::from(*c) - sum).abs() <= bound * 254.0 * 1e-6,
+                "{kind:?} {m} x {n} x {k} {}: {i} is {c}, not {sum}",
+                level.name()
+            );
+        }
+        let mut again = c.clone();
+        let add = Finish {
+            accumulate: true,
+            epilogue: None,
+        };
+        multiply(level, 3, &a, add, &mut again);
+        for (twice, (sum, bound)) in again.iter().zip(&exact) {
+            assert!((f64::from(*twice) - 2.0 * sum).abs() <= 2.0 * bound * 254.0 * 1e-6);
+        }
+        let few = if m < 12 { m } else { 0 };
+        for (row, c) in a
+            .chunks_exact(k)
+            .zip(c.chunks_exact(n))
+            .take(few)
+            .step_by(3)
+        {
+            let mut alone = vec![f32::NAN; n];
+            multiply(level, 2, row, Finish::default(), &mut alone);
+            assert_eq!(alone, c, "{kind:?}, one row");
+        }
+    }
+}
+
+#[test]
+fn products_of_activations_as_they_are() {
+    for kind in QuantKind::ALL {
+        let block = kind.block_elements();
+        for (m, n, k) in [
+            (1, 37, 2 * block),
+            (5, 16, block),
+            (13, 40, 3 * block),
+            (30, 300, 5 * block),
+        ] {
+            check_exact(kind, m, n, k);
+        }
     }
 }
 
@@ -492,7 +565,17 @@ fn check_int8(m: usize, n: usize, k: usize) {
                 col: 1,
             };
             // SAFETY: the machine has the level; the elements are there.
-            unsafe { int8_matmul(level, &Pool::new(threads), m, a_view, &b, c_view) };
+            unsafe {
+                int8_matmul(
+                    level,
+                    &Pool::new(threads),
+                    m,
+                    a_view,
+                    &b,
+                    c_view,
+                    Finish::default(),
+                );
+            };
             let c = c.elements();
             for (i, &c) in c.iter().enumerate() {
                 let row = &a[i / n * k..][..k];
@@ -556,7 +639,7 @@ fn f32_weights_that_are_not_finite_spread() {
             col: 1,
         };
         // SAFETY: the machine has the level; the elements are there.
-        unsafe { int8_matmul(level, &Pool::new(1), 1, a, &b, c_view) };
+        unsafe { int8_matmul(level, &Pool::new(1), 1, a, &b, c_view, Finish::default()) };
         for (i, c) in c.iter().enumerate() {
             let spoiled = i == 2 || i == 17;
             assert_eq!(c.is_nan(), spoiled, "column {i}");

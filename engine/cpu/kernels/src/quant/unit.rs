@@ -37,6 +37,9 @@ pub(super) unsafe trait Unit: 'static {
         activations: *const i8,
     ) -> Self::Ints;
 
+    /// Of each row one of its four weights, `0..4`, less `zero`. Weights have `BITS` bits.
+    unsafe fn weight<const BITS: usize>(bytes: Self::Bytes, at: usize, zero: i32) -> Self::Floats;
+
     unsafe fn splat(x: f32) -> Self::Floats;
     unsafe fn to_floats(x: Self::Ints) -> Self::Floats;
     /// Reads 16 f16.
@@ -44,6 +47,7 @@ pub(super) unsafe trait Unit: 'static {
     /// Reads 16 signed bytes.
     unsafe fn small(from: *const u8) -> Self::Floats;
     unsafe fn mul(x: Self::Floats, y: Self::Floats) -> Self::Floats;
+    unsafe fn add(x: Self::Floats, y: Self::Floats) -> Self::Floats;
     /// `x * y + z`, fused where the unit can.
     unsafe fn mul_add(x: Self::Floats, y: Self::Floats, z: Self::Floats) -> Self::Floats;
     unsafe fn lanes(x: Self::Floats) -> [f32; 16];
@@ -104,6 +108,11 @@ unsafe impl Unit for Portable {
     }
 
     #[inline(always)]
+    unsafe fn weight<const BITS: usize>(bytes: [u8; 64], at: usize, zero: i32) -> [f32; 16] {
+        std::array::from_fn(|row| (i32::from(bytes[4 * row + at]) - zero) as f32)
+    }
+
+    #[inline(always)]
     unsafe fn splat(x: f32) -> [f32; 16] {
         [x; 16]
     }
@@ -128,6 +137,11 @@ unsafe impl Unit for Portable {
     #[inline(always)]
     unsafe fn mul(x: [f32; 16], y: [f32; 16]) -> [f32; 16] {
         std::array::from_fn(|i| x[i] * y[i])
+    }
+
+    #[inline(always)]
+    unsafe fn add(x: [f32; 16], y: [f32; 16]) -> [f32; 16] {
+        std::array::from_fn(|i| x[i] + y[i])
     }
 
     #[inline(always)]

@@ -66,6 +66,19 @@ unsafe impl Unit for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn weight<const BITS: usize>(bytes: __m512i, at: usize, zero: i32) -> __m512 {
+        let moved = _mm512_srl_epi32(bytes, _mm_cvtsi32_si128(8 * at as i32));
+        if BITS == 4 {
+            // A table of the sixteen weights, of whose index only four bits count.
+            let places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let table = _mm512_cvtepi32_ps(_mm512_sub_epi32(places, _mm512_set1_epi32(zero)));
+            return _mm512_permutexvar_ps(moved, table);
+        }
+        let weights = _mm512_and_si512(moved, _mm512_set1_epi32(255));
+        _mm512_cvtepi32_ps(_mm512_sub_epi32(weights, _mm512_set1_epi32(zero)))
+    }
+
+    #[inline(always)]
     unsafe fn splat(x: f32) -> __m512 {
         _mm512_set1_ps(x)
     }
@@ -88,6 +101,11 @@ unsafe impl Unit for Avx512Vnni {
     #[inline(always)]
     unsafe fn mul(x: __m512, y: __m512) -> __m512 {
         _mm512_mul_ps(x, y)
+    }
+
+    #[inline(always)]
+    unsafe fn add(x: __m512, y: __m512) -> __m512 {
+        _mm512_add_ps(x, y)
     }
 
     #[inline(always)]
@@ -181,6 +199,11 @@ unsafe impl Unit for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn weight<const BITS: usize>(bytes: [__m256i; 2], at: usize, zero: i32) -> [__m256; 2] {
+        [weight256(bytes[0], at, zero), weight256(bytes[1], at, zero)]
+    }
+
+    #[inline(always)]
     unsafe fn splat(x: f32) -> [__m256; 2] {
         [_mm256_set1_ps(x); 2]
     }
@@ -212,6 +235,11 @@ unsafe impl Unit for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn add(x: [__m256; 2], y: [__m256; 2]) -> [__m256; 2] {
+        [_mm256_add_ps(x[0], y[0]), _mm256_add_ps(x[1], y[1])]
+    }
+
+    #[inline(always)]
     unsafe fn mul_add(x: [__m256; 2], y: [__m256; 2], z: [__m256; 2]) -> [__m256; 2] {
         [
             _mm256_fmadd_ps(x[0], y[0], z[0]),
@@ -231,6 +259,14 @@ unsafe impl Unit for Avx2 {
     unsafe fn prefetch(address: *const u8) {
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
     }
+}
+
+/// See [`Unit::weight`].
+#[inline(always)]
+unsafe fn weight256(bytes: __m256i, at: usize, zero: i32) -> __m256 {
+    let moved = _mm256_srl_epi32(bytes, _mm_cvtsi32_si128(8 * at as i32));
+    let weights = _mm256_and_si256(moved, _mm256_set1_epi32(255));
+    _mm256_cvtepi32_ps(_mm256_sub_epi32(weights, _mm256_set1_epi32(zero)))
 }
 
 /// See [`Unit::bits`]. No closure: its body would not be compiled for the features.
