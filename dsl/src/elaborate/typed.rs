@@ -270,9 +270,8 @@ impl Elaborator<'_> {
                 let found = self.ty(tensor).clone();
                 let declared: Vec<AxisId> = groups.into_iter().flatten().collect();
                 let missing = declared.iter().any(|axis| !found.has(*axis));
-                let surplus = (found.axes.iter()).any(|axis| {
-                    !declared.contains(axis) && !lifted.contains(axis) && self.is_known(env, *axis)
-                });
+                let surplus = (found.axes.iter())
+                    .any(|axis| !declared.contains(axis) && !lifted.contains(axis));
                 let retyped =
                     found.dtype != dtype && !(found.dtype.is_integer() && dtype.is_integer());
                 if missing || surplus || retyped {

@@ -258,7 +258,13 @@ impl Planner<'_, '_> {
         grown.loaded.insert(tile.base, Reason::OwnLaunch);
         for root in roots.iter().filter(|root| **root != tile.base) {
             let inner = view::restricted(map, self.values.ty(*root));
-            self.visit(&mut grown, *root, &inner, true, false);
+            let form = &self.values.all[*root].form;
+            if form.is_pointwise() || matches!(form, Form::View(_)) {
+                self.visit(&mut grown, *root, &inner, true, false);
+            } else {
+                // A mask that comes from outside a loop, for example.
+                self.pull(&mut grown, *root, &inner, true, false);
+            }
         }
         let waiting = std::mem::take(&mut grown.waiting);
         let several = waiting.into_keys().map(|ix| (ix, Reason::OtherPositions));
