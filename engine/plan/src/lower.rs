@@ -42,7 +42,7 @@ pub fn lower(graph: &Graph) -> Plan {
         axes: &graph.axes,
         kernels: Vec::new(),
         by_kernel: HashMap::new(),
-        symbols: 0,
+        depth: 0,
     };
     let extents = graph.axes.iter().map(|(_, axis)| axis.extent.clone());
     let mut planner = Planner::new(&mut shared, &graph.root, extents.collect());
@@ -134,15 +134,15 @@ struct Shared<'g> {
     axes: &'g AxisTable,
     kernels: Vec<Kernel>,
     by_kernel: HashMap<Kernel, usize>,
-    /// How many symbols of its own the plan has so far.
-    symbols: usize,
+    /// How many loops and routes lie around what is planned.
+    depth: usize,
 }
 
 impl Shared<'_> {
-    /// A symbol that no model can have.
-    fn symbol(&mut self, name: &str) -> Arc<str> {
-        self.symbols += 1;
-        Arc::from(format!("#{name}{}", self.symbols))
+    /// A symbol that no model can have, for what is planned inside. Loops beside one another share
+    /// it, so that equal ones have equal kernels.
+    fn symbol(&self, name: &str) -> Arc<str> {
+        Arc::from(format!("#{name}{}", self.depth))
     }
 
     fn kernel(&mut self, kernel: Kernel) -> usize {

@@ -122,6 +122,7 @@ impl<'g> Planner<'_, 'g> {
         if let Some(part) = &part {
             extents[part.axis.index()] = Extent::symbol(&part.symbol);
         }
+        self.shared.depth += 1;
         let mut inner = Planner::new(self.shared, body, extents);
         for (param, axes) in body.params().iter().zip(params) {
             let ty = body.ty(*param);
@@ -147,6 +148,7 @@ impl<'g> Planner<'_, 'g> {
             inner.write(value, tensor);
         }
         let mut body = inner.finish();
+        self.shared.depth -= 1;
         let mut in_place = Vec::new();
         for (now, next) in pairs(&body, recurrence.carried) {
             let over = part::is_overwritten(&body, &self.shared.kernels, now, next);
@@ -236,6 +238,7 @@ impl<'g> Planner<'_, 'g> {
             };
         }
         let mut branches = Vec::new();
+        self.shared.depth += 1;
         for (region, reads) in route.parts() {
             let mut inner = Planner::new(self.shared, region, extents.clone());
             for param in region.params() {
@@ -259,6 +262,7 @@ impl<'g> Planner<'_, 'g> {
                 inputs: reads.iter().map(|read| tensors[2 + read]).collect(),
             });
         }
+        self.shared.depth -= 1;
         let launch = RouteLaunch {
             weights: tensors[0],
             kept: tensors[1],
