@@ -1,4 +1,5 @@
 //! Tests that cross a package border, and what several of them share.
 
+pub mod causal_graph;
 pub mod mutate;
 pub mod random_graph;

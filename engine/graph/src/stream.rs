@@ -8,6 +8,7 @@
 //! The rules see axes, not values: that a mask leaves out the future, or that a
 //! gather reads only the past, is for whoever recognizes the mask.
 
+mod form;
 mod op;
 mod region;
 
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 use crate::extent::{Extent, ExtentError};
 
+pub use form::{Carry, Kind, Source, Stream, StreamResult, Update};
 pub use op::reach;
 pub use region::Spans;
 

@@ -5,6 +5,7 @@ pub mod generate;
 pub mod pull;
 pub mod reference;
 pub mod run;
+pub mod session;
 pub mod tensor;
 pub mod text;
 pub mod weights;

@@ -1,4 +1,4 @@
-//! Graph to graph, computing something else: gradients.
+//! Graph to graph, computing something else: gradients, streams.
 //!
 //! A transform takes a graph and gives another one; nothing is changed in
 //! place, and no transform knows the language or a backend, so that they compose
@@ -6,5 +6,7 @@
 
 mod grad;
 mod nearest;
+mod stream;
 
 pub use grad::{GradError, Objective, grad};
+pub use stream::{Cause, Whole, stream};

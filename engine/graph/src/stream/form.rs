@@ -1,0 +1,139 @@
+//! A graph in the form of a stream: what is computed once, and what every step computes.
+//!
+//! A step takes the next positions of one axis, as many as the caller likes. It is a
+//! graph without hidden state: what lies between steps goes in as inputs and comes out as
+//! results of the same names. Both graphs are in the sizes of the whole graph, with one
+//! symbol more: how many positions there are after the step.
+
+use crate::axis::{AxisTable, ValueType};
+use crate::extent::Extent;
+use crate::graph::Graph;
+
+/// A graph whose positions along one axis come one after another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stream {
+    /// What does not depend on the streamed axis. Its results are [`Stream::kept`], the starts
+    /// of [`Stream::carries`], and the results and next states that belong to no position.
+    pub once: Graph,
+    /// One step. Its inputs are those of the whole graph that it reads, with the new positions
+    /// only, then `kept` and `carries`; its results are the next carries and the results of
+    /// the whole graph, at the new positions.
+    pub step: Graph,
+    /// The symbol of the number of new positions: that of the streamed axis.
+    pub new: String,
+    /// The symbol of the number of positions after the step, the new ones included.
+    pub total: String,
+    /// Inputs of the whole graph that have the streamed axis, with its place in their shape.
+    pub inputs: Vec<(String, usize)>,
+    /// Results of `once` that every step takes as inputs.
+    pub kept: Vec<String>,
+    /// What goes from step to step.
+    pub carries: Vec<Carry>,
+    /// The results of the whole graph, in order.
+    pub results: Vec<StreamResult>,
+    /// The model's states that get a next value, which holds after the last step.
+    pub updates: Vec<Update>,
+}
+
+/// The next value of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Update {
+    /// The state's.
+    pub path: String,
+    /// Where the next value comes from.
+    pub result: StreamResult,
+    /// Names of the state's axes, in its order; the result may have another.
+    pub axes: Vec<String>,
+}
+
+/// A value that goes from step to step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Carry {
+    /// Input and result of the step, result of `once`: its start.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// dtype and axes of the step's input.
+    pub ty: ValueType,
+}
+
+/// What is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All positions so far, along the axis at `place` of the shape.
+    Cache {
+        /// Where in the shape.
+        place: usize,
+    },
+    /// The last `last` positions, fewer at the start, along the axis at `place`.
+    Recent {
+        /// Where in the shape.
+        place: usize,
+        /// At most so many.
+        last: i64,
+    },
+    /// What a recurrence carries.
+    Carried,
+    /// What has been combined so far.
+    Total,
+}
+
+impl Kind {
+    /// As shown in tables.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cache { .. } => "cache",
+            Self::Recent { .. } => "recent",
+            Self::Carried => "carried",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// A result of the whole graph, in a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamResult {
+    /// Its name in the graph that has it.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// How many positions before its own a position depends on: `None` if on all.
+    pub reach: Option<i64>,
+}
+
+/// Which graph gives a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `once`: it depends on no position.
+    Once,
+    /// Every step, at the new positions, along the axis at this place of its shape.
+    Positions(usize),
+    /// Every step: what it is after the positions so far.
+    Latest,
+}
+
+impl Stream {
+    /// Bytes of all carries after `total` positions, in the symbols of the graph.
+    pub fn carried_bytes(&self) -> Extent {
+        let bytes = self.carries.iter().map(|carry| self.bytes_of(carry));
+        bytes.fold(Extent::constant(0), |sum, own| sum.plus(&own))
+    }
+
+    /// Bytes of one carry after `total` positions, in the symbols of the graph.
+    pub fn bytes_of(&self, carry: &Carry) -> Extent {
+        let table: &AxisTable = &self.step.axes;
+        let total = || Extent::symbol(&self.total);
+        let size = Extent::from(carry.ty.dtype.size() as i64);
+        let axes = carry.ty.axes.iter().enumerate();
+        axes.fold(size, |product, (at, axis)| {
+            let extent = match carry.kind {
+                Kind::Cache { place } if place == at => total(),
+                Kind::Recent { place, last } if place == at => {
+                    total().minimum(&Extent::constant(last))
+                }
+                _ => table.extent(*axis).clone(),
+            };
+            product.times(&extent)
+        })
+    }
+}

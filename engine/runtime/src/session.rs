@@ -1,0 +1,428 @@
+//! A sequence that a model takes piece by piece.
+//!
+//! A [`StreamModel`] is a stream that is compiled, with its parameters; many sessions share
+//! one. A [`Session`] has a position and what is carried there. Every step makes new carried
+//! values and leaves the old ones as they are: a fork costs nothing, and a step that fails
+//! or is cancelled leaves the session as it was.
+//!
+//! How many bytes are carried at a position is a formula that is known before anything
+//! runs; a session that would pass its caller's limit says so instead of running.
+
+mod error;
+mod model;
+mod save;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use girih_graph::stream::{Kind, Source, Update};
+
+use crate::backend::{Bindings, Data, Output, Outputs, Progress, RunError, silent};
+pub use error::SessionError;
+pub use model::StreamModel;
+
+/// What a session begins with.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Inputs that do not have the streamed axis: an encoder's sequence, labels.
+    pub inputs: BTreeMap<String, Data>,
+    /// The model's states by path; one that is not given starts as the model says.
+    pub states: BTreeMap<String, Data>,
+    /// Sizes that no shape tells, by symbol.
+    pub symbols: BTreeMap<String, i64>,
+    /// Random draws are keyed by it.
+    pub seed: u64,
+    /// Most bytes that may be carried from step to step.
+    pub limit: u64,
+}
+
+impl Default for Opening {
+    fn default() -> Self {
+        Self {
+            inputs: BTreeMap::new(),
+            states: BTreeMap::new(),
+            symbols: BTreeMap::new(),
+            seed: 0,
+            limit: Bindings::LIMIT,
+        }
+    }
+}
+
+/// What is carried at one position.
+#[derive(Clone, Debug)]
+struct Point {
+    position: u64,
+    /// By name; empty before the first step.
+    carries: BTreeMap<String, Data>,
+    /// Next values of the model's states that change with positions.
+    updates: BTreeMap<String, Data>,
+}
+
+/// One sequence of a model, at a position. A clone is a fork: both go on alone.
+#[derive(Clone, Debug)]
+pub struct Session {
+    model: Arc<StreamModel>,
+    opening: Opening,
+    /// Results of what is computed once, when that has run.
+    once: Option<BTreeMap<String, Output>>,
+    /// Sizes, as far as they are known.
+    symbols: BTreeMap<String, i64>,
+    point: Point,
+    /// Positions that can be gone back to, ascending.
+    marks: Vec<Point>,
+}
+
+impl Session {
+    /// A session before its first position. Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// An input that the model does not take at the start.
+    pub fn open(model: &Arc<StreamModel>, opening: Opening) -> Result<Self, SessionError> {
+        let known = model.opening_inputs();
+        if let Some(name) = opening
+            .inputs
+            .keys()
+            .find(|name| !known.contains(&name.as_str()))
+        {
+            return Err(RunError::Unknown {
+                name: name.clone(),
+                known: known.into_iter().map(str::to_owned).collect(),
+            }
+            .into());
+        }
+        let mut symbols = opening.symbols.clone();
+        for (name, data) in &opening.inputs {
+            model.tell_sizes(name, data.shape(), &mut symbols);
+        }
+        Ok(Self {
+            model: Arc::clone(model),
+            opening,
+            once: None,
+            symbols,
+            point: Point {
+                position: 0,
+                carries: BTreeMap::new(),
+                updates: BTreeMap::new(),
+            },
+            marks: Vec::new(),
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Arc<StreamModel> {
+        &self.model
+    }
+
+    /// How many positions have been taken.
+    pub const fn position(&self) -> u64 {
+        self.point.position
+    }
+
+    /// Bytes that are carried at `position`, if all sizes that they depend on are known yet.
+    pub fn bytes_at(&self, position: u64) -> Option<u64> {
+        self.model.bytes_at(position, &self.symbols)
+    }
+
+    /// Bytes that are carried now.
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.point.carries.values().map(|data| {
+            let count: usize = data.shape().iter().product();
+            (count * data.dtype().size()) as u64
+        });
+        sizes.sum()
+    }
+
+    /// Takes the next positions: as many as the inputs have, the same number in each. Gives
+    /// the results at these positions, and those that belong to no position as they are now.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that are missing or do not fit, more carried bytes than allowed, and whatever
+    /// fails in the run. The session is as it was then.
+    pub fn step(
+        &mut self,
+        inputs: &BTreeMap<String, Data>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outputs, SessionError> {
+        let count = self.count(inputs)?;
+        let mut symbols = self.symbols.clone();
+        for (name, data) in inputs {
+            self.model.tell_sizes(name, data.shape(), &mut symbols);
+        }
+        let total = self.point.position.saturating_add(count);
+        if let Some(needed) = self.model.bytes_at(total, &symbols)
+            && needed > self.opening.limit
+        {
+            return Err(SessionError::Limit {
+                position: total,
+                needed,
+                limit: self.opening.limit,
+            });
+        }
+        let once = match &self.once {
+            Some(once) => once.clone(),
+            None => self.run_once(&symbols, progress)?,
+        };
+        let stream = self.model.stream();
+        let mut bindings = self.model.bindings(&symbols, self.opening.seed);
+        let total_size = i64::try_from(total).unwrap_or(i64::MAX);
+        bindings.symbols.insert(stream.total.clone(), total_size);
+        for (name, data) in self.opening.inputs.iter().chain(inputs) {
+            if stream.step.inputs().contains_key(name.as_str()) {
+                bindings.inputs.insert(name.clone(), data.clone());
+            }
+        }
+        for name in &stream.kept {
+            if let Some(output) = once.get(name) {
+                bindings.inputs.insert(name.clone(), output.data.clone());
+            }
+        }
+        for carry in &stream.carries {
+            let start = || once.get(&carry.name).map(|output| output.data.clone());
+            let own = self.point.carries.get(&carry.name).cloned();
+            if let Some(data) = own.or_else(start) {
+                bindings.inputs.insert(carry.name.clone(), data);
+            }
+        }
+        let mut outputs = self.model.run_step(&bindings, progress)?;
+        let mut next = Point {
+            position: total,
+            carries: BTreeMap::new(),
+            updates: BTreeMap::new(),
+        };
+        for carry in &stream.carries {
+            if let Some(output) = outputs.results.remove(&carry.name) {
+                next.carries.insert(carry.name.clone(), output.data);
+            }
+        }
+        for update in &stream.updates {
+            let output = match update.result.source {
+                Source::Once => once.get(&update.result.name).cloned(),
+                _ => outputs.results.remove(&update.result.name),
+            };
+            if let Some(output) = output {
+                next.updates
+                    .insert(update.path.clone(), ordered(update, output)?);
+            }
+        }
+        for result in &stream.results {
+            if result.source == Source::Once
+                && let Some(output) = once.get(&result.name)
+            {
+                outputs.results.insert(result.name.clone(), output.clone());
+            }
+        }
+        self.once = Some(once);
+        self.symbols = symbols;
+        self.point = next;
+        Ok(outputs)
+    }
+
+    /// Takes positions in pieces of at most `chunk`; gives what the last piece gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step). The session is as it was before the first piece then.
+    pub fn prefill(
+        &mut self,
+        inputs: &BTreeMap<String, Data>,
+        chunk: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outputs, SessionError> {
+        let count = usize::try_from(self.count(inputs)?).unwrap_or(usize::MAX);
+        let start = (self.point.clone(), self.once.clone(), self.symbols.clone());
+        let mut outputs = Outputs::default();
+        let mut first = 0;
+        while first < count {
+            let last = first.saturating_add(chunk.max(1)).min(count);
+            let piece = self.piece(inputs, first..last);
+            match piece.and_then(|piece| self.step(&piece, progress)) {
+                Ok(own) => outputs = own,
+                Err(error) => {
+                    (self.point, self.once, self.symbols) = start;
+                    return Err(error);
+                }
+            }
+            first = last;
+        }
+        Ok(outputs)
+    }
+
+    /// Positions of all inputs.
+    fn piece(
+        &self,
+        inputs: &BTreeMap<String, Data>,
+        range: std::ops::Range<usize>,
+    ) -> Result<BTreeMap<String, Data>, SessionError> {
+        let cut = |(name, data): (&String, &Data)| {
+            let data = match self.model.place(name) {
+                Some(place) => Data::Host(data.to_host()?.slice(place, range.clone())?),
+                None => data.clone(),
+            };
+            Ok::<_, RunError>((name.clone(), data))
+        };
+        Ok(inputs.iter().map(cut).collect::<Result<_, _>>()?)
+    }
+
+    /// How many new positions the inputs have.
+    fn count(&self, inputs: &BTreeMap<String, Data>) -> Result<u64, SessionError> {
+        let mut found: Option<(String, usize)> = None;
+        for (name, place) in &self.model.stream().inputs {
+            let Some(data) = inputs.get(name) else {
+                return Err(SessionError::Missing { name: name.clone() });
+            };
+            let own = data.shape().get(*place).copied().unwrap_or(0);
+            match &found {
+                Some((first, count)) if *count != own => {
+                    return Err(SessionError::Disagree {
+                        first: first.clone(),
+                        count: *count,
+                        second: name.clone(),
+                        other: own,
+                    });
+                }
+                _ => found = Some((name.clone(), own)),
+            }
+        }
+        match found {
+            Some((_, count)) if count > 0 => Ok(count as u64),
+            _ => Err(SessionError::Nothing),
+        }
+    }
+
+    fn run_once(
+        &self,
+        symbols: &BTreeMap<String, i64>,
+        progress: &mut Progress<'_>,
+    ) -> Result<BTreeMap<String, Output>, SessionError> {
+        let mut bindings = self.model.bindings(symbols, self.opening.seed);
+        let inputs = self.model.stream().once.inputs();
+        for (name, data) in &self.opening.inputs {
+            if inputs.contains_key(name.as_str()) {
+                bindings.inputs.insert(name.clone(), data.clone());
+            }
+        }
+        bindings.states.clone_from(&self.opening.states);
+        Ok(self.model.run_once(&bindings, progress)?.results)
+    }
+
+    /// Another session at the same position, with the same past.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        self.clone()
+    }
+
+    /// Remembers this position, so that [`roll_back`](Self::roll_back) can come here even where
+    /// what is carried cannot be shortened.
+    pub fn mark(&mut self) {
+        let here = self.point.position;
+        self.marks.retain(|mark| mark.position != here);
+        self.marks.push(self.point.clone());
+        self.marks.sort_by_key(|mark| mark.position);
+    }
+
+    /// Goes back to `position`: to a mark, or to any position where everything that is carried
+    /// holds all positions so far.
+    ///
+    /// # Errors
+    ///
+    /// A position that was not reached, or that is neither marked nor still held.
+    pub fn roll_back(&mut self, position: u64) -> Result<(), SessionError> {
+        if position > self.point.position {
+            return Err(SessionError::Ahead {
+                position,
+                reached: self.point.position,
+            });
+        }
+        if position == self.point.position {
+            return Ok(());
+        }
+        let marked = self.marks.iter().find(|mark| mark.position == position);
+        self.point = match marked {
+            Some(mark) => mark.clone(),
+            None => self.shortened(position)?,
+        };
+        self.marks.retain(|mark| mark.position <= position);
+        Ok(())
+    }
+
+    fn shortened(&self, position: u64) -> Result<Point, SessionError> {
+        if position == 0 {
+            return Ok(Point {
+                position,
+                carries: BTreeMap::new(),
+                updates: BTreeMap::new(),
+            });
+        }
+        let reached = self.point.position;
+        let lost = |carry: &str| SessionError::Lost {
+            position,
+            carry: carry.to_owned(),
+            marks: self.marks.iter().map(|mark| mark.position).collect(),
+        };
+        let mut carries = BTreeMap::new();
+        for carry in &self.model.stream().carries {
+            let place = match carry.kind {
+                Kind::Cache { place } => place,
+                // All positions so far are still there.
+                Kind::Recent { place, last } if u64::try_from(last).is_ok_and(|n| reached <= n) => {
+                    place
+                }
+                _ => return Err(lost(&carry.name)),
+            };
+            if let Some(data) = self.point.carries.get(&carry.name) {
+                let end = usize::try_from(position).unwrap_or(usize::MAX);
+                let data = data
+                    .to_host()?
+                    .slice(place, 0..end)
+                    .map_err(RunError::from)?;
+                carries.insert(carry.name.clone(), Data::Host(data));
+            }
+        }
+        let stale = self.model.stream().updates.iter();
+        if let Some(own) = stale.clone().find(|own| own.result.source != Source::Once) {
+            return Err(lost(&own.path));
+        }
+        Ok(Point {
+            position,
+            carries,
+            updates: self.point.updates.clone(),
+        })
+    }
+
+    /// Ends the sequence: the model's states as the next sequence finds them.
+    ///
+    /// # Errors
+    ///
+    /// What fails if no step has run yet.
+    pub fn finish(mut self) -> Result<BTreeMap<String, Data>, SessionError> {
+        if self.once.is_none() {
+            let once = self.run_once(&self.symbols, &mut silent)?;
+            for update in &self.model.stream().updates {
+                if let (Source::Once, Some(output)) =
+                    (update.result.source, once.get(&update.result.name))
+                {
+                    let data = ordered(update, output.clone())?;
+                    self.point.updates.insert(update.path.clone(), data);
+                }
+            }
+        }
+        let mut states = self.opening.states;
+        states.extend(self.point.updates);
+        Ok(states)
+    }
+}
+
+/// A state's next value with the state's order of axes.
+fn ordered(update: &Update, output: Output) -> Result<Data, SessionError> {
+    let place = |axis: &String| output.axes.iter().position(|own| own == axis);
+    let order: Option<Vec<usize>> = update.axes.iter().map(place).collect();
+    match order {
+        Some(order) if !order.is_sorted() => {
+            let tensor = output.data.to_host()?.permute(&order)?;
+            Ok(Data::Host(tensor))
+        }
+        _ => Ok(output.data),
+    }
+}

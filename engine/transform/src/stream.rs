@@ -1,0 +1,295 @@
+//! Streams: a graph that takes a sequence as a whole becomes one that takes it piece by piece.
+//!
+//! Every value is asked for at the positions that are read: the new ones, and as much of the
+//! past as a shifted read, a mask or a loop needs. What is asked for with its past is
+//! carried from step to step: as it is (attention's keys and values), the last positions
+//! only (windows), or folded together (recurrences, running sums). What no position feeds is
+//! computed once.
+//!
+//! A stream gives what the whole gives, for every way to cut the sequence; what would read
+//! positions that come later is refused with its place. Reads ahead are refused, too: no
+//! output is ever later than its input.
+//!
+//! Left out: what the model's own states become. They are read as they are at the start, and
+//! their next values hold after the last step.
+
+mod class;
+mod domain;
+mod emit;
+mod role;
+mod rule;
+mod whole;
+
+use std::collections::BTreeMap;
+
+use girih_graph::stream::{Source, Stream, StreamResult, Update};
+use girih_graph::{AxisId, Graph, Node, Op, Patch, ValueId};
+
+use class::{Class, Classes};
+use domain::Domains;
+use emit::{Asked, Emit};
+use role::{Demand, History, Roles};
+use rule::Rules;
+pub use whole::{Cause, Whole};
+
+/// The stream of `graph` along the axis called `axis`, whose size is a symbol of its own.
+///
+/// # Errors
+///
+/// What needs the sequence as a whole, with its place in the model.
+///
+/// ```
+/// use girih_transform::stream;
+///
+/// let sums = girih_graph::text::parse(
+///     "girih-graph 1
+///      axis t time
+///      graph sums(x: f32[t]) -> (y: f32[t]) {
+///        %0 = cumulate x {axis: t, combine: sum} : f32[t]
+///        return %0
+///      }",
+/// )?;
+/// let stream = stream(&sums, "t")?;
+/// assert_eq!(stream.carries.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
+    let symbol = graph
+        .axes
+        .find(axis)
+        .and_then(|id| graph.axes.extent(id).as_symbol());
+    let new = symbol.ok_or_else(|| Cause::NoAxis(axis.to_owned()))?;
+    let roles = Roles::of(&graph.axes, new);
+    for check in &graph.checks {
+        if roles.mentions(&check.left) || roles.mentions(&check.right) {
+            return Err(Cause::Check {
+                reason: check.reason.clone(),
+                axis: new.to_owned(),
+            }
+            .into());
+        }
+    }
+    let classes = Classes::of(graph, &roles);
+    let mut rules = Rules {
+        graph,
+        classes: &classes,
+        domains: Domains::new(&graph.axes, &graph.root),
+        longest: BTreeMap::new(),
+    };
+    let asked = ask(&mut rules, &roles)?;
+    let reach = reach(&mut rules, &roles, &asked)?;
+    let mut emit = Emit::new(&mut rules, roles);
+    emit.write_step(&asked)?;
+    finish(emit, &reach)
+}
+
+/// What is asked of a result.
+fn of_result(
+    rules: &Rules<'_>,
+    roles: &Roles,
+    name: &str,
+    value: ValueId,
+) -> Result<Demand, Whole> {
+    let axes = roles.among(rules.graph.root.ty(value));
+    if axes.len() > 1 {
+        return Err(Cause::Pairs {
+            name: name.to_owned(),
+        }
+        .into());
+    }
+    Ok(axes.into_iter().map(|axis| (axis, History::NEW)).collect())
+}
+
+/// Names of the results and of the states with next values, in order.
+fn names(graph: &Graph) -> impl Iterator<Item = (&str, ValueId)> {
+    let results = graph.results.iter().map(String::as_str);
+    let all = results.chain(graph.updates.iter().map(|path| &**path));
+    all.zip(graph.root.results().iter().copied())
+}
+
+/// Which positions are asked of which value, from the results backwards.
+fn ask(rules: &mut Rules<'_>, roles: &Roles) -> Result<Asked, Whole> {
+    let graph = rules.graph;
+    let mut asked = Asked::new();
+    for (position, (name, value)) in names(graph).enumerate() {
+        let rows = !roles.among(graph.root.ty(value)).is_empty();
+        if rows && position >= graph.results.len() {
+            return Err(Cause::Stored {
+                name: name.to_owned(),
+                axis: roles.new.clone(),
+            }
+            .into());
+        }
+        if rules.classes.class(value) != Class::Once {
+            let demand = of_result(rules, roles, name, value)?;
+            asked.entry(value).or_default().insert(demand);
+        }
+    }
+    let nodes: Vec<_> = graph.root.nodes().collect();
+    for (id, node) in nodes.into_iter().rev() {
+        for (slot, result) in node.results.iter().enumerate() {
+            let demands: Vec<Demand> = asked.get(result).into_iter().flatten().cloned().collect();
+            for demand in demands {
+                let demand = match rules.cached(roles, *result, &demand) {
+                    Some((axis, history)) => {
+                        let longest = rules.longest.entry(*result).or_insert(history);
+                        *longest = (*longest).max(history);
+                        let new = Demand::from([(axis, History::NEW)]);
+                        asked.entry(*result).or_default().insert(new.clone());
+                        new
+                    }
+                    None => demand,
+                };
+                let rule = rules
+                    .rule(roles, node, slot, &demand)
+                    .map_err(|cause| Whole {
+                        cause,
+                        origin: graph.root.origin(id).cloned(),
+                    })?;
+                for (operand, wanted) in node.operands.iter().zip(rule.operands) {
+                    if let Some(wanted) = wanted {
+                        asked.entry(*operand).or_default().insert(wanted);
+                    }
+                }
+            }
+        }
+    }
+    Ok(asked)
+}
+
+type Reach = BTreeMap<ValueId, BTreeMap<AxisId, History>>;
+
+/// How many positions before its own every value that is asked for depends on.
+fn reach(rules: &mut Rules<'_>, roles: &Roles, asked: &Asked) -> Result<Reach, Whole> {
+    let graph = rules.graph;
+    let mut reach = Reach::new();
+    for (_, node) in graph.root.nodes() {
+        for (slot, result) in node.results.iter().enumerate() {
+            if asked.contains_key(result) {
+                let own = reach_of(rules, roles, (node, slot, *result), &reach)?;
+                reach.insert(*result, own);
+            }
+        }
+    }
+    Ok(reach)
+}
+
+fn reach_of(
+    rules: &mut Rules<'_>,
+    roles: &Roles,
+    (node, slot, result): (&Node, usize, ValueId),
+    reach: &Reach,
+) -> Result<BTreeMap<AxisId, History>, Whole> {
+    let axes = roles.among(rules.graph.root.ty(result));
+    let demand: Demand = axes.iter().map(|axis| (*axis, History::NEW)).collect();
+    let rule = rules.rule(roles, node, slot, &demand)?;
+    let start = if rule.remembers && !matches!(node.op, Op::Rename(_)) {
+        History::All
+    } else {
+        History::NEW
+    };
+    let mut own: BTreeMap<AxisId, History> = axes.iter().map(|axis| (*axis, start)).collect();
+    for (operand, wanted) in node.operands.iter().zip(&rule.operands) {
+        for (axis, needed) in wanted.iter().flatten() {
+            let before = reach.get(operand).and_then(|known| known.get(axis));
+            let total = needed.plus(before.copied().unwrap_or(History::NEW));
+            let reader = rule.readers.get(axis).copied().unwrap_or(*axis);
+            let slot = own.entry(reader).or_insert(History::NEW);
+            *slot = (*slot).max(total);
+        }
+    }
+    Ok(own)
+}
+
+fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
+    let graph = emit.rules.graph;
+    let (mut from_once, mut from_step) = (Vec::new(), Vec::new());
+    let mut results = Vec::new();
+    let mut updates = Vec::new();
+    for (position, (name, value)) in names(graph).enumerate() {
+        let update = position >= graph.results.len();
+        let own = if update {
+            emit.name(&format!("{name}.next"))
+        } else {
+            name.to_owned()
+        };
+        let demand = of_result(emit.rules, &emit.roles, name, value)?;
+        let source = match emit.rules.classes.class(value) {
+            Class::Once => {
+                let known = emit.known(value)?;
+                from_once.push((own.clone(), known));
+                Source::Once
+            }
+            class => {
+                let new = emit.value(value, &demand)?;
+                from_step.push((own.clone(), new));
+                let along = demand.keys().next().copied();
+                let axes = &emit.step.ty(new).axes;
+                match along.and_then(|along| axes.iter().position(|axis| *axis == along)) {
+                    Some(place) if class == Class::Streamed => Source::Positions(place),
+                    _ => Source::Latest,
+                }
+            }
+        };
+        let known = reach.get(&value).and_then(|own| own.values().next());
+        let reach = match source {
+            Source::Once => Some(0),
+            Source::Positions(_) => known.and_then(|own| own.number()),
+            Source::Latest => None,
+        };
+        let result = StreamResult {
+            name: own,
+            source,
+            reach,
+        };
+        if update {
+            let state = graph.states().get(name).copied();
+            let axes = state.map_or(&[][..], |state| &graph.root.ty(state).axes);
+            let axes = axes.iter().map(|axis| graph.axes.name(*axis).to_owned());
+            updates.push(Update {
+                path: name.to_owned(),
+                result,
+                axes: axes.collect(),
+            });
+        } else {
+            results.push(result);
+        }
+    }
+    let mut first = emit.kept.clone();
+    let mut last = Vec::new();
+    for (carry, start, next) in &emit.carries {
+        first.push((carry.name.clone(), *start));
+        last.push((carry.name.clone(), *next));
+    }
+    first.append(&mut from_once);
+    last.append(&mut from_step);
+    let once = tidied(emit.once.finish(first, Vec::new()));
+    let step = tidied(emit.step.finish(last, Vec::new()));
+    let mut inputs = Vec::new();
+    for (name, value) in step.inputs() {
+        let given = graph.inputs().contains_key(name);
+        let axes = &step.root.ty(value).axes;
+        let place = axes.iter().position(|axis| emit.roles.is_streamed(*axis));
+        if let (true, Some(place)) = (given, place) {
+            inputs.push((name.to_owned(), place));
+        }
+    }
+    Ok(Stream {
+        once,
+        step,
+        new: emit.roles.new,
+        total: emit.roles.total,
+        inputs,
+        kept: emit.kept.into_iter().map(|(name, _)| name).collect(),
+        carries: emit.carries.into_iter().map(|(carry, ..)| carry).collect(),
+        results,
+        updates,
+    })
+}
+
+fn tidied(graph: Graph) -> Graph {
+    let patched = Patch::new(&graph).apply();
+    patched
+        .expect("a patch without replacements has none that does not fit")
+        .graph
+}

@@ -1,0 +1,662 @@
+//! Writes the two graphs of a stream: what is computed once, and the step.
+//!
+//! Values are written in the order of the whole graph, each for every way in which it is
+//! asked for. A value with one time axis that is asked for with its past is computed at the
+//! new positions and joined to what was carried; everything else is computed from operands
+//! that are asked for in the same way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use girih_graph::op::{Binary, Literal};
+use girih_graph::stream::{Carry, Kind};
+use girih_graph::{
+    AxisId, Builder, Combine, DType, Extent, Node, NodeId, Op, Region, ValueId, ValueType,
+};
+
+use super::class::{Class, reads_positions};
+use super::role::{Demand, History, Roles};
+use super::rule::Rules;
+use super::whole::{Cause, Whole};
+
+/// The graphs while they are written.
+pub(super) struct Emit<'r, 'a> {
+    pub(super) rules: &'r mut Rules<'a>,
+    pub(super) roles: Roles,
+    pub(super) once: Builder,
+    pub(super) step: Builder,
+    /// Values of `once` by value of the whole graph.
+    known: BTreeMap<ValueId, ValueId>,
+    /// Values of the step that are known before the stream.
+    outer: BTreeMap<ValueId, ValueId>,
+    /// Values of the step.
+    values: BTreeMap<(ValueId, Demand), ValueId>,
+    /// Results of `once` for the step.
+    pub(super) kept: Vec<(String, ValueId)>,
+    /// What is carried: start in `once`, next value in the step.
+    pub(super) carries: Vec<(Carry, ValueId, ValueId)>,
+    names: BTreeSet<String>,
+}
+
+/// What is asked of every value.
+pub(super) type Asked = BTreeMap<ValueId, BTreeSet<Demand>>;
+
+impl<'r, 'a> Emit<'r, 'a> {
+    pub(super) fn new(rules: &'r mut Rules<'a>, roles: Roles) -> Self {
+        let graph = rules.graph;
+        let builder = |name: String| {
+            let mut builder = Builder::new(&name);
+            builder.axes = graph.axes.clone();
+            for check in &graph.checks {
+                builder.check_equal(&check.left, &check.right, &check.reason);
+            }
+            builder
+        };
+        let leaves = [graph.inputs(), graph.params(), graph.states()];
+        let mut names: BTreeSet<String> = graph.results.iter().cloned().collect();
+        names.extend(
+            leaves
+                .iter()
+                .flat_map(|own| own.keys())
+                .map(|n| (*n).to_owned()),
+        );
+        Self {
+            once: builder(graph.name.clone()),
+            step: builder(graph.name.clone()),
+            rules,
+            roles,
+            known: BTreeMap::new(),
+            outer: BTreeMap::new(),
+            values: BTreeMap::new(),
+            kept: Vec::new(),
+            carries: Vec::new(),
+            names,
+        }
+    }
+
+    /// A name that nothing has.
+    pub(super) fn name(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut copy = 0;
+        while !self.names.insert(name.clone()) {
+            copy += 1;
+            name = format!("{wanted}.{copy}");
+        }
+        name
+    }
+
+    /// The value of `once` for `value`, which is known before the stream.
+    pub(super) fn known(&mut self, value: ValueId) -> Result<ValueId, Whole> {
+        let region = &self.rules.graph.root;
+        let mut stack = vec![value];
+        while let Some(at) = stack.last().copied() {
+            if self.known.contains_key(&at) {
+                stack.pop();
+                continue;
+            }
+            let (id, node) = super::class::maker(region, at)
+                .map(|(id, _)| (id, region.node(id)))
+                .ok_or_else(|| self.bug("once"))?;
+            if let Some(missing) = node.operands.iter().find(|o| !self.known.contains_key(o)) {
+                stack.push(*missing);
+                continue;
+            }
+            self.once
+                .set_origin(region.origin(id).cloned().map(Arc::new));
+            let operands: Vec<ValueId> = node.operands.iter().map(|o| self.known[o]).collect();
+            let results = self.once.node(node.op.clone(), &operands)?;
+            self.known.extend(node.results.iter().copied().zip(results));
+            stack.pop();
+        }
+        Ok(self.known[&value])
+    }
+
+    /// A value that was not asked for.
+    fn bug(&self, op: &'static str) -> Whole {
+        Whole::from(Cause::Inside {
+            op,
+            axis: self.roles.new.clone(),
+        })
+    }
+
+    /// Writes the values of a step that are asked for.
+    pub(super) fn write_step(&mut self, asked: &Asked) -> Result<(), Whole> {
+        let region = &self.rules.graph.root;
+        for (id, node) in region.nodes() {
+            self.step
+                .set_origin(region.origin(id).cloned().map(Arc::new));
+            for (slot, result) in node.results.iter().enumerate() {
+                for demand in asked.get(result).into_iter().flatten() {
+                    let written = self.write(id, slot, demand);
+                    written.map_err(|mut whole| {
+                        whole.origin = whole.origin.or_else(|| region.origin(id).cloned());
+                        whole
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the step for `value` as it was asked for.
+    pub(super) fn value(&mut self, value: ValueId, demand: &Demand) -> Result<ValueId, Whole> {
+        if self.rules.classes.class(value) == Class::Once {
+            return self.before(value);
+        }
+        let found = self.values.get(&(value, demand.clone())).copied();
+        found.ok_or_else(|| self.bug("value"))
+    }
+
+    /// A value that is known before the stream, in the step: told, or computed where it is cheap.
+    fn before(&mut self, value: ValueId) -> Result<ValueId, Whole> {
+        // What is cheap may be deep: operands first, without recursion.
+        let mut stack = vec![value];
+        while let Some(at) = stack.last().copied() {
+            if self.outer.contains_key(&at) {
+                stack.pop();
+                continue;
+            }
+            let region = &self.rules.graph.root;
+            let node = region.defining_node(at);
+            let plain = self.rules.classes.is_plain(at);
+            let own = match node {
+                Some(node) if plain => {
+                    let missing = node.operands.iter().find(|o| !self.outer.contains_key(o));
+                    if let Some(missing) = missing {
+                        stack.push(*missing);
+                        continue;
+                    }
+                    let operands: Vec<ValueId> =
+                        node.operands.iter().map(|o| self.outer[o]).collect();
+                    self.step.value(node.op.clone(), &operands)?
+                }
+                Some(Node {
+                    op: op @ Op::Input(..),
+                    ..
+                }) => self.step.value(op.clone(), &[])?,
+                _ => {
+                    let path = self.path(at);
+                    let name = self.name(&format!("{path}once"));
+                    let ty = region.ty(at).clone();
+                    let told = self.step.value(Op::Input(name.as_str().into(), ty), &[])?;
+                    let own = self.known(at)?;
+                    self.kept.push((name, own));
+                    told
+                }
+            };
+            self.outer.insert(at, own);
+            stack.pop();
+        }
+        Ok(self.outer[&value])
+    }
+
+    /// The instance that a value comes from, as the start of a name.
+    fn path(&self, value: ValueId) -> String {
+        let region = &self.rules.graph.root;
+        let origin = super::class::maker(region, value).and_then(|(node, _)| region.origin(node));
+        match origin {
+            Some(origin) if !origin.path.is_empty() => format!("{}.", origin.path),
+            _ => String::new(),
+        }
+    }
+
+    fn write(&mut self, id: NodeId, slot: usize, demand: &Demand) -> Result<(), Whole> {
+        let graph = self.rules.graph;
+        let node = graph.root.node(id);
+        let result = node.results[slot];
+        let key = (result, demand.clone());
+        if self.values.contains_key(&key) {
+            return Ok(());
+        }
+        let new = if let Some((axis, history)) = self.rules.cached(&self.roles, result, demand) {
+            self.with_past(result, axis, history)?
+        } else {
+            self.compute(node, slot, demand)?
+        };
+        self.values.insert(key, new);
+        Ok(())
+    }
+
+    /// A value at the new positions joined to its past.
+    fn with_past(
+        &mut self,
+        value: ValueId,
+        axis: AxisId,
+        history: History,
+    ) -> Result<ValueId, Whole> {
+        // The longest past is carried; shorter ones are parts of it.
+        let new = self.value(value, &Demand::from([(axis, History::NEW)]))?;
+        let longest = self.rules.longest.get(&value).copied().unwrap_or(history);
+        let key = (value, Demand::from([(axis, longest)]));
+        let joined = match self.values.get(&key) {
+            Some(joined) => *joined,
+            None => {
+                let joined = self.carry_past(value, axis, longest, new)?;
+                self.values.insert(key, joined);
+                joined
+            }
+        };
+        self.narrow(joined, axis, longest, history)
+    }
+
+    fn carry_past(
+        &mut self,
+        value: ValueId,
+        axis: AxisId,
+        history: History,
+        new: ValueId,
+    ) -> Result<ValueId, Whole> {
+        let ty = self.step.ty(new).clone();
+        let past = self.roles.past();
+        let extent = match history {
+            History::All => past,
+            History::Last(last) => past.minimum(&Extent::constant(last)),
+        };
+        let own = self.step.axes[axis].clone();
+        let held = self
+            .step
+            .axes
+            .add(&format!("{}.past", own.name), extent, own.over, own.time);
+        let place = ty.axes.iter().position(|own| *own == axis).unwrap_or(0);
+        let kind = match history {
+            History::All => Kind::Cache { place },
+            History::Last(last) => Kind::Recent { place, last },
+        };
+        let path = self.path(value);
+        let name = self.name(&format!("{path}{}", kind.word()));
+        let carried = ty.map_axes(&|own| if own == axis { held } else { own });
+        let before = self.input(&name, &carried)?;
+        let joined_axis = self.roles.axis(&mut self.step.axes, axis, history);
+        let join = Op::Concat(vec![held, axis], joined_axis);
+        let joined = self.step.value(join, &[before, new])?;
+        let next = match history {
+            History::All => joined,
+            History::Last(last) => {
+                let total = Extent::symbol(&self.roles.total);
+                let left = total.minimum(&Extent::constant(last));
+                let there = self.step.axes.extent(joined_axis).clone();
+                let offset = there.minus(&left);
+                let after =
+                    self.step
+                        .axes
+                        .add(&format!("{}.next", own.name), left, own.over, own.time);
+                let window = Op::Window {
+                    axis: joined_axis,
+                    into: vec![(after, Extent::constant(1))],
+                    offset,
+                };
+                self.step.value(window, &[joined])?
+            }
+        };
+        let none = self.once.axes.add(
+            &format!("{}.none", own.name),
+            Extent::constant(0),
+            None,
+            false,
+        );
+        let empty = ty.map_axes(&|own| if own == axis { none } else { own });
+        let zero = self.once.number(ty.dtype, 0.0);
+        let start = self.once.value(Op::Expand(empty.axes), &[zero])?;
+        self.carry(name, kind, carried, (start, next));
+        Ok(joined)
+    }
+
+    fn input(&mut self, name: &str, ty: &ValueType) -> Result<ValueId, Whole> {
+        Ok(self.step.value(Op::Input(name.into(), ty.clone()), &[])?)
+    }
+
+    fn carry(&mut self, name: String, kind: Kind, ty: ValueType, ends: (ValueId, ValueId)) {
+        let (start, next) = ends;
+        self.carries.push((Carry { name, kind, ty }, start, next));
+    }
+
+    /// The last positions of a value.
+    fn narrow(
+        &mut self,
+        value: ValueId,
+        axis: AxisId,
+        from: History,
+        to: History,
+    ) -> Result<ValueId, Whole> {
+        if from == to {
+            return Ok(value);
+        }
+        let offset = self.roles.start(to).minus(&self.roles.start(from));
+        let wide = self.roles.axis(&mut self.step.axes, axis, from);
+        let slim = self.roles.axis(&mut self.step.axes, axis, to);
+        let window = Op::Window {
+            axis: wide,
+            into: vec![(slim, Extent::constant(1))],
+            offset,
+        };
+        Ok(self.step.value(window, &[value])?)
+    }
+
+    fn compute(&mut self, node: &Node, slot: usize, demand: &Demand) -> Result<ValueId, Whole> {
+        let result = node.results[slot];
+        let rule = self.rules.rule(&self.roles, node, slot, demand)?;
+        let mut operands = Vec::with_capacity(node.operands.len());
+        for (operand, asked) in node.operands.iter().zip(&rule.operands) {
+            let empty = Demand::new();
+            operands.push(self.value(*operand, asked.as_ref().unwrap_or(&empty))?);
+        }
+        let mut roles = rule.computed.clone();
+        if !matches!(node.op, Op::Rename(_)) {
+            roles.extend(
+                rule.operands
+                    .iter()
+                    .flatten()
+                    .flatten()
+                    .map(|(a, h)| (*a, *h)),
+            );
+        }
+        let late = self.rules.classes.class(result) == Class::Latest;
+        let computed = match &node.op {
+            Op::Index(axis) if self.roles.is_streamed(*axis) => self.index(*axis, &roles)?,
+            Op::Rename(pairs) => {
+                let old = rule
+                    .operands
+                    .iter()
+                    .flatten()
+                    .next()
+                    .cloned()
+                    .unwrap_or_default();
+                let pairs = pairs
+                    .iter()
+                    .map(|(from, to)| (self.axis(*from, &old), self.axis(*to, &rule.computed)))
+                    .collect();
+                self.step.value(Op::Rename(pairs), &operands)?
+            }
+            Op::Window { axis, into, offset } => {
+                let start =
+                    |roles: &Roles, axis: AxisId, histories: &Demand| match histories.get(&axis) {
+                        Some(history) if roles.is_streamed(axis) => roles.start(*history),
+                        _ => Extent::constant(0),
+                    };
+                let old = rule
+                    .operands
+                    .iter()
+                    .flatten()
+                    .next()
+                    .cloned()
+                    .unwrap_or_default();
+                let mut offset = offset.minus(&start(&self.roles, *axis, &old));
+                let mut new = Vec::new();
+                for (own, stride) in into {
+                    let first = start(&self.roles, *own, &rule.computed);
+                    offset = offset.plus(&first.times(stride));
+                    new.push((self.axis(*own, &rule.computed), stride.clone()));
+                }
+                let window = Op::Window {
+                    axis: self.axis(*axis, &old),
+                    into: new,
+                    offset,
+                };
+                self.step.value(window, &operands)?
+            }
+            Op::Reduce(combine, over) if late && self.over_time(over) => {
+                let own = self.step.value(node.op.clone(), &operands)?;
+                self.total(result, *combine, own)?
+            }
+            Op::Contract(over) if late && self.over_time(over) => {
+                let own = self.step.value(node.op.clone(), &operands)?;
+                self.total(result, Combine::Sum, own)?
+            }
+            Op::Cumulate {
+                combine,
+                axis,
+                exclusive,
+                ..
+            } if self.roles.is_streamed(*axis) && rule.computed.len() == 1 => {
+                self.cumulate(result, (*combine, *axis, *exclusive), operands[0])?
+            }
+            Op::Recurrence(recurrence) if self.roles.is_streamed(recurrence.axis) => {
+                self.recurrence(node, recurrence, &operands)?;
+                let demand = self.roles.among(self.rules.graph.root.ty(result));
+                let demand = demand
+                    .into_iter()
+                    .map(|axis| (axis, History::NEW))
+                    .collect();
+                return self.value(result, &demand);
+            }
+            op => {
+                let op = self.mapped(op, &roles)?;
+                let results = self.step.node(op, &operands)?;
+                for (other, own) in node.results.iter().zip(&results) {
+                    let axes = self.roles.among(self.rules.graph.root.ty(*other));
+                    let of = |axis: AxisId| Some((axis, *roles.get(&axis)?));
+                    if let Some(demand) = axes.into_iter().map(of).collect::<Option<_>>() {
+                        self.values.insert((*other, demand), *own);
+                    }
+                }
+                results
+                    .get(slot)
+                    .copied()
+                    .ok_or_else(|| self.bug(node.op.name()))?
+            }
+        };
+        let mut own = computed;
+        for (axis, wide) in &rule.computed {
+            let asked = demand.get(axis).copied().unwrap_or(*wide);
+            own = self.narrow(own, *axis, *wide, asked)?;
+        }
+        Ok(own)
+    }
+
+    fn over_time(&self, over: &[AxisId]) -> bool {
+        over.iter().any(|axis| self.roles.is_streamed(*axis))
+    }
+
+    /// The axis of the step for `axis` of the graph.
+    fn axis(&mut self, axis: AxisId, histories: &Demand) -> AxisId {
+        let history = histories.get(&axis).copied().unwrap_or(History::NEW);
+        self.roles.axis(&mut self.step.axes, axis, history)
+    }
+
+    fn index(&mut self, axis: AxisId, histories: &Demand) -> Result<ValueId, Whole> {
+        let history = histories.get(&axis).copied().unwrap_or(History::NEW);
+        let own = self.axis(axis, histories);
+        let index = self.step.value(Op::Index(own), &[])?;
+        if history == History::All {
+            return Ok(index);
+        }
+        let start = self.step.size(self.roles.start(history));
+        Ok(self.step.binary(Binary::Add, index, start)?)
+    }
+
+    /// An op over the axes of the step, positions inside shifted.
+    fn mapped(&mut self, op: &Op, histories: &Demand) -> Result<Op, Whole> {
+        let map: BTreeMap<AxisId, AxisId> = histories
+            .keys()
+            .copied()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|axis| (axis, self.axis(axis, histories)))
+            .collect();
+        let mut regions = Vec::new();
+        for region in op.regions() {
+            regions.push(if reads_positions(&self.roles, region) {
+                self.region(region, histories)?
+            } else {
+                region.clone()
+            });
+        }
+        let op = op.with_regions(regions);
+        Ok(op.map_axes(&|axis| map.get(&axis).copied().unwrap_or(axis)))
+    }
+
+    /// A region with its positions shifted, over the axes of the graph.
+    fn region(&mut self, region: &Region, histories: &Demand) -> Result<Region, Whole> {
+        self.step.open_region();
+        let mut values: BTreeMap<ValueId, ValueId> = BTreeMap::new();
+        for param in region.params() {
+            let own = self.step.add_parameter(region.ty(*param).clone());
+            values.insert(*param, own);
+        }
+        for (_, node) in region.nodes() {
+            if let Op::Index(axis) = node.op
+                && self.roles.is_streamed(axis)
+            {
+                let history = histories.get(&axis).copied().unwrap_or(History::NEW);
+                let index = self.step.value(Op::Index(axis), &[])?;
+                let start = self.step.size(self.roles.start(history));
+                let own = self.step.binary(Binary::Add, index, start)?;
+                values.insert(node.results[0], own);
+                continue;
+            }
+            let mut regions = Vec::new();
+            for inner in node.op.regions() {
+                regions.push(self.region(inner, histories)?);
+            }
+            let operands: Vec<ValueId> = node.operands.iter().map(|o| values[o]).collect();
+            let results = self.step.node(node.op.with_regions(regions), &operands)?;
+            values.extend(node.results.iter().copied().zip(results));
+        }
+        let results = region.results().iter().map(|r| values[r]).collect();
+        Ok(self.step.close_region(results))
+    }
+
+    /// What has been combined so far.
+    fn total(&mut self, value: ValueId, combine: Combine, own: ValueId) -> Result<ValueId, Whole> {
+        let ty = self.step.ty(own).clone();
+        let (before, name) = self.total_input(value, &ty)?;
+        let op = Op::Binary(joining(combine));
+        let next = self.step.value(op, &[before, own])?;
+        let start = self.identity(combine, &ty)?;
+        self.carry(name, Kind::Total, ty, (start, next));
+        Ok(next)
+    }
+
+    fn total_input(&mut self, value: ValueId, ty: &ValueType) -> Result<(ValueId, String), Whole> {
+        let path = self.path(value);
+        let name = self.name(&format!("{path}{}", Kind::Total.word()));
+        Ok((self.input(&name, ty)?, name))
+    }
+
+    /// Nothing combined yet, in `once`.
+    fn identity(&mut self, combine: Combine, ty: &ValueType) -> Result<ValueId, Whole> {
+        let literal = identity(combine, ty.dtype);
+        let number = self.once.value(Op::Const(literal), &[])?;
+        if ty.axes.is_empty() {
+            return Ok(number);
+        }
+        Ok(self.once.value(Op::Expand(ty.axes.clone()), &[number])?)
+    }
+
+    /// A running combination goes on where it was: in the same order as in the whole.
+    fn cumulate(
+        &mut self,
+        value: ValueId,
+        (combine, axis, exclusive): (Combine, AxisId, bool),
+        x: ValueId,
+    ) -> Result<ValueId, Whole> {
+        let all = self.step.ty(x).clone();
+        let ty = ValueType::new(all.dtype, all.without(&[axis]));
+        let (before, name) = self.total_input(value, &ty)?;
+        let one = self.step.axes.add("one", Extent::constant(1), None, false);
+        let own = self.step.axes[axis].clone();
+        let longer = self.step.axes.add(
+            &format!("{}.longer", own.name),
+            own.extent.plus(&Extent::constant(1)),
+            own.over,
+            own.time,
+        );
+        let first = self.step.value(Op::Expand(vec![one]), &[before])?;
+        let joined = self
+            .step
+            .value(Op::Concat(vec![one, axis], longer), &[first, x])?;
+        let running = Op::Cumulate {
+            combine,
+            axis: longer,
+            reverse: false,
+            exclusive: false,
+        };
+        let running = self.step.value(running, &[joined])?;
+        let part = |into: Vec<(AxisId, Extent)>, offset: Extent| Op::Window {
+            axis: longer,
+            into,
+            offset,
+        };
+        let next = self
+            .step
+            .value(part(Vec::new(), own.extent.clone()), &[running])?;
+        let offset = Extent::constant(i64::from(!exclusive));
+        let new = self
+            .step
+            .value(part(vec![(axis, Extent::constant(1))], offset), &[running])?;
+        let start = self.identity(combine, &ty)?;
+        self.carry(name, Kind::Total, ty, (start, next));
+        Ok(new)
+    }
+
+    /// A recurrence goes on with what it carried.
+    fn recurrence(
+        &mut self,
+        node: &Node,
+        recurrence: &girih_graph::Recurrence,
+        operands: &[ValueId],
+    ) -> Result<(), Whole> {
+        let mut given = operands.to_vec();
+        let mut names = Vec::new();
+        for (position, own) in given.iter_mut().enumerate().take(recurrence.carried) {
+            let start = node.operands[position];
+            let ty = self.rules.graph.root.ty(start).clone();
+            let path = self.path(node.results[position]);
+            let name = self.name(&format!("{path}{}", Kind::Carried.word()));
+            *own = self.input(&name, &ty)?;
+            names.push((name, ty, start));
+        }
+        let op = self.mapped(
+            &Op::Recurrence(Box::new(recurrence.clone())),
+            &Demand::new(),
+        )?;
+        let results = self.step.node(op, &given)?;
+        for ((name, ty, start), next) in names.into_iter().zip(&results) {
+            let start = self.known(start)?;
+            self.carry(name, Kind::Carried, ty, (start, *next));
+        }
+        for (old, new) in node.results.iter().zip(results) {
+            let axes = self.roles.among(self.rules.graph.root.ty(*old));
+            let demand = axes.into_iter().map(|axis| (axis, History::NEW)).collect();
+            self.values.insert((*old, demand), new);
+        }
+        Ok(())
+    }
+}
+
+/// The function of two values of a combination.
+const fn joining(combine: Combine) -> Binary {
+    match combine {
+        Combine::Sum => Binary::Add,
+        Combine::Prod => Binary::Mul,
+        Combine::Max => Binary::Max,
+        Combine::Min => Binary::Min,
+        Combine::Any => Binary::Or,
+        Combine::All => Binary::And,
+    }
+}
+
+/// What a combination of nothing gives.
+fn identity(combine: Combine, dtype: DType) -> Literal {
+    let (least, greatest) = match dtype {
+        DType::I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
+        DType::U8 => (0, i64::from(u8::MAX)),
+        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    let number = |real: f64, int: i64| {
+        if dtype.is_real() {
+            Literal::Real(dtype, real)
+        } else {
+            Literal::Int(dtype, int)
+        }
+    };
+    match combine {
+        Combine::Sum => number(0.0, 0),
+        Combine::Prod => number(1.0, 1),
+        Combine::Max => number(f64::NEG_INFINITY, least),
+        Combine::Min => number(f64::INFINITY, greatest),
+        Combine::Any => Literal::Bool(false),
+        Combine::All => Literal::Bool(true),
+    }
+}

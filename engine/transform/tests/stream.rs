@@ -1,0 +1,224 @@
+//! A stream gives what the whole gives, wherever the transform accepts a graph: random graphs
+//! run as a whole and cut in every way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use girih_graph::stream::{Source, Stream};
+use girih_graph::{AxisId, DType, Graph, text, verify};
+use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Output, silent};
+use girih_runtime::reference::Reference;
+use girih_runtime::session::{Opening, Session, StreamModel};
+use girih_runtime::tensor::Tensor;
+use girih_tests::causal_graph;
+use girih_tests::random_graph::{Numbers, Options, RandomGraph, seeded_graph, seeded_words};
+use girih_transform::stream;
+
+/// Positions of every sequence.
+const LENGTH: i64 = 11;
+
+/// Ways to cut it.
+const CHUNKS: [usize; 5] = [1, 2, 3, 7, 64];
+
+fn tensor(numbers: &Numbers) -> Tensor {
+    let (shape, data) = (numbers.shape.clone(), &numbers.data);
+    let made = match numbers.ty.dtype {
+        DType::F32 => Tensor::new(shape, data.iter().map(|x| *x as f32).collect()),
+        DType::Bool => Tensor::new(shape, data.iter().map(|x| *x != 0.0).collect()),
+        _ => Tensor::new(shape, data.iter().map(|x| *x as i64).collect()),
+    };
+    made.expect("as many numbers as positions")
+}
+
+/// Every tensor that the graph takes.
+fn data(random: &RandomGraph) -> BTreeMap<String, Tensor> {
+    let numbers = random.data(5);
+    numbers
+        .iter()
+        .map(|(name, own)| (name.clone(), tensor(own)))
+        .collect()
+}
+
+fn whole(random: &RandomGraph, graph: &Graph) -> BTreeMap<String, Tensor> {
+    let mut bindings = Bindings::new();
+    let data = data(random);
+    for (name, size) in &random.sizes {
+        bindings = bindings.symbol(name, *size);
+    }
+    for name in graph.inputs().keys() {
+        bindings = bindings.input(name, data[*name].clone());
+    }
+    for name in graph.params().keys() {
+        bindings = bindings.param(name, data[*name].clone());
+    }
+    for name in graph.states().keys() {
+        bindings = bindings.state(name, data[*name].clone());
+    }
+    let executable = Reference.compile(graph).expect("it runs every graph");
+    let outputs = executable.run(&bindings, &mut silent);
+    let outputs = outputs.unwrap_or_else(|error| panic!("{error}\n{random:?}"));
+    let host = |output: &Output| output.data.to_host().expect("it is in memory");
+    let results = outputs.results.iter();
+    let mut all: BTreeMap<String, Tensor> = results
+        .map(|(name, output)| (name.clone(), host(output)))
+        .collect();
+    for (path, output) in &outputs.states {
+        // In the state's order of axes.
+        let state = graph.root.ty(graph.states()[path.as_str()]).axes.iter();
+        let place = |axis: &AxisId| {
+            let name = graph.axes.name(*axis);
+            output.axes.iter().position(|own| own == name)
+        };
+        let order: Option<Vec<usize>> = state.map(place).collect();
+        let order = order.expect("it has the axes of its state");
+        let value = host(output).permute(&order).expect("it is an order");
+        all.insert(path.clone(), value);
+    }
+    all
+}
+
+/// The results of the stream, joined.
+fn streamed(
+    random: &RandomGraph,
+    model: &Arc<StreamModel>,
+    chunk: usize,
+) -> BTreeMap<String, Tensor> {
+    let data = data(random);
+    let own = model.stream();
+    let graph = [&own.once, &own.step];
+    let mut opening = Opening::default();
+    for name in model.opening_inputs() {
+        opening
+            .inputs
+            .insert(name.to_owned(), data[name].clone().into());
+    }
+    for graph in graph {
+        for name in graph.states().keys() {
+            opening
+                .states
+                .insert((*name).to_owned(), data[*name].clone().into());
+        }
+    }
+    for (name, size) in &random.sizes {
+        if *name != own.new {
+            opening.symbols.insert(name.clone(), *size);
+        }
+    }
+    let mut session = Session::open(model, opening).expect("its inputs are the model's");
+    let mut joined: BTreeMap<String, Tensor> = BTreeMap::new();
+    let mut first = 0;
+    while first < LENGTH as usize {
+        let last = (first + chunk).min(LENGTH as usize);
+        let inputs: BTreeMap<String, Data> = own
+            .inputs
+            .iter()
+            .map(|(name, place)| {
+                let piece = data[name].slice(*place, first..last);
+                (
+                    name.clone(),
+                    piece.expect("it has so many positions").into(),
+                )
+            })
+            .collect();
+        let outputs = session.step(&inputs, &mut silent);
+        let outputs = outputs.unwrap_or_else(|error| {
+            panic!(
+                "{error}\n{random:?}\n{}\n{}",
+                text::print(&own.once),
+                text::print(&own.step)
+            )
+        });
+        for result in &own.results {
+            let new = outputs.tensor(&result.name).expect("every result is there");
+            let all = match (result.source, joined.get(&result.name)) {
+                (Source::Positions(place), Some(old)) => {
+                    Tensor::concat(&[old, &new], place).expect("pieces fit")
+                }
+                _ => new,
+            };
+            joined.insert(result.name.clone(), all);
+        }
+        first = last;
+    }
+    assert_eq!(session.bytes_at(session.position()), Some(session.bytes()));
+    for (path, data) in session.finish().expect("it has run") {
+        joined.insert(path, data.to_host().expect("it is in memory"));
+    }
+    joined
+}
+
+fn agree(one: &Tensor, other: &Tensor) -> bool {
+    let pairs = one.to_f64_vec().into_iter().zip(other.to_f64_vec());
+    one.shape() == other.shape()
+        && pairs.into_iter().all(|(x, y)| {
+            x.to_bits() == y.to_bits()
+                || x.is_nan() && y.is_nan()
+                || (x - y).abs() <= 2e-5 * x.abs().max(1.0)
+        })
+}
+
+/// Whether the graph can be streamed; then it must agree with the whole.
+fn check(random: &RandomGraph) -> Option<Stream> {
+    let mut graph = random.graph.clone();
+    // The sizes that they compare are given as they must be.
+    graph.checks.clear();
+    let own = stream(&graph, "t").ok()?;
+    // Without a streamed input there is nothing to take.
+    if own.inputs.is_empty() {
+        return None;
+    }
+    for graph in [&own.once, &own.step] {
+        verify(graph).unwrap_or_else(|error| panic!("{error}\n{}", text::print(graph)));
+        let printed = text::print(graph);
+        // Axes that nothing has are not printed.
+        let parsed = text::parse(&printed).map(|graph| text::print(&graph));
+        assert_eq!(parsed.as_ref(), Ok(&printed));
+    }
+    let expected = whole(random, &graph);
+    let mut model = StreamModel::compile(&Reference, own.clone()).expect("it runs every graph");
+    let data = data(random);
+    let mut source = |path: &str| -> Result<Tensor, BoxError> { Ok(data[path].clone()) };
+    model.load(&mut source, &mut silent).expect("they fit");
+    let model = Arc::new(model);
+    for chunk in CHUNKS {
+        let found = streamed(random, &model, chunk);
+        for (name, expected) in &expected {
+            let found = found.get(name);
+            assert!(
+                found.is_some_and(|found| agree(found, expected)),
+                "`{name}` in pieces of {chunk}: {found:?} for {expected:?}\n{random:?}\n{}\n{}",
+                text::print(&own.once),
+                text::print(&own.step),
+            );
+        }
+    }
+    Some(own)
+}
+
+#[test]
+fn causal_graphs_agree() {
+    let mut accepted = 0;
+    let count = 300;
+    for seed in 0..count {
+        let words = seeded_words(seed);
+        let random = causal_graph::grow(&words[..words.len() / 2], LENGTH);
+        accepted += usize::from(check(&random).is_some());
+    }
+    // Everything in them is causal: what is refused is an input or result that is not there.
+    assert!(
+        accepted * 10 >= count as usize * 9,
+        "{accepted} of {count} are accepted"
+    );
+}
+
+#[test]
+fn random_graphs_agree_where_they_are_accepted() {
+    let mut accepted = 0;
+    for seed in 0..1500 {
+        let mut random = seeded_graph(seed, Options::default());
+        random.sizes.insert("t".to_owned(), LENGTH);
+        random.sizes.insert("tt".to_owned(), 2 * LENGTH);
+        accepted += usize::from(check(&random).is_some());
+    }
+    assert!(accepted > 20, "{accepted} are accepted");
+}
