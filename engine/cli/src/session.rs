@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use girih_dsl::ast::{ItemKind, ModuleKind};
@@ -11,9 +12,11 @@ use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::{Model, Static};
 use girih_dsl::program::{NoFiles, Program};
 use girih_runtime::backend::{
-    Backend, Bindings, BoxError, Data, Done, Executable, Outputs, Params, silent,
+    Backend, Bindings, BoxError, Data, Done, Executable, Outputs, ParamSource, Params, Progress,
+    RunError, silent,
 };
 use girih_runtime::pull::{self, Sources};
+use girih_runtime::session::{Opening, StreamModel};
 use girih_runtime::tensor::Tensor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -22,6 +25,7 @@ use crate::command::pull::Bar;
 use crate::failure::Failure;
 use crate::known::known_model;
 use crate::source;
+use crate::streaming::stream_of;
 
 /// A model file with what belongs to it.
 #[derive(Debug)]
@@ -157,70 +161,19 @@ impl Session {
         setup: &Setup<'_>,
         ranks: Option<&BTreeMap<String, usize>>,
     ) -> Result<Self, Failure> {
-        let (statics, symbols) = split_settings(setup)?;
-        let mut request = Request {
-            statics: statics.clone(),
-            ..Request::default()
-        };
-        let mut start = Instant::now();
-        let mut prepared = prepare(setup, &request, &statics)?;
-        if let Some(ranks) = ranks {
-            let (lifted, absent) = lifted_axes(&prepared.0, ranks)?;
-            if !lifted.is_empty() || !absent.is_empty() {
-                request.lifted = lifted;
-                request.absent = absent;
-                // The first time only told how many axes the inputs have.
-                start = Instant::now();
-                prepared = prepare(setup, &request, &statics)?;
-            }
-        }
-        let (model, plan) = prepared;
-        require_sizes(&model, &symbols)?;
-        let executable = setup.backend.compile(&model.graph).map_err(refused)?;
-        let mut session = Self {
-            model,
-            compile_time: start.elapsed(),
-            executable,
-            params: Params::default(),
-            symbols,
-        };
-        session.params = match (setup.checkpoint, plan) {
-            (Some(checkpoint), Some(plan)) => session.load(setup, checkpoint, &plan)?,
-            _ => session.start(setup)?,
-        };
-        Ok(session)
-    }
-
-    fn load(
-        &self,
-        setup: &Setup<'_>,
-        checkpoint: &Checkpoint,
-        plan: &girih_dsl::blocks::WeightPlan,
-    ) -> Result<Params, Failure> {
-        let mut read = CheckpointParams::new(checkpoint, plan);
-        let bar = LoadBar::new(setup.watched);
-        let params = self.executable.load(&mut read, &mut |done| bar.show(done));
-        bar.clear();
-        params.map_err(refused)
-    }
-
-    /// Parameters as the model file starts them.
-    fn start(&self, setup: &Setup<'_>) -> Result<Params, Failure> {
-        if self.model.params.is_empty() {
-            return Ok(Params::default());
-        }
-        let init = setup.backend.compile(&self.model.init).map_err(refused)?;
-        let mut bindings = self.bindings();
-        bindings.seed = setup.seed;
-        let outputs = init.run(&bindings, &mut silent).map_err(|error| {
-            refused(format!(
-                "the parameters cannot be started: {error}; give missing sizes with `--set name=…`"
-            ))
+        let ready = ready(setup, ranks)?;
+        let executable = setup.backend.compile(&ready.model.graph).map_err(refused)?;
+        let compile_time = ready.start.elapsed();
+        let params = ready.load(setup, &mut |source, progress| {
+            executable.load(source, progress)
         })?;
-        let mut read = |path: &str| -> Result<Tensor, BoxError> { Ok(outputs.tensor(path)?) };
-        self.executable
-            .load(&mut read, &mut silent)
-            .map_err(refused)
+        Ok(Self {
+            model: ready.model,
+            compile_time,
+            executable,
+            params,
+            symbols: ready.symbols,
+        })
     }
 
     fn bindings(&self) -> Bindings {
@@ -243,24 +196,7 @@ impl Session {
     pub fn bind(&self, inputs: BTreeMap<String, Tensor>, seed: u64) -> Bindings {
         let mut bindings = self.bindings();
         bindings.seed = seed;
-        for (name, tensor) in inputs {
-            let declared = self.model.inputs.iter().find(|input| input.name == name);
-            let tensor = match declared {
-                Some(input) if input.given => {
-                    let dtype = self
-                        .model
-                        .graph
-                        .inputs()
-                        .get(name.as_str())
-                        .map(|value| self.model.graph.root.ty(*value).dtype);
-                    dtype.map_or(tensor.clone(), |dtype| tensor.to_dtype(dtype))
-                }
-                _ => tensor,
-            };
-            if self.model.graph.inputs().contains_key(name.as_str()) {
-                bindings.inputs.insert(name, Data::Host(tensor));
-            }
-        }
+        bindings.inputs = declared(&self.model, inputs);
         bindings
     }
 
@@ -271,6 +207,163 @@ impl Session {
     /// Inputs that are missing or do not fit, and whatever fails in the run.
     pub fn execute(&self, bindings: &Bindings) -> Result<Outputs, Failure> {
         self.executable.run(bindings, &mut silent).map_err(refused)
+    }
+}
+
+/// A model whose sequence comes piece by piece.
+#[derive(Debug)]
+pub struct Streaming {
+    /// The model.
+    pub model: Model,
+    /// How long it took from the loaded file to the executables, without parameters.
+    pub compile_time: Duration,
+    /// What sessions share.
+    pub shared: Arc<StreamModel>,
+    symbols: Sizes,
+}
+
+impl Streaming {
+    /// Makes a model ready as [`Session::open`] does, along its time axis.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::open`], and what needs the sequence as a whole.
+    pub fn open(
+        setup: &Setup<'_>,
+        ranks: Option<&BTreeMap<String, usize>>,
+    ) -> Result<Self, Failure> {
+        let ready = ready(setup, ranks)?;
+        let stream = stream_of(setup.program, &ready.model, None)?;
+        let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
+        let compile_time = ready.start.elapsed();
+        ready.load(setup, &mut |source, progress| shared.load(source, progress))?;
+        Ok(Self {
+            model: ready.model,
+            compile_time,
+            shared: Arc::new(shared),
+            symbols: ready.symbols,
+        })
+    }
+
+    /// A session before its first position, and the inputs that its steps take. Inputs are
+    /// converted to the declared dtypes.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that the model does not have.
+    pub fn begin(
+        &self,
+        inputs: BTreeMap<String, Tensor>,
+        seed: u64,
+    ) -> Result<(girih_runtime::session::Session, BTreeMap<String, Data>), Failure> {
+        let mut own = declared(&self.model, inputs);
+        let steps = self.new_positions(&own);
+        let mut opening = Opening {
+            symbols: self.symbols.clone(),
+            seed,
+            ..Opening::default()
+        };
+        for name in self.shared.opening_inputs() {
+            if let Some(data) = own.remove(name) {
+                opening.inputs.insert(name.to_owned(), data);
+            }
+        }
+        let session = girih_runtime::session::Session::open(&self.shared, opening);
+        Ok((session.map_err(refused)?, steps))
+    }
+
+    /// What a step takes of these inputs. They are converted to the declared dtypes.
+    pub fn step_inputs(&self, inputs: BTreeMap<String, Tensor>) -> BTreeMap<String, Data> {
+        self.new_positions(&declared(&self.model, inputs))
+    }
+
+    fn new_positions(&self, inputs: &BTreeMap<String, Data>) -> BTreeMap<String, Data> {
+        let own = self.shared.stream().inputs.iter();
+        own.filter_map(|(name, _)| Some((name.clone(), inputs.get(name)?.clone())))
+            .collect()
+    }
+}
+
+/// Tensors in the dtypes of the model's inputs; others are left out.
+fn declared(model: &Model, inputs: BTreeMap<String, Tensor>) -> BTreeMap<String, Data> {
+    let own = model.graph.inputs();
+    let convert = |(name, tensor): (String, Tensor)| {
+        let dtype = model.graph.root.ty(*own.get(name.as_str())?).dtype;
+        Some((name, Data::Host(tensor.to_dtype(dtype))))
+    };
+    inputs.into_iter().filter_map(convert).collect()
+}
+
+/// A model before it is compiled.
+struct Ready {
+    model: Model,
+    plan: Option<girih_dsl::blocks::WeightPlan>,
+    symbols: Sizes,
+    start: Instant,
+}
+
+fn ready(setup: &Setup<'_>, ranks: Option<&BTreeMap<String, usize>>) -> Result<Ready, Failure> {
+    let (statics, symbols) = split_settings(setup)?;
+    let mut request = Request {
+        statics: statics.clone(),
+        ..Request::default()
+    };
+    let mut start = Instant::now();
+    let mut prepared = prepare(setup, &request, &statics)?;
+    if let Some(ranks) = ranks {
+        let (lifted, absent) = lifted_axes(&prepared.0, ranks)?;
+        if !lifted.is_empty() || !absent.is_empty() {
+            request.lifted = lifted;
+            request.absent = absent;
+            // The first time only told how many axes the inputs have.
+            start = Instant::now();
+            prepared = prepare(setup, &request, &statics)?;
+        }
+    }
+    let (model, plan) = prepared;
+    require_sizes(&model, &symbols)?;
+    Ok(Ready {
+        model,
+        plan,
+        symbols,
+        start,
+    })
+}
+
+/// Takes a source of parameters and who is told of progress.
+type Load<'a, T> = dyn FnMut(&mut dyn ParamSource, &mut Progress<'_>) -> Result<T, RunError> + 'a;
+
+impl Ready {
+    /// Parameters from the checkpoint, or as the model file starts them.
+    fn load<T>(&self, setup: &Setup<'_>, load: &mut Load<'_, T>) -> Result<T, Failure> {
+        match (setup.checkpoint, &self.plan) {
+            (Some(checkpoint), Some(plan)) => {
+                let mut read = CheckpointParams::new(checkpoint, plan);
+                let bar = LoadBar::new(setup.watched);
+                let loaded = load(&mut read, &mut |done| bar.show(done));
+                bar.clear();
+                loaded.map_err(refused)
+            }
+            _ => self.start(setup, load),
+        }
+    }
+
+    fn start<T>(&self, setup: &Setup<'_>, load: &mut Load<'_, T>) -> Result<T, Failure> {
+        let outputs = if self.model.params.is_empty() {
+            Outputs::default()
+        } else {
+            let init = setup.backend.compile(&self.model.init).map_err(refused)?;
+            let mut bindings = Bindings::new();
+            bindings.symbols.clone_from(&self.symbols);
+            bindings.seed = setup.seed;
+            init.run(&bindings, &mut silent).map_err(|error| {
+                refused(format!(
+                    "the parameters cannot be started: {error}; give missing sizes with `--set name=…`"
+                ))
+            })?
+        };
+        let mut read = |path: &str| -> Result<Tensor, BoxError> { Ok(outputs.tensor(path)?) };
+        load(&mut read, &mut silent).map_err(refused)
     }
 }
 

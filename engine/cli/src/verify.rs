@@ -18,6 +18,7 @@ mod compare;
 mod kit;
 mod leaf;
 mod run;
+mod stream;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};

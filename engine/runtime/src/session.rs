@@ -15,9 +15,10 @@ mod save;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use girih_graph::stream::{Kind, Source, Update};
+use girih_graph::stream::{Kind, Source, StreamResult};
 
 use crate::backend::{Bindings, Data, Output, Outputs, Progress, RunError, silent};
+use crate::tensor::Tensor;
 pub use error::SessionError;
 pub use model::StreamModel;
 
@@ -133,6 +134,11 @@ impl Session {
         sizes.sum()
     }
 
+    /// What is carried now, by name.
+    pub const fn carried(&self) -> &BTreeMap<String, Data> {
+        &self.point.carries
+    }
+
     /// Takes the next positions: as many as the inputs have, the same number in each. Gives
     /// the results at these positions, and those that belong to no position as they are now.
     ///
@@ -203,14 +209,17 @@ impl Session {
             };
             if let Some(output) = output {
                 next.updates
-                    .insert(update.path.clone(), ordered(update, output)?);
+                    .insert(update.path.clone(), ordered(&update.result, output)?.data);
             }
         }
         for result in &stream.results {
-            if result.source == Source::Once
-                && let Some(output) = once.get(&result.name)
-            {
-                outputs.results.insert(result.name.clone(), output.clone());
+            let output = match result.source {
+                Source::Once => once.get(&result.name).cloned(),
+                _ => outputs.results.remove(&result.name),
+            };
+            if let Some(output) = output {
+                let output = ordered(result, output)?;
+                outputs.results.insert(result.name.clone(), output);
             }
         }
         self.once = Some(once);
@@ -245,6 +254,46 @@ impl Session {
                 }
             }
             first = last;
+        }
+        Ok(outputs)
+    }
+
+    /// Takes positions in pieces of at most `chunk`; gives the results at all of them, joined.
+    ///
+    /// # Errors
+    ///
+    /// As [`step`](Self::step). The session stays behind the last piece that did not fail.
+    pub fn run_all(
+        &mut self,
+        inputs: &BTreeMap<String, Data>,
+        chunk: usize,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outputs, SessionError> {
+        let count = usize::try_from(self.count(inputs)?).unwrap_or(usize::MAX);
+        let mut pieces: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
+        let mut outputs = Outputs::default();
+        let mut first = 0;
+        while first < count {
+            let last = first.saturating_add(chunk.max(1)).min(count);
+            let piece = self.piece(inputs, first..last)?;
+            outputs = self.step(&piece, progress)?;
+            for result in &self.model.stream().results {
+                if matches!(result.source, Source::Positions(_)) {
+                    let piece = outputs.tensor(&result.name)?;
+                    pieces.entry(result.name.clone()).or_default().push(piece);
+                }
+            }
+            first = last;
+        }
+        for result in &self.model.stream().results {
+            if let (Source::Positions(place), Some(own), Some(output)) = (
+                result.source,
+                pieces.get(&result.name),
+                outputs.results.get_mut(&result.name),
+            ) {
+                let parts: Vec<&Tensor> = own.iter().collect();
+                output.data = Data::Host(Tensor::concat(&parts, place)?);
+            }
         }
         Ok(outputs)
     }
@@ -403,7 +452,7 @@ impl Session {
                 if let (Source::Once, Some(output)) =
                     (update.result.source, once.get(&update.result.name))
                 {
-                    let data = ordered(update, output.clone())?;
+                    let data = ordered(&update.result, output.clone())?.data;
                     self.point.updates.insert(update.path.clone(), data);
                 }
             }
@@ -414,15 +463,13 @@ impl Session {
     }
 }
 
-/// A state's next value with the state's order of axes.
-fn ordered(update: &Update, output: Output) -> Result<Data, SessionError> {
+/// A result with the order of axes that it has in the whole.
+fn ordered(result: &StreamResult, mut output: Output) -> Result<Output, SessionError> {
     let place = |axis: &String| output.axes.iter().position(|own| own == axis);
-    let order: Option<Vec<usize>> = update.axes.iter().map(place).collect();
-    match order {
-        Some(order) if !order.is_sorted() => {
-            let tensor = output.data.to_host()?.permute(&order)?;
-            Ok(Data::Host(tensor))
-        }
-        _ => Ok(output.data),
+    let order: Option<Vec<usize>> = result.axes.iter().map(place).collect();
+    if let Some(order) = order.filter(|order| !order.is_sorted()) {
+        output.data = Data::Host(output.data.to_host()?.permute(&order)?);
+        output.axes.clone_from(&result.axes);
     }
+    Ok(output)
 }

@@ -9,4 +9,4 @@ mod nearest;
 mod stream;
 
 pub use grad::{GradError, Objective, grad};
-pub use stream::{Cause, Whole, stream};
+pub use stream::{Cause, Whole, stream, time_axis};

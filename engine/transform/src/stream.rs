@@ -83,6 +83,33 @@ pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
     finish(emit, &reach)
 }
 
+/// The name of the axis that a graph is streamed along: the time axis of an input that results
+/// have as well; of several, that of the last input. Without such a result, the last input's.
+pub fn time_axis(graph: &Graph) -> Option<String> {
+    let table = &graph.axes;
+    let symbols = |value: &ValueId| {
+        let axes = graph.root.ty(*value).axes.iter();
+        axes.filter_map(|axis| table.extent(*axis).as_symbol())
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let results: Vec<String> = graph.root.results().iter().flat_map(symbols).collect();
+    let inputs = graph.root.nodes().filter_map(|(_, node)| match &node.op {
+        Op::Input(_, ty) => Some(ty),
+        _ => None,
+    });
+    let timed: Vec<AxisId> = inputs
+        .flat_map(|ty| ty.axes.iter().copied())
+        .filter(|axis| table[*axis].time && table.extent(*axis).as_symbol().is_some())
+        .collect();
+    let shown = |axis: &&AxisId| {
+        let symbol = table.extent(**axis).as_symbol();
+        symbol.is_some_and(|symbol| results.iter().any(|own| own == symbol))
+    };
+    let best = timed.iter().rfind(shown).or(timed.last());
+    best.map(|axis| table.name(*axis).to_owned())
+}
+
 /// What is asked of a result.
 fn of_result(
     rules: &Rules<'_>,
@@ -214,6 +241,10 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
             name.to_owned()
         };
         let demand = of_result(emit.rules, &emit.roles, name, value)?;
+        let axes = match graph.states().get(name) {
+            Some(state) if update => &graph.root.ty(*state).axes,
+            _ => &graph.root.ty(value).axes,
+        };
         let source = match emit.rules.classes.class(value) {
             Class::Once => {
                 let known = emit.known(value)?;
@@ -223,9 +254,9 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
             class => {
                 let new = emit.value(value, &demand)?;
                 from_step.push((own.clone(), new));
-                let along = demand.keys().next().copied();
-                let axes = &emit.step.ty(new).axes;
-                match along.and_then(|along| axes.iter().position(|axis| *axis == along)) {
+                let along = demand.keys().next();
+                let place = along.and_then(|along| axes.iter().position(|axis| axis == along));
+                match place {
                     Some(place) if class == Class::Streamed => Source::Positions(place),
                     _ => Source::Latest,
                 }
@@ -240,16 +271,16 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
         let result = StreamResult {
             name: own,
             source,
+            axes: axes
+                .iter()
+                .map(|axis| graph.axes.name(*axis).to_owned())
+                .collect(),
             reach,
         };
         if update {
-            let state = graph.states().get(name).copied();
-            let axes = state.map_or(&[][..], |state| &graph.root.ty(state).axes);
-            let axes = axes.iter().map(|axis| graph.axes.name(*axis).to_owned());
             updates.push(Update {
                 path: name.to_owned(),
                 result,
-                axes: axes.collect(),
             });
         } else {
             results.push(result);

@@ -12,6 +12,7 @@ use super::select::Selection;
 use crate::failure::{Failure, Outcome};
 use crate::legend::ModelLegend;
 use crate::source::{load, mistakes};
+use crate::streaming::stream_of;
 use crate::svg::picture;
 
 /// Show what a model becomes: the graph as text, or as a picture.
@@ -23,6 +24,7 @@ Examples:
   girih graph model.girih
   girih graph model.girih --module Block --set d=64 --set heads=4
   girih graph model.girih --svg model.svg
+  girih graph model.girih --mode step          a step of a stream
   girih graph model.girih --stage model        instances, parameters, named values
   girih graph model.girih --stage plan         kernels and launches of the compiled backend")]
 pub(super) struct Args {
@@ -31,6 +33,9 @@ pub(super) struct Args {
     /// What the graph computes.
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     mode: Mode,
+    /// The axis whose positions come one after another, with `--mode step`.
+    #[arg(long)]
+    axis: Option<String>,
     /// Which form of the model to print.
     #[arg(long, value_enum, default_value_t = Stage::Graph)]
     stage: Stage,
@@ -43,6 +48,8 @@ pub(super) struct Args {
 enum Mode {
     /// Results for a whole sequence.
     Full,
+    /// Results for the next positions of a sequence: what is computed once, then the step.
+    Step,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -58,10 +65,14 @@ enum Stage {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let Mode::Full = args.mode;
     if args.svg.is_some() && args.stage != Stage::Graph {
         return Err(Failure::Misuse(
             "`--svg` shows the graph; leave out `--stage`".to_owned(),
+        ));
+    }
+    if args.mode == Mode::Step && (args.svg.is_some() || args.stage != Stage::Graph) {
+        return Err(Failure::Misuse(
+            "`--mode step` shows graphs as text; leave out `--svg` and `--stage`".to_owned(),
         ));
     }
     if args.stage == Stage::Syntax {
@@ -74,6 +85,15 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         return Ok(Outcome::Holds);
     }
     let (program, model) = args.selection.compile(streams.colors)?;
+    if args.mode == Mode::Step {
+        let stream = stream_of(&program, &model, args.axis.as_deref())?;
+        for graph in [&stream.once, &stream.step] {
+            streams
+                .out
+                .write_all(girih_graph::text::print(graph).as_bytes())?;
+        }
+        return Ok(Outcome::Holds);
+    }
     let text = match (&args.svg, args.stage) {
         (Some(_), _) => picture(&model.graph, &ModelLegend::new(&program, &model)),
         (None, Stage::Model) => typed::print(&model),

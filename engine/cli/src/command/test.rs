@@ -1,25 +1,30 @@
-//! `girih test`: runs the `test` blocks of a model file.
+//! `girih test`: runs the `test` blocks of a model file, and checks what its modules promise.
 
 use std::path::PathBuf;
 
 use girih_dsl::elaborate::elaborate_tests;
-use girih_dsl::model::{Expectation, TestModel};
+use girih_dsl::model::{Expectation, Static, TestModel};
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use serde_json::json;
 
 use super::Streams;
-use crate::backend;
+use crate::contract::{Contract, Finding, Table, check_modules};
 use crate::failure::{Failure, Outcome};
 use crate::source::{counted, load, mistakes};
+use crate::{backend, setting};
 
-/// Run the `test` blocks of a model file: every `expect` must hold.
+/// Run the `test` blocks of a model file, and check every module as a stream.
 ///
-/// Parameters take their starting values, drawn from the seed. Status 1 if a claim does not hold.
+/// Every `expect` must hold. A module whose sequence can come piece by piece must give what it
+/// gives on the whole, for pieces of 1, 2, 3, 7 and 64 positions; what comes later and other
+/// elements of a batch must change nothing. Parameters take their starting values, drawn from
+/// the seed. Status 1 if something does not hold.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   girih test model.girih
-  girih test model.girih --seed 7")]
+  girih test model.girih --seed 7
+  girih test model.girih --table               what each module carries as a stream")]
 pub(super) struct Args {
     /// The model file.
     file: PathBuf,
@@ -29,6 +34,12 @@ pub(super) struct Args {
     /// What computes.
     #[arg(long, default_value = "reference")]
     backend: String,
+    /// Show what each module carries from position to position.
+    #[arg(long)]
+    table: bool,
+    /// A static argument of every module that has it. May be given several times.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting::parse)]
+    settings: Vec<(String, Static)>,
     /// Print the outcomes as JSON.
     #[arg(long)]
     json: bool,
@@ -92,13 +103,22 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             )?;
         }
     }
+    let contracts = check_modules(&program, backend.as_ref(), &args.settings, args.seed);
+    let broken = |contract: &&Contract| matches!(contract.finding, Finding::Broken(_));
+    failed += contracts.iter().filter(broken).count();
     if args.json {
+        let modules: Vec<_> = contracts.iter().map(described).collect();
         writeln!(
             streams.out,
             "{:#}",
-            json!({ "tests": report, "failed": failed })
+            json!({ "tests": report, "modules": modules, "failed": failed })
         )?;
     } else {
+        for contract in &contracts {
+            for line in lines_of(contract, args.table) {
+                writeln!(streams.out, "{line}")?;
+            }
+        }
         let (tests, claims) = (counted(tests.len(), "test"), counted(claims, "claim"));
         writeln!(streams.out, "{tests}, {claims}, {failed} failed")?;
     }
@@ -107,6 +127,68 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     } else {
         Outcome::DoesNotHold
     })
+}
+
+/// A module as JSON.
+fn described(contract: &Contract) -> serde_json::Value {
+    let (outcome, why) = match &contract.finding {
+        Finding::Holds(table) => {
+            return json!({
+                "module": contract.module,
+                "outcome": "holds",
+                "states": table.states.iter().map(|(kind, count)| json!({"kind": kind, "count": count})).collect::<Vec<_>>(),
+                "bytes_per_token": table.per_token.to_string(),
+                "bytes": table.fixed.to_string(),
+                "latency": table.latency,
+                "reach": table.reach,
+            });
+        }
+        Finding::Broken(why) => ("broken", why.as_str()),
+        Finding::Whole(why) => ("whole", why.as_str()),
+        Finding::Skipped(why) => ("skipped", why.as_str()),
+        Finding::Still => ("still", ""),
+    };
+    json!({"module": contract.module, "outcome": outcome, "why": why})
+}
+
+/// A module in words: always what is broken, with `table` what it carries or why it does not.
+fn lines_of(contract: &Contract, table: bool) -> Vec<String> {
+    let module = &contract.module;
+    match &contract.finding {
+        Finding::Broken(why) => vec![format!("FAIL {module}: {why}")],
+        Finding::Holds(own) if table => vec![format!("ok   {module}: {}", shown(own))],
+        Finding::Holds(_) => vec![format!("ok   {module} as a stream")],
+        Finding::Whole(why) if table => {
+            let mut lines = why.lines();
+            let first = lines.next().unwrap_or_default();
+            let mut all = vec![format!("     {module}: {first}")];
+            all.extend(lines.map(|line| format!("     {line}")));
+            all
+        }
+        Finding::Skipped(why) if table => vec![format!("     {module}: not run alone: {why}")],
+        Finding::Still if table => vec![format!("     {module}: has no sequence")],
+        Finding::Whole(_) | Finding::Skipped(_) | Finding::Still => Vec::new(),
+    }
+}
+
+fn shown(table: &Table) -> String {
+    let states: Vec<String> = table
+        .states
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    let states = if states.is_empty() {
+        "nothing carried".to_owned()
+    } else {
+        states.join(", ")
+    };
+    let reach = table
+        .reach
+        .map_or("all before".to_owned(), |reach| format!("{reach} before"));
+    format!(
+        "{states}; {} bytes per token and {} bytes; latency {}; reads {reach}",
+        table.per_token, table.fixed, table.latency
+    )
 }
 
 fn outputs_of(test: &TestModel, backend: &dyn Backend, seed: u64) -> Result<Outputs, String> {

@@ -9,12 +9,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use girih_dsl::blocks::{Named, plan_export};
 use girih_dsl::diag::Colors;
 use girih_dsl::program::Program;
 use girih_runtime::backend::{Backend, Outputs};
 use girih_runtime::config::ConfigValue;
+use girih_runtime::session::StreamModel;
 use girih_runtime::tensor::{Tensor, TensorError};
 use girih_runtime::weights;
 
@@ -101,16 +103,10 @@ fn continued(block: &Block) -> Option<(&Named, &Named)> {
 }
 
 impl Case<'_> {
-    /// The logits of a block for other tokens, `[batch, positions, vocabulary]`.
-    fn logits_for(
-        &self,
-        block: &Block,
-        tokens: &Named,
-        logits: &Named,
-        ids: &Tensor,
-    ) -> Result<Tensor, Failure> {
+    /// The same case with other tokens.
+    fn with_tokens(&self, tokens: &Named, ids: &Tensor) -> Self {
         let name = tokens.source.names().first().cloned().unwrap_or_default();
-        let case = Case {
+        Case {
             tensors: Tensors {
                 source: self.tensors.source,
                 replaced: BTreeMap::from([(name, ids.clone())]),
@@ -119,12 +115,66 @@ impl Case<'_> {
             config: BTreeMap::new(),
             tolerance: self.tolerance.clone(),
             ..*self
+        }
+    }
+
+    /// The logits of a block for other tokens, `[batch, positions, vocabulary]`; one token
+    /// after another, if `model` is its stream.
+    fn logits_for(
+        &self,
+        block: &Block,
+        (tokens, logits): (&Named, &Named),
+        ids: &Tensor,
+        model: Option<&Arc<StreamModel>>,
+    ) -> Result<Tensor, Failure> {
+        let case = self.with_tokens(tokens, ids);
+        let outputs: Outputs = match model {
+            Some(model) => case.outputs_in_pieces(block, model, 1)?,
+            None => case.outputs(block)?,
         };
-        let outputs: Outputs = case.outputs(block)?;
+        self.stored_logits(block, logits, &outputs)
+    }
+
+    fn stored_logits(
+        &self,
+        block: &Block,
+        logits: &Named,
+        outputs: &Outputs,
+    ) -> Result<Tensor, Failure> {
         let reference = self
             .tensors
             .get(logits.source.names().first().map_or("", String::as_str))?;
-        block.as_stored(logits, &outputs, reference.shape())
+        block.as_stored(logits, outputs, reference.shape())
+    }
+
+    /// What a block chooses itself after a prompt: as a stream, if it is one.
+    fn greedy_ids(
+        &self,
+        block: &Block,
+        (tokens, logits): (&Named, &Named),
+        model: Option<&Arc<StreamModel>>,
+        prompt: &Tensor,
+        count: usize,
+    ) -> Result<Tensor, Failure> {
+        let next = |logits: &Tensor| {
+            let next = largest(&last(logits, 1)?).map_err(refused)?;
+            Ok::<_, Failure>(next.to_dtype(prompt.dtype()))
+        };
+        if let Some(model) = model {
+            let case = self.with_tokens(tokens, prompt);
+            let choose = |outputs: &Outputs| next(&self.stored_logits(block, logits, outputs)?);
+            if let Some(ids) = case.greedy(block, model, (tokens, count), &choose)? {
+                let ids: Vec<&Tensor> = ids.iter().collect();
+                return Tensor::concat(&ids, 1).map_err(refused);
+            }
+        }
+        let mut ids = prompt.clone();
+        for _ in 0..count {
+            let next = next(&self.logits_for(block, (tokens, logits), &ids, None)?)?;
+            ids = Tensor::concat(&[&ids, &next], 1).map_err(refused)?;
+        }
+        let start = prompt.shape().get(1).copied().unwrap_or(0);
+        ids.slice(1, start..ids.shape()[1]).map_err(refused)
     }
 
     fn continuation(
@@ -139,11 +189,22 @@ impl Case<'_> {
         let name = tokens.source.names().first().cloned().unwrap_or_default();
         let prompt = self.tensors.get(&name)?;
         let label = &block.golden.name;
+        let model = self.streaming(block)?;
         if has("cont_ids") {
             let more = self.tensors.get("cont_ids")?;
             let ids = Tensor::concat(&[&prompt, &more], 1).map_err(refused)?;
-            let ours = self.logits_for(block, tokens, logits, &ids)?;
-            let ours = last(&ours, more.shape().get(1).copied().unwrap_or(0))?;
+            let count = more.shape().get(1).copied().unwrap_or(0);
+            let ours = last(
+                &self.logits_for(block, (tokens, logits), &ids, None)?,
+                count,
+            )?;
+            let streamed = match &model {
+                Some(model) => {
+                    let all = self.logits_for(block, (tokens, logits), &ids, Some(model))?;
+                    Some(last(&all, count)?)
+                }
+                None => None,
+            };
             claimed.insert("cont_ids".to_owned());
             for name in ["cont_logits", "full_logits_last4"] {
                 if has(name) {
@@ -156,20 +217,23 @@ impl Case<'_> {
                         bound,
                         None,
                     ));
+                    if let Some(streamed) = &streamed {
+                        report.rows.push(compare(
+                            (label, name, "stream"),
+                            streamed,
+                            &theirs,
+                            bound,
+                            None,
+                        ));
+                    }
                     claimed.insert(name.to_owned());
                 }
             }
         }
         if has("greedy_ids") {
             let theirs = self.tensors.get("greedy_ids")?;
-            let mut ids = prompt.clone();
-            for _ in 0..theirs.shape().get(1).copied().unwrap_or(0) {
-                let logits = last(&self.logits_for(block, tokens, logits, &ids)?, 1)?;
-                let next = largest(&logits).map_err(refused)?.to_dtype(ids.dtype());
-                ids = Tensor::concat(&[&ids, &next], 1).map_err(refused)?;
-            }
-            let start = prompt.shape().get(1).copied().unwrap_or(0);
-            let ours = ids.slice(1, start..ids.shape()[1]).map_err(refused)?;
+            let count = theirs.shape().get(1).copied().unwrap_or(0);
+            let ours = self.greedy_ids(block, (tokens, logits), model.as_ref(), &prompt, count)?;
             report.rows.push(compare(
                 (label, "greedy_ids", "greedy"),
                 &ours,

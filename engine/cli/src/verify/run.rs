@@ -142,10 +142,16 @@ impl Case<'_> {
             let result = format!("grad.{}", named.path);
             rows.push(self.compare_line(block, &outputs, named, &result, "grad", None)?);
         }
+        // A gradient needs the whole.
+        if block.lines.grads.is_empty()
+            && let Some(model) = self.streaming(block)?
+        {
+            rows.extend(self.stream_rows(block, &model)?);
+        }
         Ok(rows)
     }
 
-    fn compare_line(
+    pub(super) fn compare_line(
         &self,
         block: &Block,
         outputs: &Outputs,
@@ -192,7 +198,7 @@ impl Case<'_> {
         Ok(row)
     }
 
-    fn mask_of(&self, block: &Block) -> Result<Option<Mask>, Failure> {
+    pub(super) fn mask_of(&self, block: &Block) -> Result<Option<Mask>, Failure> {
         let Some(name) = self.mask else {
             return Ok(None);
         };
@@ -220,7 +226,7 @@ impl Case<'_> {
 }
 
 /// Which positions of some axes count.
-struct Mask {
+pub(super) struct Mask {
     axes: Vec<AxisId>,
     shape: Vec<usize>,
     kept: Vec<bool>,

@@ -42,8 +42,6 @@ pub struct Update {
     pub path: String,
     /// Where the next value comes from.
     pub result: StreamResult,
-    /// Names of the state's axes, in its order; the result may have another.
-    pub axes: Vec<String>,
 }
 
 /// A value that goes from step to step.
@@ -97,6 +95,9 @@ pub struct StreamResult {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
+    /// Names of its axes in the order of the whole graph, for a next value in that of its
+    /// state; what gives it may have another order.
+    pub axes: Vec<String>,
     /// How many positions before its own a position depends on: `None` if on all.
     pub reach: Option<i64>,
 }
@@ -106,7 +107,7 @@ pub struct StreamResult {
 pub enum Source {
     /// `once`: it depends on no position.
     Once,
-    /// Every step, at the new positions, along the axis at this place of its shape.
+    /// Every step, at the new positions, along the axis at this place of `axes`.
     Positions(usize),
     /// Every step: what it is after the positions so far.
     Latest,
