@@ -41,6 +41,8 @@ const ALLOWED: f64 = 1e-4;
 pub struct Contract {
     /// Its name.
     pub module: String,
+    /// The streamed axis, where it is not marked as time.
+    pub along: Option<String>,
     /// What was found.
     pub finding: Finding,
 }
@@ -117,10 +119,7 @@ pub fn check_modules(
             _ => None,
         });
     names
-        .map(|module| Contract {
-            finding: check_module(program, backend, &module, statics, seed),
-            module,
-        })
+        .flat_map(|module| check_module(program, backend, &module, statics, seed))
         .collect()
 }
 
@@ -130,20 +129,89 @@ fn check_module(
     module: &str,
     statics: &[(String, Static)],
     seed: u64,
-) -> Finding {
-    let request = Request {
-        module: Some(module.to_owned()),
-        statics: statics.to_vec(),
-        ..Request::default()
+) -> Vec<Contract> {
+    let found = |along: Option<String>, finding| Contract {
+        module: module.to_owned(),
+        along,
+        finding,
     };
     let mut sink = Sink::new();
+    let Some(request) = request_of(program, module, statics) else {
+        return Vec::new();
+    };
     let Some(model) = elaborate(program, &request, &mut sink) else {
-        return Finding::Skipped("it needs arguments that have no default".to_owned());
+        let why = "it needs arguments that have no default".to_owned();
+        return vec![found(None, Finding::Skipped(why))];
     };
-    let Some(axis) = time_axis(&model.graph) else {
-        return Finding::Still;
+    let axes: Vec<(Option<String>, String)> = match time_axis(&model.graph) {
+        Some(axis) => vec![(None, axis)],
+        None => sequences(&model)
+            .into_iter()
+            .map(|axis| (Some(axis.clone()), axis))
+            .collect(),
     };
-    let own = match stream(&model.graph, &axis) {
+    if axes.is_empty() {
+        return vec![found(None, Finding::Still)];
+    }
+    let checked = axes.into_iter().map(|(along, axis)| {
+        let finding = check_axis(program, backend, (&model, &request), &axis, seed);
+        found(along, finding)
+    });
+    let (mut streamed, refused): (Vec<Contract>, Vec<Contract>) =
+        checked.partition(|own| matches!(own.finding, Finding::Holds(_) | Finding::Broken(_)));
+    if streamed.is_empty() {
+        // Not every free axis is a sequence: one reason is enough.
+        streamed.extend(refused.into_iter().next());
+    }
+    streamed
+}
+
+/// What is asked of the elaborator: the arguments that the module has.
+fn request_of(program: &Program, module: &str, statics: &[(String, Static)]) -> Option<Request> {
+    let params =
+        program
+            .entry_modules()
+            .into_iter()
+            .find_map(|place| match &program.item(place).kind {
+                ItemKind::Module(own) if own.name.text == module => Some(&own.params),
+                _ => None,
+            })?;
+    let has = |name: &str| params.iter().any(|param| param.name.text == name);
+    let statics = statics.iter().filter(|(name, _)| has(name)).cloned();
+    Some(Request {
+        module: Some(module.to_owned()),
+        statics: statics.collect(),
+        ..Request::default()
+    })
+}
+
+/// Free axes that an input and a result have: a module of the library leaves open what it is
+/// applied along.
+fn sequences(model: &Model) -> Vec<String> {
+    let table = &model.graph.axes;
+    let results = model.results.iter().flat_map(|(_, axes)| axes);
+    let shown: BTreeSet<&str> = results
+        .filter_map(|axis| table.extent(*axis).as_symbol())
+        .collect();
+    let mut names: Vec<String> = Vec::new();
+    for axis in model.inputs.iter().flat_map(|input| &input.axes) {
+        let free = table.extent(*axis).as_symbol();
+        let name = table.name(*axis).to_owned();
+        if free.is_some_and(|free| shown.contains(free)) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn check_axis(
+    program: &Program,
+    backend: &dyn Backend,
+    (model, request): (&Model, &Request),
+    axis: &str,
+    seed: u64,
+) -> Finding {
+    let own = match stream(&model.graph, axis) {
         Ok(own) => own,
         Err(whole) => return Finding::Whole(reason(program, &whole)),
     };
@@ -152,14 +220,14 @@ fn check_module(
     }
     let mut last = String::new();
     for size in SIZES {
-        let trial = match Trial::prepare(backend, &model, &own, size, seed) {
+        let trial = match Trial::prepare(backend, model, &own, size, seed) {
             Ok(trial) => trial,
             Err(problem) => {
                 last = problem;
                 continue;
             }
         };
-        return match trial.check(program, &request) {
+        return match trial.check(program, request) {
             Ok(()) => Finding::Holds(Table::of(&own)),
             Err(broken) => Finding::Broken(broken),
         };
@@ -419,39 +487,44 @@ impl<'a> Trial<'a> {
         let Some(model) = elaborate(program, &request, &mut sink) else {
             return Err("it cannot be mapped over a batch".to_owned());
         };
-        let mut inputs = self.inputs.clone();
-        for name in &lifted {
-            let Some(tensor) = self.inputs.get(name) else {
-                continue;
+        let batch = |other: &dyn Fn(f64) -> f32| -> Result<Outputs, String> {
+            let mut inputs = self.inputs.clone();
+            for name in &lifted {
+                let Some(tensor) = self.inputs.get(name) else {
+                    continue;
+                };
+                let mut shape = vec![1];
+                shape.extend_from_slice(tensor.shape());
+                let one = tensor.reshape(shape.clone()).map_err(text)?;
+                let second = tensor.to_f64_vec().into_iter().map(other).collect();
+                let second = Tensor::new(shape, second).map_err(text)?;
+                let second = second.to_dtype(tensor.dtype());
+                let both = Tensor::concat(&[&one, &second], 0).map_err(text)?;
+                inputs.insert(name.clone(), both);
+            }
+            let batch = Trial {
+                model: &model,
+                whole: Outputs::default(),
+                inputs: BTreeMap::new(),
+                params: self.params.clone(),
+                sizes: self.sizes.clone(),
+                ..*self
             };
-            let mut shape = vec![1];
-            shape.extend_from_slice(tensor.shape());
-            let one = tensor.reshape(shape.clone()).map_err(text)?;
-            let none = Tensor::new(shape, vec![f32::NAN; tensor.count()]).map_err(text)?;
-            let none = none.to_dtype(tensor.dtype());
-            let both = Tensor::concat(&[&one, &none], 0).map_err(text)?;
-            inputs.insert(name.clone(), both);
-        }
-        let batch = Trial {
-            model: &model,
-            whole: Outputs::default(),
-            inputs,
-            params: self.params.clone(),
-            sizes: self.sizes.clone(),
-            ..*self
+            batch.run_whole(&inputs)
         };
-        let outputs = batch.run_whole(&batch.inputs)?;
+        // Random draws differ between elements, so a batch is compared with a batch.
+        let (outputs, whole) = (batch(&|_| f32::NAN)?, batch(&|x| (1.0 - x) as f32)?);
         for result in &self.stream.results {
             let output = outputs.results.get(&result.name);
             let place = output.and_then(|output| output.axes.iter().position(|own| own == ROWS));
             let Some(place) = place else {
                 continue;
             };
-            let whole = self.whole.tensor(&result.name).map_err(text)?;
-            let own = outputs.tensor(&result.name).map_err(text)?;
-            let own = own.slice(place, 0..1).map_err(text)?;
-            let own = own.reshape(whole.shape()).map_err(text)?;
-            if let Some(difference) = differs(&own, &whole) {
+            let of = |outputs: &Outputs| {
+                let tensor = outputs.tensor(&result.name).map_err(text)?;
+                tensor.slice(place, 0..1).map_err(text)
+            };
+            if let Some(difference) = differs(&of(&outputs)?, &of(&whole)?) {
                 return Err(format!(
                     "`{}` of one element of a batch depends on another: {difference}",
                     result.name

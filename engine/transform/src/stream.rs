@@ -60,15 +60,6 @@ pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
         .and_then(|id| graph.axes.extent(id).as_symbol());
     let new = symbol.ok_or_else(|| Cause::NoAxis(axis.to_owned()))?;
     let roles = Roles::of(&graph.axes, new);
-    for check in &graph.checks {
-        if roles.mentions(&check.left) || roles.mentions(&check.right) {
-            return Err(Cause::Check {
-                reason: check.reason.clone(),
-                axis: new.to_owned(),
-            }
-            .into());
-        }
-    }
     let classes = Classes::of(graph, &roles);
     let mut rules = Rules {
         graph,

@@ -135,6 +135,7 @@ fn described(contract: &Contract) -> serde_json::Value {
         Finding::Holds(table) => {
             return json!({
                 "module": contract.module,
+                "along": contract.along,
                 "outcome": "holds",
                 "states": table.states.iter().map(|(kind, count)| json!({"kind": kind, "count": count})).collect::<Vec<_>>(),
                 "bytes_per_token": table.per_token.to_string(),
@@ -148,12 +149,20 @@ fn described(contract: &Contract) -> serde_json::Value {
         Finding::Skipped(why) => ("skipped", why.as_str()),
         Finding::Still => ("still", ""),
     };
-    json!({"module": contract.module, "outcome": outcome, "why": why})
+    json!({
+        "module": contract.module,
+        "along": contract.along,
+        "outcome": outcome,
+        "why": why,
+    })
 }
 
 /// A module in words: always what is broken, with `table` what it carries or why it does not.
 fn lines_of(contract: &Contract, table: bool) -> Vec<String> {
-    let module = &contract.module;
+    let module = match &contract.along {
+        Some(axis) => format!("{} along `{axis}`", contract.module),
+        None => contract.module.clone(),
+    };
     match &contract.finding {
         Finding::Broken(why) => vec![format!("FAIL {module}: {why}")],
         Finding::Holds(own) if table => vec![format!("ok   {module}: {}", shown(own))],

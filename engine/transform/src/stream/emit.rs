@@ -44,14 +44,24 @@ pub(super) type Asked = BTreeMap<ValueId, BTreeSet<Demand>>;
 impl<'r, 'a> Emit<'r, 'a> {
     pub(super) fn new(rules: &'r mut Rules<'a>, roles: Roles) -> Self {
         let graph = rules.graph;
-        let builder = |name: String| {
-            let mut builder = Builder::new(&name);
+        let builder = |name: &str| {
+            let mut builder = Builder::new(name);
             builder.axes = graph.axes.clone();
-            for check in &graph.checks {
-                builder.check_equal(&check.left, &check.right, &check.reason);
-            }
             builder
         };
+        let (mut once, mut step) = (builder(&graph.name), builder(&graph.name));
+        for check in &graph.checks {
+            // A condition on the length holds of what there is so far.
+            let so_far = |extent: &Extent| {
+                extent.substitute(&|symbol| {
+                    (symbol == roles.new).then(|| Extent::symbol(&roles.total))
+                })
+            };
+            step.check_equal(&so_far(&check.left), &so_far(&check.right), &check.reason);
+            if !roles.mentions(&check.left) && !roles.mentions(&check.right) {
+                once.check_equal(&check.left, &check.right, &check.reason);
+            }
+        }
         let leaves = [graph.inputs(), graph.params(), graph.states()];
         let mut names: BTreeSet<String> = graph.results.iter().cloned().collect();
         names.extend(
@@ -61,8 +71,8 @@ impl<'r, 'a> Emit<'r, 'a> {
                 .map(|n| (*n).to_owned()),
         );
         Self {
-            once: builder(graph.name.clone()),
-            step: builder(graph.name.clone()),
+            once,
+            step,
             rules,
             roles,
             known: BTreeMap::new(),

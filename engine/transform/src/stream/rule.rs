@@ -294,8 +294,21 @@ impl Rules<'_> {
             op: word(&node.op),
             index: self.domains.name(column),
             axis: roles.new.clone(),
-            row: rows.first().map(|row| self.domains.name(*row)),
+            row: rows
+                .first()
+                .map(|row| self.domains.name(self.written(node, *row))),
         })
+    }
+
+    /// The axis as it was called where its values were weighted: `i` of `a[i = t]`.
+    fn written(&self, node: &Node, row: AxisId) -> AxisId {
+        let renamed = node.operands.iter().find_map(|operand| {
+            match &self.graph.root.defining_node(*operand)?.op {
+                Op::Rename(pairs) => pairs.iter().find(|(_, new)| *new == row),
+                _ => None,
+            }
+        });
+        renamed.map_or(row, |(old, _)| *old)
     }
 
     fn softmax(

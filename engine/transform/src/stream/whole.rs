@@ -116,14 +116,6 @@ pub enum Cause {
         /// The streamed axis.
         axis: String,
     },
-    /// A condition on the length.
-    #[error("the model requires of the length of `{axis}`: {reason}")]
-    Check {
-        /// As the graph says.
-        reason: String,
-        /// The streamed axis.
-        axis: String,
-    },
     /// A node of the step does not fit.
     #[error("the step cannot be built: {0}")]
     Op(#[from] OpError),
