@@ -210,6 +210,9 @@ impl Session {
     }
 }
 
+/// Most positions of a prompt that are taken at once.
+pub const PIECE: usize = 256;
+
 /// A model whose sequence comes piece by piece.
 #[derive(Debug)]
 pub struct Streaming {

@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use girih_dsl::model::{InputInfo, Model, Static};
 use girih_graph::AxisId;
-use girih_runtime::backend::Outputs;
+use girih_runtime::backend::{Outputs, silent};
 use girih_runtime::generate::{Continuation, GenerateError};
+use girih_runtime::session;
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::{TextError, Tokenizer};
 
 use crate::backend;
 use crate::checkpoint::Checkpoint;
 use crate::failure::Failure;
-use crate::session::{Chosen, Session, Setup, choose_model};
+use crate::session::{Chosen, PIECE, Session, Setup, Streaming, choose_model};
 
 /// What a person says about the model that is to speak.
 #[derive(Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub struct Asked {
 pub struct Speaker {
     /// Turns text into ids and back.
     pub tokenizer: Tokenizer,
-    session: Session,
+    streaming: Streaming,
     form: Form,
     /// What a target text begins with, if the model reads a source beside it.
     start: Option<u32>,
@@ -94,15 +95,15 @@ impl Speaker {
             watched,
         };
         let needed = Session::needed(&setup, &|_| false)?;
-        let session = Session::open(&setup, Some(&needed))?;
-        let form = Form::of(&session.model)?;
+        let streaming = Streaming::open(&setup, Some(&needed))?;
+        let form = Form::of(&streaming.model)?;
         let start = match form.source {
             Some(_) => Some(start_of_target(&checkpoint, &tokenizer)?),
             None => None,
         };
         Ok(Self {
             tokenizer,
-            session,
+            streaming,
             form,
             start,
         })
@@ -110,16 +111,31 @@ impl Speaker {
 
     /// A text that has not begun, and the ids that it is to go on from, of a prompt's ids: the prompt itself, or
     /// the beginning of a target whose source is the prompt.
-    pub fn begin(&self, prompt: Vec<u32>) -> (Stream<'_>, Vec<u32>) {
-        let stream = |source| Stream {
+    ///
+    /// # Errors
+    ///
+    /// Inputs that the model does not have.
+    pub fn begin(&self, prompt: Vec<u32>) -> Result<(Stream<'_>, Vec<u32>), Failure> {
+        let (source, begun) = match self.start {
+            Some(start) => (prompt, vec![start]),
+            None => (Vec::new(), prompt),
+        };
+        let stream = Stream {
+            session: self.session(&source)?,
             speaker: self,
             source,
             ids: Vec::new(),
         };
-        match self.start {
-            Some(start) => (stream(prompt), vec![start]),
-            None => (stream(Vec::new()), prompt),
+        Ok((stream, begun))
+    }
+
+    /// A session before the first token.
+    fn session(&self, source: &[u32]) -> Result<session::Session, Failure> {
+        let mut inputs = BTreeMap::new();
+        if let Some(name) = &self.form.source {
+            inputs.insert(name.clone(), tokens(source)?);
         }
+        Ok(self.streaming.begin(inputs, 0)?.0)
     }
 
     /// Whether the model reads the whole prompt before it says its first token.
@@ -132,6 +148,7 @@ impl Speaker {
 #[derive(Clone)]
 pub struct Stream<'a> {
     speaker: &'a Speaker,
+    session: session::Session,
     source: Vec<u32>,
     ids: Vec<u32>,
 }
@@ -142,13 +159,21 @@ impl Stream<'_> {
         &self.ids
     }
 
-    /// Forgets all but the first `position` ids.
+    /// Forgets all but the first `position` ids. What cannot go back reads them again.
     ///
     /// # Errors
     ///
-    /// A state that cannot go back.
+    /// Whatever fails in the model.
     pub fn rewind(&mut self, position: usize) -> Result<(), Failure> {
-        self.ids.truncate(position);
+        let kept = self.ids.get(..position).unwrap_or(&self.ids).to_vec();
+        if self.session.roll_back(kept.len() as u64).is_err() {
+            let mut session = self.speaker.session(&self.source)?;
+            if !kept.is_empty() {
+                self.speaker.read(&mut session, &kept)?;
+            }
+            self.session = session;
+        }
+        self.ids = kept;
         Ok(())
     }
 }
@@ -157,20 +182,23 @@ impl Continuation for Stream<'_> {
     type Error = Failure;
 
     fn push(&mut self, ids: &[u32]) -> Result<Vec<f64>, Failure> {
-        let form = &self.speaker.form;
-        let all = [self.ids.as_slice(), ids].concat();
-        let mut inputs = BTreeMap::from([(form.input.clone(), tokens(&all)?)]);
-        if let Some(source) = &form.source {
-            inputs.insert(source.clone(), tokens(&self.source)?);
-        }
-        let outputs = self.speaker.session.run(inputs, 0)?;
-        let logits = form.last_logits(&outputs)?;
-        self.ids = all;
-        Ok(logits)
+        let outputs = self.speaker.read(&mut self.session, ids)?;
+        self.ids.extend_from_slice(ids);
+        self.speaker.form.last_logits(&outputs)
     }
 
     fn fork(&self) -> Result<Self, Failure> {
         Ok(self.clone())
+    }
+}
+
+impl Speaker {
+    /// Reads ids; gives what the model says of the last of them.
+    fn read(&self, session: &mut session::Session, ids: &[u32]) -> Result<Outputs, Failure> {
+        let inputs = BTreeMap::from([(self.form.input.clone(), tokens(ids)?)]);
+        let inputs = self.streaming.step_inputs(inputs);
+        let outputs = session.prefill(&inputs, PIECE, &mut silent);
+        outputs.map_err(|error| Failure::Refused(error.to_string()))
     }
 }
 

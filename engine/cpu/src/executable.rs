@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use girih_graph::{Extent, Graph, ValueType};
+use girih_graph::{Extent, Graph, Op, Region, ValueType};
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan, TensorId};
 use girih_runtime::backend::{
@@ -112,6 +112,7 @@ impl Compiled {
             .flat_map(|(_, axis)| axis.extent.symbols());
         let mut symbols: Vec<Arc<str>> = axes.collect();
         symbols.extend(plan_symbols(&plan));
+        size_symbols(&graph.root, &mut symbols);
         symbols.sort();
         symbols.dedup();
         Some(Self {
@@ -430,6 +431,18 @@ fn plan_symbols(plan: &Plan) -> Vec<Arc<str>> {
         symbols.extend(buffer.elements.symbols());
     }
     symbols
+}
+
+/// Every symbol that a value of a region is computed from.
+fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
+    for (_, node) in region.nodes() {
+        if let Op::Size(extent) = &node.op {
+            symbols.extend(extent.symbols());
+        }
+        for inner in node.op.regions() {
+            size_symbols(inner, symbols);
+        }
+    }
 }
 
 fn allocated(bytes: usize) -> Result<Block, RunError> {

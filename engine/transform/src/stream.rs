@@ -285,8 +285,8 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
     }
     first.append(&mut from_once);
     last.append(&mut from_step);
-    let once = tidied(emit.once.finish(first, Vec::new()));
-    let step = tidied(emit.step.finish(last, Vec::new()));
+    let once = tidied(&emit.once.finish(first, Vec::new()));
+    let step = tidied(&emit.step.finish(last, Vec::new()));
     let mut inputs = Vec::new();
     for (name, value) in step.inputs() {
         let given = graph.inputs().contains_key(name);
@@ -309,8 +309,8 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
     })
 }
 
-fn tidied(graph: Graph) -> Graph {
-    let patched = Patch::new(&graph).apply();
+fn tidied(graph: &Graph) -> Graph {
+    let patched = Patch::new(graph).apply();
     patched
         .expect("a patch without replacements has none that does not fit")
         .graph

@@ -1,10 +1,14 @@
 //! `girih bench`: how fast a model runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use girih_dsl::model::{Model, Static};
 use girih_graph::{AxisId, Extent};
+use girih_runtime::backend::{Data, silent};
+use girih_runtime::session;
+use girih_runtime::tensor::Tensor;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -16,7 +20,7 @@ use crate::bench::draw;
 use crate::bench::measure::{Effort, Figures, measure, milliseconds};
 use crate::checkpoint::Checkpoint;
 use crate::failure::{Failure, Outcome};
-use crate::session::{Session, Setup, choose_model};
+use crate::session::{PIECE, Session, Setup, Streaming, choose_model};
 use crate::setting;
 use crate::source::counted;
 
@@ -89,17 +93,11 @@ pub(super) struct Args {
 enum Mode {
     /// A whole sequence in one call.
     Full,
-    /// One position in each call.
+    /// One position in each call, behind a sequence of the sizes that are given.
     Step,
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    if args.mode == Mode::Step {
-        return Err(Failure::Misuse(
-            "`--mode step` cannot be measured: no backend takes one position after another yet; a whole call is `--mode full`"
-                .to_owned(),
-        ));
-    }
     let options = Options {
         threads: args.threads.map(usize::from),
         compute: args.compute,
@@ -133,30 +131,42 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             *rank += 1;
         }
     }
-    let session = Session::open(&setup, Some(&ranks))?;
-    let sizes = asked.sizes();
-    let inputs = draw::inputs(&session.model, &sizes, &asked.ranges, args.seed)?;
-    let tokens = tokens(&session.model, &asked)?;
-    let bindings = session.bind(inputs, args.seed);
     let effort = Effort {
         time: Duration::from_secs_f64(args.seconds),
         runs: args.runs,
     };
     let bar = progress(streams.watched);
-    let measured = measure(
-        effort,
-        &mut || session.execute(&bindings).map(drop),
-        &mut |runs| bar.set_position(runs as u64),
-    );
+    let mut tell = |runs: usize| bar.set_position(runs as u64);
+    let (figures, compile, tokens, model) = match args.mode {
+        Mode::Full => {
+            let session = Session::open(&setup, Some(&ranks))?;
+            let inputs = draw::inputs(&session.model, &asked.sizes(), &asked.ranges, args.seed)?;
+            let bindings = session.bind(inputs, args.seed);
+            let mut once = || session.execute(&bindings).map(drop);
+            let figures = measure(effort, &mut once, &mut tell)?;
+            let tokens = tokens(&session.model, &asked)?;
+            (figures, session.compile_time, tokens, session.model)
+        }
+        Mode::Step => {
+            let streaming = Streaming::open(&setup, Some(&ranks))?;
+            let inputs = draw::inputs(&streaming.model, &asked.sizes(), &asked.ranges, args.seed)?;
+            let mut steps = Steps::after(&streaming, inputs, args.seed)?;
+            let figures = measure(effort, &mut || steps.step(), &mut tell)?;
+            let batch = asked.batch.unwrap_or(1);
+            let tokens = Some((batch, format!("one position after {}", steps.length)));
+            (figures, streaming.compile_time, tokens, streaming.model)
+        }
+    };
     bar.finish_and_clear();
     let report = Report {
-        figures: measured?,
-        compile: milliseconds(session.compile_time),
+        figures,
+        compile: milliseconds(compile),
         tokens,
-        model: session.model.graph.name.clone(),
+        model: model.graph.name.clone(),
         backend: backend.name(),
         threads: options.threads,
         compute: options.compute,
+        mode: args.mode,
     };
     if args.json {
         writeln!(streams.out, "{:#}", report.json())?;
@@ -166,6 +176,49 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         }
     }
     Ok(Outcome::Holds)
+}
+
+/// One position after another, behind a sequence that has been taken.
+struct Steps {
+    /// Behind the sequence.
+    start: session::Session,
+    now: session::Session,
+    input: BTreeMap<String, Data>,
+    length: u64,
+}
+
+impl Steps {
+    fn after(
+        streaming: &Streaming,
+        inputs: BTreeMap<String, Tensor>,
+        seed: u64,
+    ) -> Result<Self, Failure> {
+        let failed = |error: session::SessionError| Failure::Refused(error.to_string());
+        let (mut start, steps) = streaming.begin(inputs, seed)?;
+        start.prefill(&steps, PIECE, &mut silent).map_err(failed)?;
+        let mut input = BTreeMap::new();
+        for (name, place) in &streaming.shared.stream().inputs {
+            if let Some(Data::Host(tensor)) = steps.get(name) {
+                input.insert(name.clone(), Data::Host(tensor.slice(*place, 0..1)?));
+            }
+        }
+        Ok(Self {
+            now: start.fork(),
+            length: start.position(),
+            start,
+            input,
+        })
+    }
+
+    fn step(&mut self) -> Result<(), Failure> {
+        if self.now.position() >= self.length.saturating_mul(2) {
+            self.now = self.start.fork();
+        }
+        let stepped = self.now.step(&self.input, &mut silent);
+        stepped
+            .map(drop)
+            .map_err(|error| Failure::Refused(error.to_string()))
+    }
 }
 
 /// What the command line asks.
@@ -246,6 +299,7 @@ struct Report {
     backend: &'static str,
     threads: Option<usize>,
     compute: Compute,
+    mode: Mode,
 }
 
 impl Report {
@@ -261,7 +315,10 @@ impl Report {
             "backend": self.backend,
             "threads": self.threads,
             "compute": self.compute.to_string(),
-            "mode": "full",
+            "mode": match self.mode {
+                Mode::Full => "full",
+                Mode::Step => "step",
+            },
             "median_ms": figures.median,
             "min_ms": figures.min,
             "iqr_ms": figures.quartile_range,

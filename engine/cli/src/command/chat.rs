@@ -38,7 +38,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             "a model with an encoder holds no conversation; use `girih generate`".to_owned(),
         ));
     }
-    let mut talk = Talk::new(args, &speaker);
+    let mut talk = Talk::new(args, &speaker)?;
     let mut line = String::new();
     loop {
         if streams.watched {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         match line.trim() {
             "" => {}
             "/end" => return Ok(Outcome::Holds),
-            "/new" => talk = Talk::new(args, &speaker),
+            "/new" => talk = Talk::new(args, &speaker)?,
             said => talk.answer(args, said, streams)?,
         }
     }
@@ -68,17 +68,17 @@ struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    fn new(args: &Args, speaker: &'a Speaker) -> Self {
+    fn new(args: &Args, speaker: &'a Speaker) -> Result<Self, Failure> {
         let system = args.system.iter();
-        let (stream, _) = speaker.begin(Vec::new());
-        Self {
+        let (stream, _) = speaker.begin(Vec::new())?;
+        Ok(Self {
             speaker,
             messages: system
                 .map(|text| Message::new("system", text.as_str()))
                 .collect(),
             stream,
             answers: 0,
-        }
+        })
     }
 
     /// Says one thing and prints the answer as it comes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use girih_dsl::model::Model;
 use girih_graph::{Extent, cost};
+use girih_transform::{stream, time_axis};
 use serde_json::{Value, json};
 
 use super::Streams;
@@ -15,7 +16,8 @@ use crate::failure::{Failure, Outcome};
 /// An operation is one element of an elementwise result or one element that a reduction
 /// takes in; a product and its sum are two. Bytes are what every operation reads and writes
 /// if nothing is fused. A route counts all of its branches. Parameters count every instance,
-/// state is what a stream keeps.
+/// state is what the model declares as such; carried are the bytes that a stream holds after a
+/// sequence, where the model can be streamed.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -54,12 +56,13 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         .collect();
     known_symbols(&model, &sizes)?;
     let parameters = sum(model.params.iter().map(|param| product(&param.shape)));
-    let rows = [
+    let mut rows = vec![
         ("operations", total.flops),
         ("bytes", total.bytes),
         ("parameters", parameters),
         ("state", total.state),
     ];
+    rows.extend(carried(&model).map(|bytes| ("carried", bytes)));
     let shown = |extent: &Extent| show(extent, &sizes);
     let modules = if args.modules {
         by_instance(&model)
@@ -97,6 +100,14 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         writeln!(streams.out, "  parameters  {}", shown(&count.parameters)?)?;
     }
     Ok(Outcome::Holds)
+}
+
+/// Bytes that a stream carries after a sequence of this length, if the model streams.
+fn carried(model: &Model) -> Option<Extent> {
+    let stream = stream(&model.graph, &time_axis(&model.graph)?).ok()?;
+    let length = Extent::symbol(&stream.new);
+    let bytes = stream.carried_bytes();
+    Some(bytes.substitute(&|symbol| (symbol == stream.total).then(|| length.clone())))
 }
 
 /// Every instance with all that is inside it.

@@ -117,7 +117,7 @@ fn told(
 ) -> Result<Said, Failure> {
     let ids = encoded(args, speaker, prompt)?;
     let mut voice = voice(args, speaker, prompt, streams)?;
-    let (mut stream, begun) = speaker.begin(ids.clone());
+    let (mut stream, begun) = speaker.begin(ids.clone())?;
     let generated = generate(&mut stream, &[], &begun, request, &mut |id| voice.say(id));
     let text = voice.finish()?;
     Ok(Said {
@@ -137,7 +137,7 @@ fn found(
     streams: &mut Streams<'_>,
 ) -> Result<Said, Failure> {
     let ids = encoded(args, speaker, prompt)?;
-    let (stream, begun) = speaker.begin(ids.clone());
+    let (stream, begun) = speaker.begin(ids.clone())?;
     let best = search(stream, &begun, request, beams)?;
     let generated = best.into_iter().next().unwrap_or(Generated {
         ids: Vec::new(),

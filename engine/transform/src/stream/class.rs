@@ -172,15 +172,13 @@ fn mixes_in(graph: &Graph, roles: &Roles, region: &Region) -> Option<Cause> {
         let walks = || names().into_iter().any(|axis| roles.is_streamed(axis));
         let mixed = match &node.op {
             Op::Size(extent) if roles.mentions(extent) => return Some(Cause::Length(axis())),
-            // Positions are shifted; values are repeated.
-            Op::Index(_) | Op::Expand(_) => false,
+            // Positions are shifted; values are repeated; a route treats its items alone.
+            Op::Index(_) | Op::Expand(_) | Op::Route(_) => false,
             Op::Window { offset, into, .. } => {
                 walks()
                     || roles.mentions(offset)
                     || into.iter().any(|(_, stride)| roles.mentions(stride))
             }
-            // A route inside treats its items alone.
-            Op::Route(_) => false,
             _ => walks(),
         };
         if irregular || mixed {

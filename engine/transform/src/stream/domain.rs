@@ -203,6 +203,10 @@ impl<'a> Domains<'a> {
         found
     }
 
+    #[expect(
+        clippy::match_same_arms,
+        reason = "one law for each arm, sorted by what they are about"
+    )]
     fn look(
         &mut self,
         value: ValueId,

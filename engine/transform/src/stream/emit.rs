@@ -5,14 +5,14 @@
 //! new positions and joined to what was carried; everything else is computed from operands
 //! that are asked for in the same way.
 
+mod carry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use girih_graph::op::{Binary, Literal};
-use girih_graph::stream::{Carry, Kind};
-use girih_graph::{
-    AxisId, Builder, Combine, DType, Extent, Node, NodeId, Op, Region, ValueId, ValueType,
-};
+use girih_graph::op::Binary;
+use girih_graph::stream::Carry;
+use girih_graph::{AxisId, Builder, Combine, Extent, Node, NodeId, Op, Region, ValueId};
 
 use super::class::{Class, reads_positions};
 use super::role::{Demand, History, Roles};
@@ -227,99 +227,6 @@ impl<'r, 'a> Emit<'r, 'a> {
         Ok(())
     }
 
-    /// A value at the new positions joined to its past.
-    fn with_past(
-        &mut self,
-        value: ValueId,
-        axis: AxisId,
-        history: History,
-    ) -> Result<ValueId, Whole> {
-        // The longest past is carried; shorter ones are parts of it.
-        let new = self.value(value, &Demand::from([(axis, History::NEW)]))?;
-        let longest = self.rules.longest.get(&value).copied().unwrap_or(history);
-        let key = (value, Demand::from([(axis, longest)]));
-        let joined = match self.values.get(&key) {
-            Some(joined) => *joined,
-            None => {
-                let joined = self.carry_past(value, axis, longest, new)?;
-                self.values.insert(key, joined);
-                joined
-            }
-        };
-        self.narrow(joined, axis, longest, history)
-    }
-
-    fn carry_past(
-        &mut self,
-        value: ValueId,
-        axis: AxisId,
-        history: History,
-        new: ValueId,
-    ) -> Result<ValueId, Whole> {
-        let ty = self.step.ty(new).clone();
-        let past = self.roles.past();
-        let extent = match history {
-            History::All => past,
-            History::Last(last) => past.minimum(&Extent::constant(last)),
-        };
-        let own = self.step.axes[axis].clone();
-        let held = self
-            .step
-            .axes
-            .add(&format!("{}.past", own.name), extent, own.over, own.time);
-        let place = ty.axes.iter().position(|own| *own == axis).unwrap_or(0);
-        let kind = match history {
-            History::All => Kind::Cache { place },
-            History::Last(last) => Kind::Recent { place, last },
-        };
-        let path = self.path(value);
-        let name = self.name(&format!("{path}{}", kind.word()));
-        let carried = ty.map_axes(&|own| if own == axis { held } else { own });
-        let before = self.input(&name, &carried)?;
-        let joined_axis = self.roles.axis(&mut self.step.axes, axis, history);
-        let join = Op::Concat(vec![held, axis], joined_axis);
-        let joined = self.step.value(join, &[before, new])?;
-        let next = match history {
-            History::All => joined,
-            History::Last(last) => {
-                let total = Extent::symbol(&self.roles.total);
-                let left = total.minimum(&Extent::constant(last));
-                let there = self.step.axes.extent(joined_axis).clone();
-                let offset = there.minus(&left);
-                let after =
-                    self.step
-                        .axes
-                        .add(&format!("{}.next", own.name), left, own.over, own.time);
-                let window = Op::Window {
-                    axis: joined_axis,
-                    into: vec![(after, Extent::constant(1))],
-                    offset,
-                };
-                self.step.value(window, &[joined])?
-            }
-        };
-        let none = self.once.axes.add(
-            &format!("{}.none", own.name),
-            Extent::constant(0),
-            None,
-            false,
-        );
-        let empty = ty.map_axes(&|own| if own == axis { none } else { own });
-        let zero = self.once.number(ty.dtype, 0.0);
-        let start = self.once.value(Op::Expand(empty.axes), &[zero])?;
-        self.carry(name, kind, carried, (start, next));
-        Ok(joined)
-    }
-
-    fn input(&mut self, name: &str, ty: &ValueType) -> Result<ValueId, Whole> {
-        Ok(self.step.value(Op::Input(name.into(), ty.clone()), &[])?)
-    }
-
-    fn carry(&mut self, name: String, kind: Kind, ty: ValueType, ends: (ValueId, ValueId)) {
-        let (start, next) = ends;
-        self.carries.push((Carry { name, kind, ty }, start, next));
-    }
-
     /// The last positions of a value.
     fn narrow(
         &mut self,
@@ -524,149 +431,5 @@ impl<'r, 'a> Emit<'r, 'a> {
         }
         let results = region.results().iter().map(|r| values[r]).collect();
         Ok(self.step.close_region(results))
-    }
-
-    /// What has been combined so far.
-    fn total(&mut self, value: ValueId, combine: Combine, own: ValueId) -> Result<ValueId, Whole> {
-        let ty = self.step.ty(own).clone();
-        let (before, name) = self.total_input(value, &ty)?;
-        let op = Op::Binary(joining(combine));
-        let next = self.step.value(op, &[before, own])?;
-        let start = self.identity(combine, &ty)?;
-        self.carry(name, Kind::Total, ty, (start, next));
-        Ok(next)
-    }
-
-    fn total_input(&mut self, value: ValueId, ty: &ValueType) -> Result<(ValueId, String), Whole> {
-        let path = self.path(value);
-        let name = self.name(&format!("{path}{}", Kind::Total.word()));
-        Ok((self.input(&name, ty)?, name))
-    }
-
-    /// Nothing combined yet, in `once`.
-    fn identity(&mut self, combine: Combine, ty: &ValueType) -> Result<ValueId, Whole> {
-        let literal = identity(combine, ty.dtype);
-        let number = self.once.value(Op::Const(literal), &[])?;
-        if ty.axes.is_empty() {
-            return Ok(number);
-        }
-        Ok(self.once.value(Op::Expand(ty.axes.clone()), &[number])?)
-    }
-
-    /// A running combination goes on where it was: in the same order as in the whole.
-    fn cumulate(
-        &mut self,
-        value: ValueId,
-        (combine, axis, exclusive): (Combine, AxisId, bool),
-        x: ValueId,
-    ) -> Result<ValueId, Whole> {
-        let all = self.step.ty(x).clone();
-        let ty = ValueType::new(all.dtype, all.without(&[axis]));
-        let (before, name) = self.total_input(value, &ty)?;
-        let one = self.step.axes.add("one", Extent::constant(1), None, false);
-        let own = self.step.axes[axis].clone();
-        let longer = self.step.axes.add(
-            &format!("{}.longer", own.name),
-            own.extent.plus(&Extent::constant(1)),
-            own.over,
-            own.time,
-        );
-        let first = self.step.value(Op::Expand(vec![one]), &[before])?;
-        let joined = self
-            .step
-            .value(Op::Concat(vec![one, axis], longer), &[first, x])?;
-        let running = Op::Cumulate {
-            combine,
-            axis: longer,
-            reverse: false,
-            exclusive: false,
-        };
-        let running = self.step.value(running, &[joined])?;
-        let part = |into: Vec<(AxisId, Extent)>, offset: Extent| Op::Window {
-            axis: longer,
-            into,
-            offset,
-        };
-        let next = self
-            .step
-            .value(part(Vec::new(), own.extent.clone()), &[running])?;
-        let offset = Extent::constant(i64::from(!exclusive));
-        let new = self
-            .step
-            .value(part(vec![(axis, Extent::constant(1))], offset), &[running])?;
-        let start = self.identity(combine, &ty)?;
-        self.carry(name, Kind::Total, ty, (start, next));
-        Ok(new)
-    }
-
-    /// A recurrence goes on with what it carried.
-    fn recurrence(
-        &mut self,
-        node: &Node,
-        recurrence: &girih_graph::Recurrence,
-        operands: &[ValueId],
-    ) -> Result<(), Whole> {
-        let mut given = operands.to_vec();
-        let mut names = Vec::new();
-        for (position, own) in given.iter_mut().enumerate().take(recurrence.carried) {
-            let start = node.operands[position];
-            let ty = self.rules.graph.root.ty(start).clone();
-            let path = self.path(node.results[position]);
-            let name = self.name(&format!("{path}{}", Kind::Carried.word()));
-            *own = self.input(&name, &ty)?;
-            names.push((name, ty, start));
-        }
-        let op = self.mapped(
-            &Op::Recurrence(Box::new(recurrence.clone())),
-            &Demand::new(),
-        )?;
-        let results = self.step.node(op, &given)?;
-        for ((name, ty, start), next) in names.into_iter().zip(&results) {
-            let start = self.known(start)?;
-            self.carry(name, Kind::Carried, ty, (start, *next));
-        }
-        for (old, new) in node.results.iter().zip(results) {
-            let axes = self.roles.among(self.rules.graph.root.ty(*old));
-            let demand = axes.into_iter().map(|axis| (axis, History::NEW)).collect();
-            self.values.insert((*old, demand), new);
-        }
-        Ok(())
-    }
-}
-
-/// The function of two values of a combination.
-const fn joining(combine: Combine) -> Binary {
-    match combine {
-        Combine::Sum => Binary::Add,
-        Combine::Prod => Binary::Mul,
-        Combine::Max => Binary::Max,
-        Combine::Min => Binary::Min,
-        Combine::Any => Binary::Or,
-        Combine::All => Binary::And,
-    }
-}
-
-/// What a combination of nothing gives.
-fn identity(combine: Combine, dtype: DType) -> Literal {
-    let (least, greatest) = match dtype {
-        DType::I8 => (i64::from(i8::MIN), i64::from(i8::MAX)),
-        DType::U8 => (0, i64::from(u8::MAX)),
-        DType::I32 => (i64::from(i32::MIN), i64::from(i32::MAX)),
-        _ => (i64::MIN, i64::MAX),
-    };
-    let number = |real: f64, int: i64| {
-        if dtype.is_real() {
-            Literal::Real(dtype, real)
-        } else {
-            Literal::Int(dtype, int)
-        }
-    };
-    match combine {
-        Combine::Sum => number(0.0, 0),
-        Combine::Prod => number(1.0, 1),
-        Combine::Max => number(f64::NEG_INFINITY, least),
-        Combine::Min => number(f64::INFINITY, greatest),
-        Combine::Any => Literal::Bool(false),
-        Combine::All => Literal::Bool(true),
     }
 }

@@ -4,6 +4,8 @@
 //! has a first position, a mask proves one. It refuses what would read positions that come
 //! later.
 
+mod refuse;
+
 use std::collections::BTreeMap;
 
 use girih_graph::{AxisId, Combine, Extent, Graph, Node, Op, ValueId};
@@ -136,7 +138,7 @@ impl Rules<'_> {
                 }
             }
             _ if class == Class::Latest && late => {}
-            _ if class == Class::Latest => return Err(self.fixed(roles, node)),
+            _ if class == Class::Latest => return Err(fixed(roles, node)),
             _ => {}
         }
         rule.operands = node
@@ -155,77 +157,6 @@ impl Rules<'_> {
         let axes = roles.among(self.graph.root.ty(operand));
         let of = |axis: AxisId| (axis, own.get(&axis).copied().unwrap_or(History::NEW));
         Some(axes.into_iter().map(of).collect())
-    }
-
-    /// A stream can have no value that depends on how long the sequence will be.
-    fn refuse_sizes(&self, roles: &Roles, node: &Node) -> Result<(), Cause> {
-        let axis = || roles.new.clone();
-        let table = &self.graph.axes;
-        let region = &self.graph.root;
-        for result in &node.results {
-            let mut axes = region.ty(*result).axes.iter();
-            let irregular =
-                axes.find(|a| roles.mentions(table.extent(**a)) && !roles.is_streamed(**a));
-            if let Some(found) = irregular {
-                return Err(Cause::Regrouped {
-                    op: node.op.name(),
-                    found: table.show_axis(*found),
-                    axis: axis(),
-                });
-            }
-        }
-        let streamed = |result: &ValueId| !roles.among(region.ty(*result)).is_empty();
-        let rows = node.results.iter().any(streamed);
-        let sorted = || Cause::Sorted {
-            op: node.op.name(),
-            axis: axis(),
-        };
-        let regrouped = |found: AxisId| Cause::Regrouped {
-            op: node.op.name(),
-            found: table.show_axis(found),
-            axis: axis(),
-        };
-        match &node.op {
-            Op::Input(name, ty) if roles.among(ty).len() > 1 => Err(Cause::Pairs {
-                name: name.to_string(),
-            }),
-            Op::Param(name, _) | Op::State(name) if rows => Err(Cause::Stored {
-                name: name.to_string(),
-                axis: axis(),
-            }),
-            Op::Random(_, key, _) if rows => Err(Cause::Random {
-                key: key.to_string(),
-                axis: axis(),
-            }),
-            Op::Order { axis, into, .. }
-                if roles.is_streamed(*axis) || roles.is_streamed(*into) =>
-            {
-                Err(sorted())
-            }
-            Op::Scatter { axis, over, .. }
-                if roles.is_streamed(*axis) || over.iter().any(|a| roles.is_streamed(*a)) =>
-            {
-                Err(sorted())
-            }
-            Op::Fold { from, axis, .. }
-                if roles.is_streamed(*axis) || from.iter().any(|(a, _)| roles.is_streamed(*a)) =>
-            {
-                Err(regrouped(*axis))
-            }
-            Op::Split(own, _) if roles.mentions(table.extent(*own)) => Err(regrouped(*own)),
-            Op::Merge(from, own) if from.iter().any(|a| roles.mentions(table.extent(*a))) => {
-                Err(regrouped(*own))
-            }
-            Op::Concat(from, own) if from.iter().any(|a| roles.mentions(table.extent(*a))) => {
-                Err(regrouped(*own))
-            }
-            Op::Window { into, offset, .. }
-                if roles.mentions(offset) || into.iter().any(|(_, s)| roles.mentions(s)) =>
-            {
-                Err(Cause::Length(axis()))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Positions of `over` are combined for a result that has positions of its own: a mask must
@@ -516,18 +447,18 @@ impl Rules<'_> {
         own.insert(recurrence.axis, History::NEW);
         Ok(())
     }
+}
 
-    /// Why a value without positions that reads positions is refused.
-    fn fixed(&self, roles: &Roles, node: &Node) -> Cause {
-        match &node.op {
-            Op::Window { .. } | Op::Gather { .. } => Cause::Fixed(roles.new.clone()),
-            other => Cause::Future {
-                op: word(other),
-                index: roles.new.clone(),
-                axis: roles.new.clone(),
-                row: None,
-            },
-        }
+/// Why a value without positions that reads positions is refused.
+fn fixed(roles: &Roles, node: &Node) -> Cause {
+    match &node.op {
+        Op::Window { .. } | Op::Gather { .. } => Cause::Fixed(roles.new.clone()),
+        other => Cause::Future {
+            op: word(other),
+            index: roles.new.clone(),
+            axis: roles.new.clone(),
+            row: None,
+        },
     }
 }
 

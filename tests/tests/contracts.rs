@@ -1,0 +1,110 @@
+//! The library and the examples keep what every module promises as a stream.
+
+use std::path::{Path, PathBuf};
+
+use girih::contract::{Contract, Finding, check_modules};
+use girih::source::load;
+use girih_cpu::{Cpu, CpuOptions};
+use girih_dsl::model::Static;
+use girih_runtime::backend::Backend;
+use girih_runtime::reference::Reference;
+
+/// Examples whose modules take long as they are without optimization; they are verified as
+/// streams with stored numbers.
+const LARGE: [&str; 3] = [
+    "examples/hf",
+    "examples/language/gpt2.girih",
+    "examples/bench",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every model file under a folder, in order.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).expect("the folder is there");
+    let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("it can be read").path()).collect();
+    paths.sort();
+    for path in paths {
+        let own = path.strip_prefix(root()).unwrap_or(&path);
+        if LARGE.iter().any(|large| own.starts_with(large)) {
+            continue;
+        }
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|own| own == "girih") {
+            found.push(path);
+        }
+    }
+}
+
+fn contracts(file: &Path, backend: &dyn Backend, statics: &[(String, Static)]) -> Vec<Contract> {
+    let (program, sink) = load(file).expect("it can be read");
+    if sink.has_errors() {
+        // The example of a mistake.
+        assert!(file.ends_with("slip.girih"), "{}", file.display());
+        return Vec::new();
+    }
+    check_modules(&program, backend, statics, 0)
+}
+
+/// Fails at what is broken; gives the modules that stream.
+fn streamed(file: &Path, backend: &dyn Backend, statics: &[(String, Static)]) -> Vec<String> {
+    let mut names = Vec::new();
+    for contract in contracts(file, backend, statics) {
+        match contract.finding {
+            Finding::Broken(why) => panic!("{}: {}: {why}", file.display(), contract.module),
+            Finding::Holds(_) => names.push(contract.module),
+            Finding::Whole(_) | Finding::Still | Finding::Skipped(_) => {}
+        }
+    }
+    names
+}
+
+#[test]
+fn the_library_keeps_its_promises() {
+    let mut all = Vec::new();
+    files(&root().join("dsl/std"), &mut all);
+    let causal = [("causal".to_owned(), Static::Bool(true))];
+    let mut names = Vec::new();
+    for file in &all {
+        for backend in backends() {
+            names.extend(streamed(file, backend.as_ref(), &causal));
+        }
+    }
+    for module in ["Attention", "GroupedAttention", "CausalConv"] {
+        assert!(names.iter().any(|own| own == module), "{module}: {names:?}");
+    }
+}
+
+#[test]
+fn the_examples_keep_their_promises() {
+    let mut all = Vec::new();
+    files(&root().join("examples"), &mut all);
+    let mut names = Vec::new();
+    // Large models are made small where they have these arguments.
+    let small = [
+        ("depth", 1),
+        ("d", 24),
+        ("vocab", 50),
+        ("pairs", 5),
+        ("codebooks", 4),
+    ];
+    let small = small.map(|(name, size)| (name.to_owned(), Static::Int(size)));
+    for file in &all {
+        let own = file.ends_with("enc_dec.girih")
+            || file.ends_with("50-discrete-key-value-bottleneck/model.girih");
+        names.extend(streamed(file, &Reference, if own { &small } else { &[] }));
+    }
+    for module in ["Quick", "Lstm", "Mamba2Mixer", "EncDec", "WithMemory"] {
+        assert!(names.iter().any(|own| own == module), "{module}: {names:?}");
+    }
+}
+
+fn backends() -> [Box<dyn Backend>; 2] {
+    [
+        Box::new(Reference),
+        Box::new(Cpu::new(CpuOptions::default())),
+    ]
+}
