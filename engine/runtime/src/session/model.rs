@@ -8,9 +8,8 @@ use girih_graph::stream::Stream;
 use girih_graph::text;
 
 use crate::backend::{
-    Backend, Bindings, BoxError, CompileError, Executable, Outputs, Params, Progress, RunError,
+    Backend, Bindings, CompileError, Executable, Outputs, ParamSource, Params, Progress, RunError,
 };
-use crate::tensor::Tensor;
 
 /// A stream that is compiled, with its parameters: what sessions of one model share.
 pub struct StreamModel {
@@ -62,7 +61,7 @@ impl StreamModel {
     /// What `source` says, a parameter that does not fit, or [`RunError::Cancelled`].
     pub fn load(
         &mut self,
-        source: &mut dyn FnMut(&str) -> Result<Tensor, BoxError>,
+        source: &mut dyn ParamSource,
         progress: &mut Progress<'_>,
     ) -> Result<(), RunError> {
         self.step_params = self.step.load(source, progress)?;
