@@ -1,4 +1,5 @@
-//! What every example becomes: text where it is short, counts and a hash where it is not.
+//! What every example becomes, as a graph and as a plan: text where it is short, counts and a
+//! hash where it is not.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
@@ -12,7 +13,9 @@ use girih_dsl::diag::{Sink, render};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::Model;
 use girih_dsl::program::{Loader, Program};
-use girih_graph::{Graph, Region, text, verify};
+use girih_graph::{Extent, Graph, Region, text, verify};
+use girih_plan::plan::{BufferKind, Plan};
+use girih_plan::{explain, lower, simplify_all};
 
 struct Disk;
 
@@ -100,6 +103,37 @@ fn count<'g>(region: &'g Region, counts: &mut BTreeMap<&'g str, usize>) {
     }
 }
 
+/// The plan's memory and what each kernel is. Of a long plan without what kernels read, and then
+/// cut off before a hash.
+fn brief_plan(plan: &Plan) -> String {
+    let temporary = |kind: &BufferKind| matches!(kind, BufferKind::Temporary);
+    let buffers = plan.root.buffers.iter();
+    let sizes: Vec<Extent> = (buffers.filter(|buffer| temporary(&buffer.kind)))
+        .map(|buffer| {
+            let bytes = Extent::constant(i64::try_from(buffer.dtype.size()).unwrap());
+            buffer.elements.times(&bytes)
+        })
+        .collect();
+    let bytes = (sizes.iter()).fold(Extent::constant(0), |sum, size| sum.plus(size));
+    let whole = explain(plan);
+    let mut lines: Vec<&str> = whole.lines().collect();
+    if lines.len() > LINES {
+        lines.retain(|line| !line.starts_with("  reads "));
+    }
+    let mut brief = format!(
+        "{} temporaries, {bytes} bytes if none shared memory\n",
+        sizes.len()
+    );
+    let rest = lines.len().saturating_sub(LINES);
+    for line in lines.iter().take(LINES) {
+        writeln!(brief, "{line}").unwrap();
+    }
+    if rest > 0 {
+        writeln!(brief, "{rest} more lines, text {:016x}", fnv(&whole)).unwrap();
+    }
+    brief
+}
+
 /// Fowler, Noll and Vo's hash: the same on every machine and with every compiler.
 fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -140,11 +174,18 @@ fn check_method(file: &Path, module: Option<&str>, method: Option<&str>) {
     if name == "model" {
         name = stem(file.parent().unwrap());
     }
+    if file.parent().is_some_and(|folder| folder.ends_with("bench")) {
+        name = format!("bench-{name}");
+    }
     if let Some(module) = module {
         name = format!("{name}-{module}");
     }
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "graphs"}, {
-        insta::assert_snapshot!(name, brief(&graph));
+        insta::assert_snapshot!(name.as_str(), brief(&graph));
+    });
+    let plan = lower(&simplify_all(&graph));
+    insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "plans"}, {
+        insta::assert_snapshot!(name, brief_plan(&plan));
     });
 }
 
@@ -169,6 +210,13 @@ fn papers() {
         for (module, method) in models(&file) {
             check_method(&file, Some(&module), Some(&method));
         }
+    }
+}
+
+#[test]
+fn workloads() {
+    for file in examples("bench") {
+        check(&file, None);
     }
 }
 
