@@ -174,7 +174,10 @@ fn check_method(file: &Path, module: Option<&str>, method: Option<&str>) {
     if name == "model" {
         name = stem(file.parent().unwrap());
     }
-    if file.parent().is_some_and(|folder| folder.ends_with("bench")) {
+    if file
+        .parent()
+        .is_some_and(|folder| folder.ends_with("bench"))
+    {
         name = format!("bench-{name}");
     }
     if let Some(module) = module {

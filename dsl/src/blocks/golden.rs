@@ -297,6 +297,7 @@ impl Reader<'_> {
     }
 
     fn read_lines(&mut self, golden: &mut Golden) {
+        let taken = Names::taken(&self.block.entries);
         for entry in &self.block.entries {
             let found = match entry.role {
                 GoldenRole::Objective => {
@@ -319,7 +320,7 @@ impl Reader<'_> {
                         Some(source) if source::texts(source).is_none() => {
                             Ok(self.written(entry, source))
                         }
-                        _ => self.names.for_file(entry),
+                        _ => self.names.for_file(entry, &taken),
                     }
                 }
             };

@@ -1,6 +1,6 @@
 //! Which tensors of the file a line of a golden block means.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::pattern::numeric;
 use super::super::{Binding, Pattern, Stored, nearest_name};
@@ -67,9 +67,19 @@ impl<'a> Names<'a> {
         })
     }
 
-    /// What a line means whose wildcards stand for names of the file. A line without
-    /// wildcards is given even if the file lacks its tensor, unless it is optional.
-    pub(super) fn for_file(&self, entry: &GoldenEntry) -> Found {
+    /// Tensors that lines of their own name: no wildcard stands for them.
+    pub(super) fn taken(entries: &[GoldenEntry]) -> BTreeSet<&str> {
+        let sources = entries.iter().filter_map(|entry| entry.source.as_ref());
+        let texts = sources.filter_map(texts).flatten();
+        texts
+            .filter(|text| !Pattern::of_text(text).is_open())
+            .collect()
+    }
+
+    /// What a line means whose wildcards stand for names of the file, but for those that are
+    /// `taken`. A line without wildcards is given even if the file lacks its tensor, unless it
+    /// is optional.
+    pub(super) fn for_file(&self, entry: &GoldenEntry, taken: &BTreeSet<&str>) -> Found {
         let path = Pattern::of_path(&entry.path);
         let sources = sources(entry)?;
         let Some(first) = sources.first() else {
@@ -88,7 +98,7 @@ impl<'a> Names<'a> {
             return Ok(self.unless_absent(entry, named(entry, path, source)));
         }
         let mut found = Vec::new();
-        for name in self.ranks.keys() {
+        for name in self.ranks.keys().filter(|name| !taken.contains(*name)) {
             let Some(known) = first.fits(name, &Binding::new()).into_iter().next() else {
                 continue;
             };

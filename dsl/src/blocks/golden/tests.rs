@@ -173,6 +173,22 @@ fn sources_are_stacked_in_numeric_order() {
 }
 
 #[test]
+fn a_line_of_its_own_goes_before_a_wildcards() {
+    check(
+        &format!("input x = \"x\" {PARAMS} value {{v}} = \"y.{{v}}\" value out = \"y.total\""),
+        "x 7 3, s 3, w0 3, w1 3, y.out 7 3, y.total 7 3",
+        &[
+            "input x = x",
+            "param scale = s",
+            "param part.0.w = w0",
+            "param part.1.w = w1",
+            "value out = y.out",
+            "value out = y.total",
+        ],
+    );
+}
+
+#[test]
 fn a_block_for_another_file_does_not_apply() {
     check(
         "input x = \"u\" value out = \"y\"",
