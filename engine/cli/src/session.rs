@@ -94,12 +94,23 @@ fn fetched(name: &str, watched: bool) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// How long the parts of making a model ready took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Times {
+    /// From the loaded file to the graph, fitted to the weights.
+    pub check: Duration,
+    /// From the graph to what runs.
+    pub compile: Duration,
+    /// Reading the parameters, or starting them.
+    pub load: Duration,
+}
+
 /// A model that is ready to run.
 pub struct Session {
     /// The model.
     pub model: Model,
-    /// How long it took from the loaded file to the executable, without parameters.
-    pub compile_time: Duration,
+    /// How long making it ready took.
+    pub times: Times,
     executable: Box<dyn Executable>,
     params: Params,
     symbols: BTreeMap<String, i64>,
@@ -162,14 +173,17 @@ impl Session {
         ranks: Option<&BTreeMap<String, usize>>,
     ) -> Result<Self, Failure> {
         let ready = ready(setup, ranks)?;
+        let mut times = Times::default();
+        let mut lap = Lap::after(ready.start, &mut times.check);
         let executable = setup.backend.compile(&ready.model.graph).map_err(refused)?;
-        let compile_time = ready.start.elapsed();
+        lap.end(&mut times.compile);
         let params = ready.load(setup, &mut |source, progress| {
             executable.load(source, progress)
         })?;
+        lap.end(&mut times.load);
         Ok(Self {
             model: ready.model,
-            compile_time,
+            times,
             executable,
             params,
             symbols: ready.symbols,
@@ -218,8 +232,8 @@ pub const PIECE: usize = 256;
 pub struct Streaming {
     /// The model.
     pub model: Model,
-    /// How long it took from the loaded file to the executables, without parameters.
-    pub compile_time: Duration,
+    /// How long making it ready took.
+    pub times: Times,
     /// What sessions share.
     pub shared: Arc<StreamModel>,
     symbols: Sizes,
@@ -237,12 +251,15 @@ impl Streaming {
     ) -> Result<Self, Failure> {
         let ready = ready(setup, ranks)?;
         let stream = stream_of(setup.program, &ready.model, None)?;
+        let mut times = Times::default();
+        let mut lap = Lap::after(ready.start, &mut times.check);
         let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
-        let compile_time = ready.start.elapsed();
+        lap.end(&mut times.compile);
         ready.load(setup, &mut |source, progress| shared.load(source, progress))?;
+        lap.end(&mut times.load);
         Ok(Self {
             model: ready.model,
-            compile_time,
+            times,
             shared: Arc::new(shared),
             symbols: ready.symbols,
         })
@@ -295,6 +312,25 @@ fn declared(model: &Model, inputs: BTreeMap<String, Tensor>) -> BTreeMap<String,
         Some((name, Data::Host(tensor.to_dtype(dtype))))
     };
     inputs.into_iter().filter_map(convert).collect()
+}
+
+/// One part of a longer work, timed.
+struct Lap(Instant);
+
+impl Lap {
+    /// The lap that begins now, after one that began at `start` and took `time`.
+    fn after(start: Instant, time: &mut Duration) -> Self {
+        let mut lap = Self(start);
+        lap.end(time);
+        lap
+    }
+
+    /// Ends this lap and begins the next.
+    fn end(&mut self, time: &mut Duration) {
+        let now = Instant::now();
+        *time = now - self.0;
+        self.0 = now;
+    }
 }
 
 /// A model before it is compiled.

@@ -145,7 +145,12 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             let mut once = || session.execute(&bindings).map(drop);
             let figures = measure(effort, &mut once, &mut tell)?;
             let tokens = tokens(&session.model, &asked)?;
-            (figures, session.compile_time, tokens, session.model)
+            (
+                figures,
+                session.times.check + session.times.compile,
+                tokens,
+                session.model,
+            )
         }
         Mode::Step => {
             let streaming = Streaming::open(&setup, Some(&ranks))?;
@@ -154,7 +159,12 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             let figures = measure(effort, &mut || steps.step(), &mut tell)?;
             let batch = asked.batch.unwrap_or(1);
             let tokens = Some((batch, format!("one position after {}", steps.length)));
-            (figures, streaming.compile_time, tokens, streaming.model)
+            (
+                figures,
+                streaming.times.check + streaming.times.compile,
+                tokens,
+                streaming.model,
+            )
         }
     };
     bar.finish_and_clear();

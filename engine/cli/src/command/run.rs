@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use girih_dsl::model::{Model, Static};
 use girih_runtime::backend::Outputs;
@@ -53,12 +54,16 @@ pub(super) struct Args {
     /// What computes.
     #[arg(long, default_value = "cpu")]
     backend: String,
+    /// Say on standard error where the time went.
+    #[arg(long)]
+    timings: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    let start = Instant::now();
     let backend = backend::by_name(&args.backend, &backend::Options::default())?;
     let chosen = choose_model(
         &args.model,
@@ -81,6 +86,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         colors: streams.colors,
         watched: streams.watched,
     };
+    let mut timings = vec![("open", start.elapsed())];
     let mut shown: Vec<Shown> = Vec::new();
     if args.text.is_empty() {
         let inputs = match &args.input {
@@ -93,7 +99,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             .collect();
         let session = Session::open(&setup, Some(&ranks))?;
         require_inputs(&session.model, &inputs)?;
-        let outputs = session.run(inputs, args.seed)?;
+        timings.extend(made_ready(&session));
+        let outputs = timed(&mut timings, || session.run(inputs, args.seed))?;
         collect(&session.model, &outputs, "", &mut shown)?;
     } else {
         let place = chosen.tokenizer.as_deref();
@@ -102,9 +109,11 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         })?;
         let tokenizer = Tokenizer::open(place).map_err(text_error)?;
         let session = Session::open(&setup, None)?;
+        timings.extend(made_ready(&session));
         for (position, text) in args.text.iter().enumerate() {
             let ids = tokenizer.encode(text).map_err(text_error)?;
-            let outputs = session.run(text_inputs(&session.model, &ids)?, args.seed)?;
+            let inputs = text_inputs(&session.model, &ids)?;
+            let outputs = timed(&mut timings, || session.run(inputs, args.seed))?;
             let suffix = if args.text.len() > 1 {
                 format!(".{position}")
             } else {
@@ -127,7 +136,36 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             writeln!(streams.out, "{}", result.line())?;
         }
     }
+    if args.timings {
+        timings.push(("in all", start.elapsed()));
+        for (part, time) in timings {
+            writeln!(
+                streams.err,
+                "{part:<8} {:10.3} ms",
+                time.as_secs_f64() * 1e3
+            )?;
+        }
+    }
     Ok(Outcome::Holds)
+}
+
+/// A part of the work, and how long it took.
+type Timing = (&'static str, Duration);
+
+fn made_ready(session: &Session) -> [Timing; 3] {
+    let times = session.times;
+    [
+        ("check", times.check),
+        ("compile", times.compile),
+        ("load", times.load),
+    ]
+}
+
+fn timed<T>(timings: &mut Vec<Timing>, run: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = run();
+    timings.push(("run", start.elapsed()));
+    result
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]

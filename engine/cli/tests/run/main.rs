@@ -104,6 +104,13 @@ fn parameters_start_as_the_model_file_says() {
         said["results"][0]["first"],
         serde_json::json!([3.0, 6.0, 9.0, 12.0])
     );
+    let line = ["run", model, "--input", input, "--set", "d=1", "--timings"];
+    let (_, _, err) = girih(&line);
+    let parts: Vec<&str> = err
+        .lines()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    assert_eq!(parts, ["open", "check", "compile", "load", "run", "in all"]);
     for (line, said) in [
         (vec!["run", model], "the model needs `x: f32[t]`"),
         (
