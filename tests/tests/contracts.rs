@@ -11,8 +11,9 @@ use girih_runtime::reference::Reference;
 
 /// Examples whose modules take long as they are without optimization; they are verified as
 /// streams with stored numbers.
-const LARGE: [&str; 3] = [
+const LARGE: [&str; 4] = [
     "examples/hf",
+    "examples/smollm2.girih",
     "examples/language/gpt2.girih",
     "examples/bench",
 ];

@@ -315,3 +315,6 @@ fn tidied(graph: &Graph) -> Graph {
         .expect("a patch without replacements has none that does not fit")
         .graph
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use girih_dsl::model::{Model, Static};
-use girih_runtime::backend::Outputs;
+use girih_runtime::backend::{Outputs, silent};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::{TextError, Tokenizer};
 use girih_runtime::weights::{self, write_safetensors};
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Streams;
 use crate::checkpoint::Checkpoint;
 use crate::failure::{Failure, Outcome};
-use crate::session::{Session, Setup, choose_model};
+use crate::session::{Session, Setup, Streaming, Times, choose_model};
 use crate::{backend, setting};
 
 /// Run a model once.
@@ -26,7 +26,8 @@ use crate::{backend, setting};
 #[command(after_help = "\
 Examples:
   girih run minilm --text \"That is a happy person\"
-  girih run model.girih --set d=64 --input in.safetensors --output out.safetensors")]
+  girih run model.girih --set d=64 --input in.safetensors --output out.safetensors
+  girih run model.girih --input in.safetensors --mode step --piece 16")]
 pub(super) struct Args {
     /// A model file, or a short name.
     model: String,
@@ -48,6 +49,12 @@ pub(super) struct Args {
     /// A text for the model's tokens. May be given several times: one run for each.
     #[arg(long, conflicts_with = "input")]
     text: Vec<String>,
+    /// The whole sequence at once, or piece by piece.
+    #[arg(long, value_enum, default_value_t = Mode::Full, conflicts_with = "text")]
+    mode: Mode,
+    /// Most positions of a piece.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    piece: usize,
     /// Random starts and draws depend on it alone.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -60,6 +67,15 @@ pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// How a sequence is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// As a whole.
+    Full,
+    /// In pieces, each after the one before.
+    Step,
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
@@ -97,11 +113,26 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             .iter()
             .map(|(name, tensor)| (name.clone(), tensor.rank()))
             .collect();
-        let session = Session::open(&setup, Some(&ranks))?;
-        require_inputs(&session.model, &inputs)?;
-        timings.extend(made_ready(&session));
-        let outputs = timed(&mut timings, || session.run(inputs, args.seed))?;
-        collect(&session.model, &outputs, "", &mut shown)?;
+        match args.mode {
+            Mode::Full => {
+                let session = Session::open(&setup, Some(&ranks))?;
+                require_inputs(&session.model, &inputs)?;
+                timings.extend(made_ready(session.times));
+                let outputs = timed(&mut timings, || session.run(inputs, args.seed))?;
+                collect(&session.model, &outputs, "", &mut shown)?;
+            }
+            Mode::Step => {
+                let streaming = Streaming::open(&setup, Some(&ranks))?;
+                require_inputs(&streaming.model, &inputs)?;
+                let (mut session, steps) = streaming.begin(inputs, args.seed)?;
+                timings.extend(made_ready(streaming.times));
+                let outputs = timed(&mut timings, || {
+                    session.run_all(&steps, args.piece, &mut silent)
+                });
+                let outputs = outputs.map_err(|error| Failure::Refused(error.to_string()))?;
+                collect(&streaming.model, &outputs, "", &mut shown)?;
+            }
+        }
     } else {
         let place = chosen.tokenizer.as_deref();
         let place = place.ok_or_else(|| {
@@ -109,7 +140,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         })?;
         let tokenizer = Tokenizer::open(place).map_err(text_error)?;
         let session = Session::open(&setup, None)?;
-        timings.extend(made_ready(&session));
+        timings.extend(made_ready(session.times));
         for (position, text) in args.text.iter().enumerate() {
             let ids = tokenizer.encode(text).map_err(text_error)?;
             let inputs = text_inputs(&session.model, &ids)?;
@@ -152,8 +183,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
 /// A part of the work, and how long it took.
 type Timing = (&'static str, Duration);
 
-fn made_ready(session: &Session) -> [Timing; 3] {
-    let times = session.times;
+fn made_ready(times: Times) -> [Timing; 3] {
     [
         ("check", times.check),
         ("compile", times.compile),

@@ -1,5 +1,6 @@
 //! One module with sizes, inputs and parameters, held to each of its promises.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -233,24 +234,46 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// Nothing before the receptive field is read.
+    /// The receptive field is exact: its first position is read, none before it.
     fn check_reach(&self) -> Result<(), String> {
         let outputs = self.run_whole(&self.changed(0..1)?)?;
+        let real = |(name, _): &(String, usize)| {
+            let tensor = self.inputs.get(name);
+            tensor.is_some_and(|tensor| tensor.dtype().is_real())
+        };
         for result in &self.stream.results {
             let (Source::Positions(place), Some(reach)) = (result.source, result.reach) else {
                 continue;
             };
-            let first = usize::try_from(reach + 1).unwrap_or(usize::MAX);
-            if first >= LENGTH as usize {
+            let first = usize::try_from(reach).unwrap_or(usize::MAX);
+            if first + 1 >= LENGTH as usize {
                 continue;
             }
-            let of = |outputs: &Outputs| {
+            let of = |outputs: &Outputs, range: std::ops::Range<usize>| {
                 let tensor = outputs.tensor(&result.name).map_err(text)?;
-                tensor.slice(place, first..LENGTH as usize).map_err(text)
+                tensor.slice(place, range).map_err(text)
             };
-            if let Some(difference) = differs(&of(&outputs)?, &of(&self.whole)?) {
+            let after = first + 1..LENGTH as usize;
+            if let Some(difference) =
+                differs(&of(&outputs, after.clone())?, &of(&self.whole, after)?)
+            {
                 return Err(format!(
                     "`{}` reads further back than {reach} positions: {difference}",
+                    result.name
+                ));
+            }
+            // Integers are not changed, and a constant, such as the nothing of a skipped branch,
+            // shows nothing of what it reads.
+            let read = first..first + 1;
+            let all = self.whole.tensor(&result.name).map_err(text)?.to_f64_vec();
+            let equal = |pair: &[f64]| pair[0].partial_cmp(&pair[1]).is_some_and(Ordering::is_eq);
+            let constant = all.windows(2).all(equal);
+            if !constant
+                && self.stream.inputs.iter().all(real)
+                && of(&outputs, read.clone())?.bytes() == of(&self.whole, read)?.bytes()
+            {
+                return Err(format!(
+                    "`{}` does not read {reach} positions back",
                     result.name
                 ));
             }

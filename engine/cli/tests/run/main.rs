@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod sessions;
 mod speak;
 
 use std::collections::BTreeMap;
