@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use girih::session::{Session, Setup};
 use girih_cpu::{Compute, Cpu, CpuOptions};
-use girih_dsl::diag::Sink;
+use girih_dsl::diag::{Colors, Sink};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::Model;
 use girih_dsl::program::{NoFiles, Program};
@@ -353,4 +354,80 @@ model M(d: axis = 64, e: axis = 96) {{
         let found = run(reference.as_ref(), &params, 3, 64);
         assert!(distance(&found, &expected) < 1e-5);
     }
+}
+
+/// What a model with this declaration of its weights gives for the unit rows, on every backend.
+fn declared(storage: &str) -> Vec<f32> {
+    let text = format!(
+        "
+axis t: time
+model M(d: axis = 64, h: axis = 3, e: axis = 32) {{
+  param w: f32[d, (h, e)] = normal(0.5){storage}
+  forward(x: f32[t, d]) -> f32[t, h, e] {{
+    y[t, h, e] = sum(d) x * w
+    return y
+  }}
+}}
+"
+    );
+    let mut sink = Sink::new();
+    let program = Program::load("m.girih", &text, &NoFiles, &mut sink);
+    assert!(!sink.has_errors(), "{:?}", sink.diagnostics());
+    let cpu = Cpu::default();
+    let backends: [&dyn Backend; 2] = [&Reference, &cpu];
+    let found = backends.map(|backend| {
+        let setup = Setup {
+            program: &program,
+            checkpoint: None,
+            backend,
+            set: &[],
+            seed: 3,
+            colors: Colors::No,
+            watched: false,
+        };
+        let session = Session::open(&setup, None).expect("it opens");
+        let unit = (0..64 * 64).map(|i| f32::from(u8::from(i / 64 == i % 64)));
+        let x = Tensor::new([64, 64], unit.collect::<Vec<f32>>()).expect("as many numbers");
+        let inputs = BTreeMap::from([("x".to_owned(), x)]);
+        let outputs = session.run(inputs, 0).expect("it runs");
+        let out = outputs.tensor("out").expect("there is a result");
+        out.into_vec::<f32>().expect("it is `f32`")
+    });
+    assert!(
+        distance(&found[1], &found[0]) < 1e-6,
+        "{storage}: backends agree"
+    );
+    found[0].clone()
+}
+
+#[test]
+fn declared_storage_rounds_on_every_backend() {
+    let exact = declared("");
+    for (storage, group, levels, most) in [
+        (" stored int8", 32, 255, 0.5 / 127.0),
+        (" stored int4 group 96", 96, 15, 0.5 / 7.0),
+        (" stored bit", 32, 2, 1.0),
+    ] {
+        let rounded = declared(storage);
+        for (exact, rounded) in exact.chunks(group).zip(rounded.chunks(group)) {
+            let greatest = exact.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+            let mut distinct: Vec<u32> = rounded.iter().map(|x| x.to_bits()).collect();
+            distinct.sort_unstable();
+            distinct.dedup();
+            assert!(
+                distinct.len() <= levels,
+                "{storage}: {} numbers",
+                distinct.len()
+            );
+            for (x, y) in exact.iter().zip(rounded) {
+                assert!(
+                    (x - y).abs() <= greatest * (most + 1e-3),
+                    "{storage}: {x} became {y}"
+                );
+            }
+        }
+        assert_ne!(exact, rounded, "{storage} rounds");
+    }
+    let halves = declared(" stored bf16");
+    assert!(halves.iter().all(|x| x.to_bits().trailing_zeros() >= 16));
 }

@@ -17,6 +17,7 @@ pub mod session;
 pub mod setting;
 pub mod source;
 pub mod speaker;
+mod stored;
 pub mod streaming;
 pub mod svg;
 pub mod tolerance;

@@ -25,6 +25,7 @@ use crate::command::pull::Bar;
 use crate::failure::Failure;
 use crate::known::known_model;
 use crate::source;
+use crate::stored::StoredParams;
 use crate::streaming::stream_of;
 
 /// A model file with what belongs to it.
@@ -377,7 +378,8 @@ impl Ready {
     fn load<T>(&self, setup: &Setup<'_>, load: &mut Load<'_, T>) -> Result<T, Failure> {
         match (setup.checkpoint, &self.plan) {
             (Some(checkpoint), Some(plan)) => {
-                let mut read = CheckpointParams::new(checkpoint, plan);
+                let mut numbers = CheckpointParams::new(checkpoint, plan);
+                let mut read = StoredParams::new(&self.model, &mut numbers);
                 let bar = LoadBar::new(setup.watched);
                 let loaded = load(&mut read, &mut |done| bar.show(done));
                 bar.clear();
@@ -401,7 +403,8 @@ impl Ready {
                 ))
             })?
         };
-        let mut read = |path: &str| -> Result<Tensor, BoxError> { Ok(outputs.tensor(path)?) };
+        let mut numbers = |path: &str| -> Result<Tensor, BoxError> { Ok(outputs.tensor(path)?) };
+        let mut read = StoredParams::new(&self.model, &mut numbers);
         load(&mut read, &mut silent).map_err(refused)
     }
 }

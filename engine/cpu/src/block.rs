@@ -20,6 +20,8 @@ pub(crate) const ALIGN: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Block {
     first: NonNull<u8>,
+    /// Bytes of the allocation before the first.
+    skipped: usize,
     bytes: usize,
 }
 
@@ -31,12 +33,17 @@ unsafe impl Sync for Block {}
 
 impl Block {
     /// Zeros; `None` if there is no memory for them.
+    ///
+    /// They are asked for with an alignment that every allocation has: only then a system gives zeroed
+    /// pages as they are touched, instead of writing zeros to all.
     pub(crate) fn new(bytes: usize) -> Option<Self> {
-        let layout = Layout::from_size_align(bytes.max(1), ALIGN).ok()?;
-        // SAFETY: the layout's size is at least 1.
-        let first = unsafe { alloc::alloc_zeroed(layout) };
+        // SAFETY: the layout's size is at least `ALIGN`.
+        let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout(bytes)?) })?;
+        let skipped = start.addr().get().next_multiple_of(ALIGN) - start.addr().get();
         Some(Self {
-            first: NonNull::new(first)?,
+            // SAFETY: less than `ALIGN` bytes on, which the allocation has beside those asked for.
+            first: unsafe { start.add(skipped) },
+            skipped,
             bytes,
         })
     }
@@ -73,11 +80,17 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Ok(layout) = Layout::from_size_align(self.bytes.max(1), ALIGN) {
+        if let Some(layout) = layout(self.bytes) {
+            let start = self.first.as_ptr().wrapping_sub(self.skipped);
             // SAFETY: allocated by `new` with this very layout.
-            unsafe { alloc::dealloc(self.first.as_ptr(), layout) };
+            unsafe { alloc::dealloc(start, layout) };
         }
     }
+}
+
+/// What is allocated for so many bytes.
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(ALIGN)?, align_of::<u64>()).ok()
 }
 
 /// Where a buffer starts.

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use girih_graph::DType;
-use girih_kernels::gemm::{View, ViewMut};
+use girih_kernels::gemm::{Packed, View, ViewMut};
 use girih_runtime::backend::{Data, DeviceTensor, ParamData, RunError};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::Blocks;
@@ -59,10 +59,12 @@ struct Kept {
     packs: Vec<(Form, Compute, Packs)>,
 }
 
-/// Memory for all numbers of quantized ones, of which some rows are decoded. What is not written
-/// takes no memory where the system gives pages as they are touched.
+/// Memory for all numbers, of which some rows are there. What is not written takes no memory where
+/// the system gives pages as they are touched.
 struct Decoded {
     block: Arc<Block>,
+    /// Elements of a row.
+    row: usize,
     done: Vec<bool>,
 }
 
@@ -109,20 +111,23 @@ impl Parameter {
         if uses.plain {
             parameter.plain()?;
         }
-        parameter.trim(uses.plain || uses.rows);
+        parameter.trim(uses);
         Ok(parameter)
     }
 
     /// Lets go of what is there twice.
-    fn trim(&self, plain: bool) {
+    fn trim(&self, uses: &Uses<'_>) {
         let mut kept = self.kept();
         if let Some(blocks) = &self.blocks {
             blocks.release();
             return;
         }
+        let packed = match self.shape.last() {
+            Some(row) if uses.rows => kept.columns(*row).is_some(),
+            _ => kept.whole(view::count(&self.shape)).is_some(),
+        };
         // What lies in a file costs nothing and is left where it is.
-        let packed = kept.whole(view::count(&self.shape)).is_some();
-        if !plain && packed && kept.plain.as_ref().is_some_and(|array| !array.release()) {
+        if packed && !uses.plain && kept.plain.as_ref().is_some_and(|array| !array.release()) {
             kept.plain = None;
         }
     }
@@ -139,23 +144,27 @@ impl Parameter {
         Ok(array)
     }
 
-    /// Memory where rows of quantized numbers can be read once [`decode`](Self::decode) has
-    /// written them. `None` if the numbers are not quantized in rows of so many elements.
+    /// Memory where rows can be read once [`decode`](Self::decode) has written them. `None` if the
+    /// numbers are plain, or neither quantized nor packed in rows of so many elements.
     ///
     /// # Errors
     ///
     /// No memory.
     pub(crate) fn table(&self, row: usize) -> Result<Option<Arc<Block>>, RunError> {
-        let Some(blocks) = self.blocks.as_ref().filter(|own| own.row_elements() == row) else {
-            return Ok(None);
-        };
         let mut kept = self.kept();
         if kept.plain.is_some() {
             return Ok(None);
         }
-        if let Some(decoded) = &kept.decoded {
+        if let Some(decoded) = kept.decoded.as_ref().filter(|own| own.row == row) {
             return Ok(Some(Arc::clone(&decoded.block)));
         }
+        let rows = match &self.blocks {
+            Some(blocks) => (blocks.row_elements() == row).then(|| blocks.rows()),
+            None => kept.columns(row).map(Packed::n),
+        };
+        let Some(rows) = rows.filter(|_| kept.decoded.is_none()) else {
+            return Ok(None);
+        };
         let bytes = view::count(&self.shape).saturating_mul(self.dtype.size());
         let block = Arc::new(Block::new(bytes).ok_or_else(|| RunError::Memory {
             what: self.path.clone(),
@@ -164,12 +173,13 @@ impl Parameter {
         })?);
         kept.decoded = Some(Decoded {
             block: Arc::clone(&block),
-            done: vec![false; blocks.rows()],
+            row,
+            done: vec![false; rows],
         });
         Ok(Some(block))
     }
 
-    /// Decodes rows into the [`table`](Self::table), those that are not there yet. Positions that
+    /// Writes rows into the [`table`](Self::table), those that are not there yet. Positions that
     /// are no rows are left to whoever reads.
     ///
     /// # Errors
@@ -177,30 +187,41 @@ impl Parameter {
     /// Blocks that cannot be decoded.
     pub(crate) fn decode(&self, rows: impl Iterator<Item = i64>) -> Result<(), RunError> {
         let mut kept = self.kept();
-        let (Some(blocks), Some(decoded)) = (&self.blocks, &mut kept.decoded) else {
+        let Some(mut decoded) = kept.decoded.take() else {
             return Ok(());
         };
-        let length = blocks.row_elements();
+        let written = rows.filter_map(|row| usize::try_from(row).ok());
+        let written = self.write_rows(&kept, &mut decoded, written);
+        kept.decoded = Some(decoded);
+        written
+    }
+
+    fn write_rows(
+        &self,
+        kept: &Kept,
+        decoded: &mut Decoded,
+        rows: impl Iterator<Item = usize>,
+    ) -> Result<(), RunError> {
+        let length = decoded.row;
         for row in rows {
-            let Ok(row) = usize::try_from(row) else {
-                continue;
-            };
             let Some(done @ false) = decoded.done.get_mut(row) else {
                 continue;
             };
-            let numbers = blocks.decode_rows(row..row + 1);
-            let numbers = numbers.map_err(|error| RunError::Source {
-                name: self.path.clone(),
-                source: error.into(),
-            })?;
+            let numbers = match (&self.blocks, kept.columns(length)) {
+                (Some(blocks), _) => blocks.decode_rows(row..row + 1).map_err(|error| {
+                    let name = self.path.clone();
+                    let source = error.into();
+                    RunError::Source { name, source }
+                })?,
+                (None, Some(packed)) => packed.column(row),
+                (None, None) => continue,
+            };
+            let end = (row + 1) * length * size_of::<f32>();
+            assert!(numbers.len() == length && end <= decoded.block.bytes());
             let Base(first) = decoded
                 .block
                 .base()
                 .at((row * length * size_of::<f32>()).cast_signed());
-            assert!(
-                numbers.len() == length
-                    && (row + 1) * length * size_of::<f32>() <= decoded.block.bytes()
-            );
             // SAFETY: the row lies inside the block, as just checked; nobody reads it before it is marked
             // under the lock, and nobody writes it again.
             unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), first.cast(), length) };
@@ -277,6 +298,19 @@ impl Kept {
         let found = (self.packs.iter())
             .find(|(form, compute, _)| *compute == Compute::F32 && form.count() == count);
         found.map(|(form, _, packs)| (form, packs))
+    }
+
+    /// The one pack that holds every row of so many elements as a column.
+    fn columns(&self, row: usize) -> Option<&Packed> {
+        let step = isize::try_from(row).ok()?;
+        let found = (self.packs.iter()).find(|(form, compute, _)| {
+            let lies = (form.k, form.row, form.column) == (row, 1, step);
+            *compute == Compute::F32 && lies && form.offsets == [0]
+        });
+        match found.map(|(_, _, packs)| &**packs) {
+            Some([Pack::F32(packed)]) => Some(packed),
+            _ => None,
+        }
     }
 }
 

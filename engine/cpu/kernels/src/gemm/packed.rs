@@ -54,6 +54,22 @@ impl Packed {
         }
     }
 
+    /// The elements of a column.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many columns.
+    pub fn column(&self, column: usize) -> Vec<f32> {
+        assert!(column < self.n, "a column of the weights");
+        let panel = &self.data[column / PANEL * PANEL * self.k..][..PANEL * self.k];
+        panel
+            .iter()
+            .skip(column % PANEL)
+            .step_by(PANEL)
+            .copied()
+            .collect()
+    }
+
     /// Rows.
     pub fn k(&self) -> usize {
         self.k

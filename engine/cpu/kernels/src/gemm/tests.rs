@@ -290,6 +290,8 @@ fn check_packed(m: usize, n: usize, k: usize) {
     // SAFETY: as many elements.
     unsafe { packed.unpack(by_rows_mut(&mut back, n)) };
     assert_eq!(back, b);
+    let last: Vec<f32> = b.iter().skip(n - 1).step_by(n).copied().collect();
+    assert_eq!(packed.column(n - 1), last);
     assert!(packed.bytes() >= k * n * 4);
     let epilogue = Epilogue {
         context: std::ptr::null_mut(),

@@ -113,17 +113,37 @@ unsafe fn scatter<L: Lanes, const R: usize, const V: usize>(
     tile: &Tile<L::Element>,
     sums: &[[L::Vector; V]; R],
 ) {
-    // No level has more lanes.
-    let mut lanes = [L::Element::default(); 16];
-    for (r, sums) in sums.iter().enumerate() {
-        let row = tile.c.wrapping_offset(r as isize * tile.c_row);
+    /// Rows and columns that are exchanged at a time, in registers.
+    const SQUARE: usize = 4;
+    // No tile is wider.
+    let mut staged = [[L::Element::default(); 128]; R];
+    for (staged, sums) in staged.iter_mut().zip(sums) {
         for (v, &sum) in sums.iter().enumerate() {
-            L::store(lanes.as_mut_ptr(), sum);
-            let first = v * L::COUNT;
-            for (j, &value) in (first..tile.cols).zip(&lanes[..L::COUNT]) {
-                let at = row.wrapping_offset(j as isize * tile.c_col);
-                *at = if tile.accumulate { *at + value } else { value };
+            L::store(staged.as_mut_ptr().add(v * L::COUNT), sum);
+        }
+    }
+    let mut turned = 0;
+    if tile.c_row == 1 && !tile.accumulate {
+        // Columns are contiguous.
+        turned = tile.cols - tile.cols % SQUARE;
+        for j in (0..turned).step_by(SQUARE) {
+            for r in (0..R - R % SQUARE).step_by(SQUARE) {
+                for column in 0..SQUARE {
+                    let line: [L::Element; SQUARE] =
+                        std::array::from_fn(|row| staged[r + row][j + column]);
+                    let to = tile.c.wrapping_offset((j + column) as isize * tile.c_col);
+                    let to = to.wrapping_add(r);
+                    to.cast::<[L::Element; SQUARE]>().write_unaligned(line);
+                }
             }
+        }
+    }
+    for (r, staged) in staged.iter().enumerate() {
+        let row = tile.c.wrapping_offset(r as isize * tile.c_row);
+        let done = if r < R - R % SQUARE { turned } else { 0 };
+        for (j, &value) in staged.iter().enumerate().take(tile.cols).skip(done) {
+            let at = row.wrapping_offset(j as isize * tile.c_col);
+            *at = if tile.accumulate { *at + value } else { value };
         }
     }
 }
