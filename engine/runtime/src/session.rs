@@ -93,6 +93,8 @@ impl Session {
             .into());
         }
         let mut symbols = opening.symbols.clone();
+        // How many positions there are comes with each step.
+        symbols.remove(&model.stream().new);
         for (name, data) in &opening.inputs {
             model.tell_sizes(name, data.shape(), &mut symbols);
         }
@@ -171,7 +173,7 @@ impl Session {
             None => self.run_once(&symbols, progress)?,
         };
         let stream = self.model.stream();
-        let mut bindings = self.model.bindings(&symbols, self.opening.seed);
+        let mut bindings = StreamModel::bindings(&symbols, self.opening.seed);
         let total_size = i64::try_from(total).unwrap_or(i64::MAX);
         bindings.symbols.insert(stream.total.clone(), total_size);
         for (name, data) in self.opening.inputs.iter().chain(inputs) {
@@ -345,7 +347,7 @@ impl Session {
         symbols: &BTreeMap<String, i64>,
         progress: &mut Progress<'_>,
     ) -> Result<BTreeMap<String, Output>, SessionError> {
-        let mut bindings = self.model.bindings(symbols, self.opening.seed);
+        let mut bindings = StreamModel::bindings(symbols, self.opening.seed);
         let inputs = self.model.stream().once.inputs();
         for (name, data) in &self.opening.inputs {
             if inputs.contains_key(name.as_str()) {

@@ -215,3 +215,15 @@ fn a_run_in_pieces_is_a_run() {
         assert!(pieces.iter().zip(&whole).all(near), "in pieces of {piece}");
     }
 }
+
+#[test]
+fn steps_are_measured_behind_a_sequence() {
+    let file = repository("examples/bench/attention_causal.girih");
+    let mut line = vec!["bench", &file, "--mode", "step", "--extent", "t=8"];
+    line.extend(["--seconds", "0", "--runs", "3", "--json"]);
+    let (status, text, problems) = girih(&line);
+    assert_eq!((status, problems.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["mode"], "step");
+    assert_eq!(report["tokens"], 1);
+}

@@ -18,7 +18,6 @@ pub struct StreamModel {
     step: Box<dyn Executable>,
     once_params: Params,
     step_params: Params,
-    symbols: BTreeMap<String, i64>,
     fingerprint: u64,
 }
 
@@ -49,7 +48,6 @@ impl StreamModel {
             step,
             once_params: Params::default(),
             step_params: Params::default(),
-            symbols: BTreeMap::new(),
             fingerprint: hash.0,
         })
     }
@@ -75,11 +73,6 @@ impl StreamModel {
         self.once_params = Arc::clone(params);
     }
 
-    /// Sizes that parameters and nothing else tell, by symbol.
-    pub fn set_symbols(&mut self, symbols: BTreeMap<String, i64>) {
-        self.symbols = symbols;
-    }
-
     /// What is streamed.
     pub const fn stream(&self) -> &Stream {
         &self.stream
@@ -97,10 +90,7 @@ impl StreamModel {
             if name == self.stream.total {
                 return i64::try_from(position).ok();
             }
-            symbols
-                .get(name)
-                .or_else(|| self.symbols.get(name))
-                .copied()
+            symbols.get(name).copied()
         };
         let bytes = self.stream.carried_bytes().evaluate(&lookup).ok()?;
         u64::try_from(bytes).ok()
@@ -152,10 +142,9 @@ impl StreamModel {
         }
     }
 
-    pub(super) fn bindings(&self, symbols: &BTreeMap<String, i64>, seed: u64) -> Bindings {
+    pub(super) fn bindings(symbols: &BTreeMap<String, i64>, seed: u64) -> Bindings {
         let mut bindings = Bindings::new();
-        bindings.symbols.clone_from(&self.symbols);
-        bindings.symbols.extend(symbols.clone());
+        bindings.symbols.clone_from(symbols);
         bindings.seed = seed;
         bindings
     }
