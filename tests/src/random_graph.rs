@@ -12,6 +12,7 @@ mod combine;
 mod elementwise;
 mod grow;
 mod layout;
+mod linear;
 mod region;
 
 use std::collections::BTreeMap;

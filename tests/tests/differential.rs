@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use girih_cpu::{Cpu, CpuOptions, Level};
-use girih_graph::{DType, Graph, Op, text};
-use girih_plan::drop_dead_values;
+use girih_graph::{DType, Graph, Op, text, verify};
+use girih_plan::{chunk_recurrences, drop_dead_values};
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
@@ -194,6 +194,44 @@ fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Op
                 return Some(format!("{name}: {error}"));
             }
             (Err(_), Err(_)) => {}
+        }
+    }
+    backends
+        .last()
+        .and_then(|(_, backend)| chunked_difference(backend, random, &bindings))
+}
+
+/// What linear recurrences compute otherwise in chunks than in steps, in numbers of twice the
+/// digits: chunks sum in another order.
+fn chunked_difference(backend: &Cpu, random: &RandomGraph, bindings: &Bindings) -> Option<String> {
+    let (graph, bindings) = (random.graph.with_real(DType::F64), widened(bindings));
+    for length in [1, 2, 4] {
+        let (chunked, choices) = chunk_recurrences(&graph, Some(length));
+        if choices.iter().all(|choice| choice.chunk.is_none()) {
+            return None;
+        }
+        if let Err(error) = verify(&chunked) {
+            return Some(format!("in chunks of {length}: {error}"));
+        }
+        let Ok(expected) = run(&Reference, &graph, &bindings) else {
+            return None;
+        };
+        for backend in [&Reference as &dyn Backend, backend] {
+            let found = match run(backend, &chunked, &bindings) {
+                Ok(found) => found,
+                Err(error) => return Some(format!("in chunks of {length}: {error}")),
+            };
+            let other = |(name, tensor): &(&String, &Tensor)| !agree(tensor, &found[*name]);
+            // Where reals become integers, any rounding may show.
+            if let Some((name, tensor)) = expected.iter().find(other)
+                && !truncates(&graph)
+            {
+                return Some(format!(
+                    "in chunks of {length}: `{name}` is {:?} where {:?} is right",
+                    found[name].to_f64_vec(),
+                    tensor.to_f64_vec()
+                ));
+            }
         }
     }
     None
@@ -385,9 +423,12 @@ fn random_graphs_compute_what_the_reference_does() {
         .and_then(|text| text.parse().ok());
     let mut kinds = BTreeSet::new();
     let mut failures = Vec::new();
+    let mut chunked = 0;
     for seed in 0..graphs.unwrap_or(GRAPHS) {
         let words = seeded_words(seed);
         let random = grow(&words, Options::default());
+        let (_, choices) = chunk_recurrences(&random.graph, Some(2));
+        chunked += choices.iter().filter(|own| own.chunk.is_some()).count();
         let Some(said) = difference(&backends, &random, seed) else {
             continue;
         };
@@ -399,4 +440,5 @@ fn random_graphs_compute_what_the_reference_does() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(chunked > 0, "no graph has a linear recurrence");
 }

@@ -13,6 +13,7 @@ mod arithmetic;
 mod cast;
 mod check;
 mod emit;
+mod fade;
 mod frame;
 mod fuse;
 mod lanes;

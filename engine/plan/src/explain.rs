@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::chunk::Choice;
 use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Attention, KernelLaunch, Launch, Plan, Reason, Section, Work};
 
@@ -52,7 +53,35 @@ pub fn explain(plan: &Plan) -> String {
     for launch in &told.attentions {
         let _ = writeln!(text, "{}", attention(launch, plan));
     }
+    for line in loops(&plan.choices) {
+        let _ = writeln!(text, "{line}");
+    }
     text
+}
+
+/// A line for loops that are computed alike for one reason, in the order of the first of each.
+fn loops(choices: &[Choice]) -> Vec<String> {
+    let mut alike: Vec<(&Choice, usize)> = Vec::new();
+    for choice in choices {
+        let same = |(own, _): &&mut (&Choice, usize)| {
+            (&own.axis, own.chunk, own.why) == (&choice.axis, choice.chunk, choice.why)
+        };
+        match alike.iter_mut().find(same) {
+            Some((_, count)) => *count += 1,
+            None => alike.push((choice, 1)),
+        }
+    }
+    let line = |(choice, count): &(&Choice, usize)| {
+        let Choice { axis, why, .. } = choice;
+        let how = match choice.chunk {
+            Some(length) => format!("in chunks of {length} steps: {why}"),
+            None => format!("step by step: {why}"),
+        };
+        let origin = choice.origin.as_ref().filter(|own| !own.path.is_empty());
+        let place = origin.map_or_else(String::new, |own| format!(", first in {}", own.path));
+        format!("loop over {axis}, {}{place}, {how}", times(*count))
+    };
+    alike.iter().map(line).collect()
 }
 
 /// Launches that share what they run.

@@ -17,6 +17,7 @@
 //! # Ok::<(), girih_graph::text::TextError>(())
 //! ```
 
+mod chunk;
 mod dead;
 mod explain;
 pub mod kernel;
@@ -28,6 +29,7 @@ mod text;
 
 use girih_graph::{Graph, verify};
 
+pub use chunk::{Choice, chunk_recurrences};
 pub use dead::drop_dead_values;
 pub use explain::explain;
 pub use lower::lower;

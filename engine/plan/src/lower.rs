@@ -30,14 +30,28 @@ use std::sync::Arc;
 use girih_graph::op::Op;
 use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Region, ValueType};
 
+use crate::chunk::chunk_recurrences;
 use crate::kernel::Kernel;
 use crate::plan::{
     BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, Stop, TensorId, Work,
 };
+use crate::simplify_all;
 use value::{Form, ValueIx, Values};
 
-/// The plan of a graph. The graph should be simplified.
+/// The plan of a graph. The graph should be simplified. Loops that are faster in chunks of their
+/// steps are computed so.
 pub fn lower(graph: &Graph) -> Plan {
+    let (chunked, choices) = chunk_recurrences(graph, None);
+    let mut plan = if choices.iter().any(|choice| choice.chunk.is_some()) {
+        lower_as_it_is(&simplify_all(&chunked))
+    } else {
+        lower_as_it_is(graph)
+    };
+    plan.choices = choices;
+    plan
+}
+
+fn lower_as_it_is(graph: &Graph) -> Plan {
     let mut shared = Shared {
         axes: &graph.axes,
         kernels: Vec::new(),
@@ -106,6 +120,7 @@ pub fn lower(graph: &Graph) -> Plan {
         given,
         results: outcomes,
         checks: graph.checks.clone(),
+        choices: Vec::new(),
     }
 }
 

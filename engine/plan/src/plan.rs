@@ -13,6 +13,7 @@ use std::sync::Arc;
 use girih_graph::op::{Combine, Distribution};
 use girih_graph::{AxisId, AxisTable, Check, DType, Extent};
 
+use crate::chunk::Choice;
 use crate::kernel::Kernel;
 
 /// A graph, made ready for a backend.
@@ -32,6 +33,8 @@ pub struct Plan {
     pub results: Vec<Outcome>,
     /// Conditions on sizes, checked before anything runs.
     pub checks: Vec<Check>,
+    /// For people: how every loop of the graph is computed, and why.
+    pub choices: Vec<Choice>,
 }
 
 /// What a caller gives.

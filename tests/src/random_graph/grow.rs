@@ -326,6 +326,7 @@ impl Grow<'_> {
             15 => self.read(),
             16 => self.strided(),
             17 => self.shape(),
+            18 if self.flip() => self.linear_recurrence(),
             18 => self.recurrence(),
             _ => self.route(),
         }

@@ -12,13 +12,14 @@ mod convert;
 mod double;
 mod error_function;
 mod exponential;
+mod fade;
 mod logarithm;
 mod power;
 mod reduce;
 mod stride;
 mod trigonometric;
 
-use crate::table::{Routines, fill};
+use crate::table::{FadeArguments, Routines, fill};
 use arithmetic::Arithmetic;
 
 /// Makes the module of one level: its name, its arithmetic, its vectors of f32 and f64, how it converts half
@@ -89,6 +90,7 @@ macro_rules! level {
                 prod_f64(x: *const f64, n: usize) -> f64: reduce::prod::<$f64>;
                 sum_squares_f64(x: *const f64, n: usize) -> f64: reduce::sum_squares::<$f64>;
                 dot_f64(x: *const f64, y: *const f64, n: usize) -> f64: reduce::dot::<$f64>;
+                fade_f32(arguments: *const FadeArguments): fade::step::<A, $f32>;
             }
         }
     };

@@ -87,6 +87,68 @@ pub type GatherF32 = unsafe extern "C" fn(src: *const f32, stride: isize, dst: *
 /// As [`GatherF32`].
 pub type ScatterF32 = unsafe extern "C" fn(src: *const f32, dst: *mut f32, stride: isize, n: usize);
 
+/// One step of a linear recurrence; see [`FadeArguments`].
+///
+/// # Safety
+///
+/// - The machine runs the level of the table.
+/// - Everything that the arguments name is valid, and `state` and `out` overlap nothing else.
+pub type FadeF32 = unsafe extern "C" fn(arguments: *const FadeArguments);
+
+/// `state[r, c] = fade[r] * state[r, c] + k[r] * x[c]`, `out[c]` is the sum of `q[r] * state[r, c]` over rows in
+/// their order. Distances are in elements; one of 0 repeats an element.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FadeArguments {
+    /// Rows of the state.
+    pub rows: usize,
+    /// Its columns, which lie together.
+    pub columns: usize,
+    /// `[rows, columns]`.
+    pub state: *mut f32,
+    /// From a row to the next.
+    pub state_row: isize,
+    /// `[rows]`.
+    pub fade: *const f32,
+    /// From a row's to the next.
+    pub fade_row: isize,
+    /// `[rows, columns]`, or null: then `fade` is used. Else the state fades by `exp(times[c] * rates[r, c])`,
+    /// and `fade` is read and not used.
+    pub rates: *const f32,
+    /// From a row to the next.
+    pub rates_row: isize,
+    /// `[columns]`; read with `rates` alone.
+    pub times: *const f32,
+    /// `[rows]`, or null: then nothing is added. Read if the state is written or seen after the step.
+    pub k: *const f32,
+    /// From a row's to the next.
+    pub k_row: isize,
+    /// `[columns]`; read if `k` is.
+    pub x: *const f32,
+    /// `[rows]`; read if anything is seen.
+    pub q: *const f32,
+    /// From a row's to the next.
+    pub q_row: isize,
+    /// `[columns]`; written if anything is seen.
+    pub out: *mut f32,
+    /// Which state `out` sums.
+    pub seen: Seen,
+    /// 0: the state stays as it is.
+    pub writes: u64,
+}
+
+/// Which state a step reads.
+#[repr(u64)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// As it was.
+    Before = 0,
+    /// As it becomes, whether or not it is written.
+    After = 1,
+    /// None.
+    Nothing = 2,
+}
+
 macro_rules! table {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
         /// The routines of one level.
@@ -208,6 +270,8 @@ table! {
     sum_squares_f64: ReduceF64,
     /// As `dot_f32`.
     dot_f64: DotF64,
+    /// A step of a linear recurrence.
+    fade_f32: FadeF32,
 }
 
 /// The table of a level.

@@ -9,6 +9,7 @@
 mod body;
 mod call;
 mod element;
+mod fade;
 mod points;
 mod read;
 mod reduce;

@@ -43,6 +43,8 @@ pub(super) enum Routine {
     Smallest,
     SumSquares,
     Dot,
+    /// A step of a linear recurrence; `f32` only.
+    Fade,
 }
 
 /// Where an entry lies.
@@ -128,6 +130,7 @@ impl Routine {
             Self::SumSquares => entry!(sum_squares_f32, sum_squares_f64),
             Self::Dot => entry!(dot_f32, dot_f64),
             Self::ExpSum => Place::Table(offset_of!(Routines, exp_sum_f32)),
+            Self::Fade => Place::Table(offset_of!(Routines, fade_f32)),
             Self::Remainder if wide => Place::Frame(offset_of!(Frame, remainder_f64)),
             Self::Remainder => Place::Frame(offset_of!(Frame, remainder_f32)),
         }

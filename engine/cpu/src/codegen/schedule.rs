@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Kernel, LoopKind, StepId, StepOp};
 
+use super::fade::{Decay, Fade};
 use super::fuse::{self, Calls};
 use super::normal::{access_operands, access_varies};
 use planner::Planner;
@@ -105,6 +106,8 @@ pub(super) struct Schedule {
     pub(super) slots: BTreeMap<StepId, Slot>,
     /// Of operands of calls that are not in memory otherwise.
     pub(super) feeds: BTreeMap<(StepId, usize), Slot>,
+    /// The walk is one call.
+    pub(super) fade: Option<Fade>,
     /// The walk runs inside short pieces of the inner loop, with its sums in registers.
     pub(super) tiled: bool,
     /// A point is a whole row of the inner loop, not a block of it.
@@ -155,11 +158,28 @@ pub(super) fn store_varies(kernel: &Kernel, store: usize, kind: LoopKind) -> boo
 
 /// Divides a normalized kernel.
 pub(super) fn schedule(kernel: &Kernel) -> Schedule {
-    let calls = fuse::calls(kernel);
-    let mut planner = Planner::new(kernel, calls);
-    planner.find_times();
-    planner.keep_what_is_dear();
-    planner.assemble()
+    let plan = |fades: bool| {
+        let mut planner = Planner::new(kernel, fuse::calls(kernel), fades);
+        planner.find_times();
+        planner.keep_what_is_dear();
+        planner.assemble()
+    };
+    let schedule = plan(true);
+    match &schedule.fade {
+        Some(fade) if !has_columns(kernel, &schedule, fade) => plan(false),
+        _ => schedule,
+    }
+}
+
+/// Whether what the call reads along the inner loop is in memory.
+fn has_columns(kernel: &Kernel, schedule: &Schedule, fade: &Fade) -> bool {
+    let mut columns: Vec<StepId> = fade.added.iter().map(|(_, x)| *x).collect();
+    if let Decay::Exponential { times, .. } = fade.decay {
+        columns.push(times);
+    }
+    columns
+        .iter()
+        .all(|id| schedule.slots.contains_key(id) || lies_in_blocks(kernel, *id))
 }
 
 impl Schedule {

@@ -18,6 +18,9 @@ pub(super) struct Cumulate {
     pub(super) exclusive: bool,
 }
 
+/// Lanes whose running combinations are kept at once.
+const NEAR: usize = 64;
+
 pub(super) fn cumulate(frame: &Frame<'_>, scan: Cumulate) {
     per_number!(frame.view(scan.operand).dtype, T => {
         match scan.combine {
@@ -54,15 +57,21 @@ fn scanned<T: Number, A: Copy>(
         steps,
         [x.offset, out.offset],
         |[i, o], lanes, [s, t]| {
-            for lane in 0..lanes as isize {
-                let (start, target) = (i + lane * s, o + lane * t);
-                let mut sum = identity;
+            for first in (0..lanes).step_by(NEAR) {
+                let near = NEAR.min(lanes - first);
+                let mut sums = [identity; NEAR];
+                let (start, target) = (i + first as isize * s, o + first as isize * t);
                 for at in 0..length {
                     let at = if scan.reverse { length - 1 - at } else { at };
-                    let before = sum;
-                    sum = combine(sum, lift(from.get(start + at * step)));
-                    let cell = if scan.exclusive { before } else { sum };
-                    into.set(target + at * own, lower(cell));
+                    let (from_row, into_row) = (start + at * step, target + at * own);
+                    // Neighbors in memory side by side, whatever the axis that is walked.
+                    for (lane, sum) in sums[..near].iter_mut().enumerate() {
+                        let lane = lane as isize;
+                        let before = *sum;
+                        *sum = combine(before, lift(from.get(from_row + lane * s)));
+                        let cell = if scan.exclusive { before } else { *sum };
+                        into.set(into_row + lane * t, lower(cell));
+                    }
                 }
             }
         },

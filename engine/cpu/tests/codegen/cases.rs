@@ -151,6 +151,52 @@ fn state_updates() {
     }
 }
 
+/// `S' = a·S + k·(v − w)` with sums over rows of `S`, `S'`, or a state that is not written.
+#[test]
+fn steps_of_linear_recurrences() {
+    for (rows, width) in [(1, 1), (3, 5), (4, 64), (6, 300)] {
+        for choice in 0..16 {
+            let (fades, after, writes) = (choice & 1 > 0, choice & 2 > 0, choice & 4 > 0);
+            let adds = choice & 8 == 0;
+            let mut maker = Maker::new(&[(OUTER, 2), (WALK, rows), (INNER, width)]);
+            for _ in 0..7 {
+                maker.buffer(F32);
+            }
+            let full = affine(0, &[(0, rows * width), (1, width), (2, 1)]);
+            let row = affine(0, &[(0, rows), (1, 1)]);
+            let column = affine(0, &[(0, width), (2, 1)]);
+            let s = maker.load(access(0, full.clone()));
+            let k = maker.load(access(1, row.clone()));
+            let q = maker.load(access(2, row.clone()));
+            let v = maker.load(access(3, column.clone()));
+            let w = maker.load(access(4, column.clone()));
+            let a = maker.load(access(5, affine(0, &[(0, 1)])));
+            let x = maker.binary(Binary::Sub, v, w);
+            let faded = if fades {
+                maker.binary(Binary::Mul, a, s)
+            } else {
+                s
+            };
+            let added = maker.binary(Binary::Mul, x, k);
+            let next = if adds {
+                maker.binary(Binary::Add, faded, added)
+            } else {
+                faded
+            };
+            let term = maker.binary(Binary::Mul, if after { next } else { s }, q);
+            let sum = maker.reduce(Combine::Sum, term, WALK);
+            let y = maker.binary(Binary::Mul, sum, a);
+            if writes {
+                maker.store(next, access(0, full));
+            }
+            maker.store(y, access(6, column));
+            let counts = [rows * width, rows, rows, width, width, 1, width];
+            let buffers = counts.map(|count| reals(F32, 2 * count));
+            run_all("linear step", &maker.0, &Sizes::new(), &buffers);
+        }
+    }
+}
+
 /// A vector times a matrix, over a walk too long for one visit, with a size that is a symbol.
 #[test]
 fn products_in_tiles() {

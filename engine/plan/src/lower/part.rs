@@ -2,7 +2,7 @@
 //! another – and which carried values can be written over.
 
 use girih_graph::op::{Op, Recurrence};
-use girih_graph::{AxisId, Extent};
+use girih_graph::{AxisId, Extent, Node, Region, ValueType};
 
 use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Section, TensorId, Work};
@@ -21,6 +21,7 @@ pub(super) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) 
     let free = |axis: &AxisId| {
         everywhere(*axis)
             && body.nodes().all(|(_, node)| is_free(&node.op, *axis))
+            && body.nodes().all(|(_, node)| is_whole(body, node, *axis))
             && extent(*axis).as_constant() != Some(1)
     };
     let axes: Vec<AxisId> = body.ty(*first).axes.iter().copied().filter(free).collect();
@@ -29,6 +30,21 @@ pub(super) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) 
         .copied()
         .find(long)
         .or_else(|| axes.first().copied())
+}
+
+/// Whether a product of matrices stays as large if `axis` is cut: both factors have it. One without
+/// it would be computed again for every part, others would be narrow.
+fn is_whole(body: &Region, node: &Node, axis: AxisId) -> bool {
+    let (Op::Contract(over), [x, y]) = (&node.op, node.operands.as_slice()) else {
+        return true;
+    };
+    let [x, y] = [x, y].map(|factor| body.ty(*factor));
+    let alone = |own: &ValueType, other: &ValueType| {
+        let alone = |axis: &AxisId| !over.contains(axis) && !other.has(*axis);
+        own.axes.iter().any(alone)
+    };
+    let of_matrices = alone(x, y) && alone(y, x);
+    !of_matrices || x.has(axis) && y.has(axis)
 }
 
 /// Whether an operation treats every position of `axis` alone.

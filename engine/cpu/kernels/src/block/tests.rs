@@ -8,7 +8,7 @@
 use super::double;
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
-use crate::table::{BinaryF32, Routines, UnaryF32, UnaryF64, routines};
+use crate::table::{BinaryF32, FadeArguments, Routines, Seen, UnaryF32, UnaryF64, routines};
 
 /// One f32 in so many of all bit patterns.
 const EVERY: usize = 1021;
@@ -642,5 +642,98 @@ fn routines_touch_nothing_else() {
             check_touches(level, n, true);
             check_touches(level, n, false);
         }
+    }
+}
+
+/// A step of a linear recurrence with every choice, beside plain loops in f64.
+#[test]
+fn fading_states_are_accurate() {
+    for level in available() {
+        for (rows, columns) in [(0, 5), (1, 1), (3, 16), (5, 37), (4, 64), (2, 131)] {
+            for choice in 0..24 {
+                check_fade(level, rows, columns, choice);
+            }
+        }
+    }
+}
+
+fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
+    let seen = [Seen::Before, Seen::After, Seen::Nothing][choice % 3];
+    let (exponential, writes) = (choice / 3 % 2 == 1, choice / 6 % 2 == 1);
+    let adds = choice < 12;
+    // The routine's caller has exponentials only where the state is written.
+    let exponential = exponential && writes;
+    let numbers = |count: usize, salt: usize| -> Vec<f32> {
+        let number = |at: usize| ((at * 37 + salt * 11) % 101) as f32 / 60.0 - 0.8;
+        (0..count).map(number).collect()
+    };
+    // Rows lie apart, and what is alike in all rows has no distance.
+    let apart = columns + 3;
+    let before = numbers(rows * apart, 1);
+    let mut state = Guarded::<f32>::new(rows * apart, choice.is_multiple_of(2));
+    state.elements().copy_from_slice(&before);
+    let (rates, times) = (numbers(rows * apart, 2), numbers(columns, 3));
+    let (fade, k, x) = (numbers(1, 4), numbers(rows * 2, 5), numbers(columns, 6));
+    let q = numbers(rows, 7);
+    let mut out = Guarded::<f32>::new(columns, true);
+    let arguments = FadeArguments {
+        rows,
+        columns,
+        state: state.elements().as_mut_ptr(),
+        state_row: apart as isize,
+        fade: fade.as_ptr(),
+        fade_row: 0,
+        rates: if exponential {
+            rates.as_ptr()
+        } else {
+            std::ptr::null()
+        },
+        rates_row: apart as isize,
+        times: times.as_ptr(),
+        k: if adds { k.as_ptr() } else { std::ptr::null() },
+        k_row: 2,
+        x: x.as_ptr(),
+        q: q.as_ptr(),
+        q_row: 1,
+        out: out.elements().as_mut_ptr(),
+        seen,
+        writes: u64::from(writes),
+    };
+    // SAFETY: the machine has the level, and everything named is as long as the shapes say.
+    unsafe { (routines(level).fade_f32)(&raw const arguments) };
+    let mut sums = vec![0.0_f64; columns];
+    for row in 0..rows {
+        for column in 0..columns {
+            let at = row * apart + column;
+            let old = f64::from(before[at]);
+            let fades = if exponential {
+                f64::from(times[column] * rates[at]).exp()
+            } else {
+                f64::from(fade[0])
+            };
+            let added = f64::from(k[row * 2]) * f64::from(x[column]);
+            let new = fades * old + if adds { added } else { 0.0 };
+            let found = f64::from(state.elements()[at]);
+            let wanted = if writes { new } else { old };
+            assert!(
+                (found - wanted).abs() < 1e-5,
+                "{level:?} {choice}: {found} for {wanted}"
+            );
+            let read = if seen == Seen::After { new } else { old };
+            sums[column] += f64::from(q[row]) * read;
+        }
+        let rest = row * apart + columns..(row + 1) * apart;
+        assert_eq!(
+            state.elements()[rest.clone()],
+            before[rest],
+            "{level:?} {choice}"
+        );
+    }
+    for (found, wanted) in out.elements().iter().zip(sums) {
+        let wanted = if seen == Seen::Nothing { 0.0 } else { wanted };
+        assert!(
+            (f64::from(*found) - wanted).abs() < 1e-5,
+            "{level:?} {choice}: {found} for {wanted}"
+        );
     }
 }

@@ -33,6 +33,9 @@ impl Emitter<'_> {
             return;
         };
         let schedule = self.schedule;
+        if let Some(fade) = &schedule.fade {
+            return self.fade(fade, walk, span);
+        }
         let passes = schedule.passes(Phase::Walk);
         if schedule.tiled {
             return self.tiles(walk, span);

@@ -8,6 +8,7 @@ use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Access, Kernel, LoopKind, StepId, StepOp};
 
 use super::{Phase, Place, Schedule, lies_in_blocks, store_varies};
+use crate::codegen::fade::{self, Fade};
 use crate::codegen::fuse::{Call, Calls};
 use crate::codegen::normal::{access_operands, operands};
 
@@ -22,6 +23,7 @@ pub(super) struct Planner<'a> {
     /// Buffers that are read and written.
     hazards: BTreeSet<usize>,
     homes: BTreeMap<StepId, Place>,
+    fade: Option<Fade>,
     tiled: bool,
     has_walk: bool,
 }
@@ -38,7 +40,8 @@ struct Demands {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(kernel: &'a Kernel, calls: Calls) -> Self {
+    /// `fades`: a walk that one routine computes is one call.
+    pub(super) fn new(kernel: &'a Kernel, calls: Calls, fades: bool) -> Self {
         let count = kernel.steps.len();
         let loaded = kernel.steps.iter().filter_map(|step| match &step.op {
             StepOp::Load(access) => Some(access.buffer),
@@ -55,12 +58,14 @@ impl<'a> Planner<'a> {
             ready: vec![(0, 0); count],
             hazards: stored.filter(|buffer| loaded.contains(buffer)).collect(),
             homes: BTreeMap::new(),
+            fade: None,
             tiled: false,
             has_walk: kernel.walk().is_some(),
         };
         planner.find_live();
         planner.find_phases();
-        planner.tiled = planner.can_tile();
+        planner.fade = fade::fade(kernel, &planner.live).filter(|_| fades);
+        planner.tiled = planner.fade.is_none() && planner.can_tile();
         planner
     }
 
@@ -411,6 +416,7 @@ impl<'a> Planner<'a> {
             homes: self.homes.clone(),
             slots: BTreeMap::new(),
             feeds: BTreeMap::new(),
+            fade: self.fade,
             tiled: self.tiled,
             whole_rows,
             rows: 0,

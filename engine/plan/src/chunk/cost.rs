@@ -1,0 +1,123 @@
+//! Whether a linear recurrence is faster in chunks, and how long they should be.
+//!
+//! Costs are in elements that a step of a loop computes; sizes that are not known are taken as long.
+
+use girih_graph::{AxisId, AxisTable};
+
+use super::build::split;
+use super::form::axes_of;
+use super::recognize::Linear;
+
+/// Chunk lengths that are tried.
+const LENGTHS: [u32; 3] = [64, 32, 16];
+
+/// Multiply-adds of a matrix product that take the time of one element elsewhere.
+const PRODUCT: f64 = 8.0;
+
+/// What an element of the products of decays between two steps costs: they are made one by one.
+const BETWEEN: f64 = 30.0;
+
+/// What starting a launch costs.
+const LAUNCH: f64 = 4000.0;
+
+/// How much faster chunks should be than steps: what is counted here is not all.
+const MARGIN: f64 = 1.25;
+
+/// What a size counts that is not known.
+const UNKNOWN: f64 = 256.0;
+
+/// Loops of fewer steps stay as they are.
+const FEW_STEPS: i64 = 32;
+
+/// The chunk length, or why there should be none.
+pub(super) fn length(axes: &AxisTable, linear: &Linear<'_>) -> Result<u32, &'static str> {
+    let steps = axes.extent(linear.recurrence.axis).as_constant();
+    if steps.is_some_and(|steps| steps < FEW_STEPS) {
+        return Err("it has few steps");
+    }
+    let by_steps = steps_cost(axes, linear);
+    let costs = LENGTHS.map(|length| (length, chunk_cost(axes, linear, f64::from(length))));
+    let best = costs
+        .into_iter()
+        .min_by(|one, other| one.1.total_cmp(&other.1));
+    match best {
+        Some((length, cost)) if cost * MARGIN < by_steps => Ok(length),
+        _ => Err("chunks would compute more than its steps do"),
+    }
+}
+
+fn size(axes: &AxisTable, of: &[AxisId]) -> f64 {
+    let sizes = of.iter().map(|axis| axes.extent(*axis).as_constant());
+    sizes
+        .map(|size| size.map_or(UNKNOWN, |size| size as f64))
+        .product()
+}
+
+/// Each axis once.
+fn union(parts: &[&[AxisId]]) -> Vec<AxisId> {
+    let mut all: Vec<AxisId> = parts.concat();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// One step of the loop.
+fn steps_cost(axes: &AxisTable, linear: &Linear<'_>) -> f64 {
+    let body = &linear.recurrence.body;
+    let state = |carried: usize| size(axes, &body.ty(body.params()[carried]).axes);
+    let updates = linear.states.iter().enumerate().map(|(carried, own)| {
+        let fades = f64::from(u8::from(own.decay.is_some()));
+        state(carried) * (2.0 + fades) + LAUNCH
+    });
+    let terms = linear.readouts.iter().flat_map(|readout| &readout.terms);
+    let reads = terms
+        .filter_map(|term| term.base)
+        .map(|base| state(base.carried) * 2.0);
+    updates.chain(reads).sum()
+}
+
+/// One step's share of a chunk.
+fn chunk_cost(axes: &AxisTable, linear: &Linear<'_>, length: f64) -> f64 {
+    let body = &linear.recurrence.body;
+    let all = |axes: &[girih_graph::ValueId]| axes_of(body, axes.iter().copied());
+    let mut cost = 0.0;
+    let mut launches = 4.0;
+    for (carried, state) in linear.states.iter().enumerate() {
+        let own = &body.ty(body.params()[carried]).axes;
+        let decay = linear.decay_axes(carried);
+        let over = linear.over(carried);
+        if state.decay.is_some() {
+            cost += BETWEEN * length * size(axes, &decay);
+            launches += 6.0;
+        }
+        cost += size(axes, own) * 2.0 / length;
+        for update in &state.updates {
+            let [k, v] = split(body, &update.factors, &over).map(|own| all(&own));
+            cost += size(axes, &union(&[&k, &v])) / PRODUCT + size(axes, &k) + size(axes, &v);
+            launches += 2.0;
+        }
+    }
+    for term in linear.readouts.iter().flat_map(|readout| &readout.terms) {
+        let Some(base) = term.base else { continue };
+        let own = &body.ty(body.params()[base.carried]).axes;
+        let decay = linear.decay_axes(base.carried);
+        let [q, _] = split(body, &term.factors, &term.over).map(|own| all(&own));
+        cost += size(axes, &union(&[&q, own])) / PRODUCT;
+        launches += 4.0;
+        for update in &linear.states[base.carried].updates {
+            let [k, v] = split(body, &update.factors, &term.over).map(|own| all(&own));
+            let products = union(&[&q, &k, &term.over]);
+            let mut scores = union(&[&q, &k, &decay]);
+            if decay.iter().any(|axis| term.over.contains(axis)) {
+                cost += 3.0 * length * size(axes, &union(&[&products, &decay]));
+            } else {
+                cost += length * size(axes, &products) / PRODUCT;
+            }
+            scores.retain(|axis| !term.over.contains(axis));
+            cost += length * size(axes, &scores);
+            cost += length * size(axes, &union(&[&scores, &v])) / PRODUCT;
+            launches += 3.0;
+        }
+    }
+    cost + launches * LAUNCH / length
+}
