@@ -8,6 +8,7 @@
 //! Sources: Yang et al. 2024, arXiv 2312.06635 (chunks for decays of heads and of features);
 //! Dao & Gu 2024, arXiv 2405.21060, section 6.
 
+mod body;
 mod build;
 mod cost;
 mod form;
@@ -135,5 +136,85 @@ impl Copier {
         let (linear, length) = chosen.ok()?;
         let built = build::chunked(&mut self.builder, &linear, operands, length);
         Some(built.expect("every operation has the operands that it wants"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use girih_graph::text;
+
+    /// How the loop of a graph with this body is computed: its state is `s`, `[d, e]`.
+    fn check(body: &str, expected: &str) {
+        let graph = format!(
+            "girih-graph 1
+graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32[t, e=64]) {{
+  %0 = const 0.0 : f32
+  %1 = expand %0 {{axes: [d, e]}} : f32[d=64, e=64]
+  %2, %3 = recurrence {{axis: t}} : f32[d=64, e=64], f32[t, e=64] {{
+    carry %4 = %1 : f32[d=64, e=64]
+    slice %5 = q : f32[d=64]
+    slice %6 = k : f32[d=64]
+    slice %7 = v : f32[e=64]
+    slice %8 = a : f32
+    %9 = mul %6, %7 : f32[d=64, e=64]
+{body}  }}
+  return %3
+}}
+"
+        );
+        let graph = text::parse(&graph).unwrap();
+        let (chunked, choices) = chunk_recurrences(&graph, None);
+        girih_graph::verify(&chunked).unwrap();
+        let [choice] = choices.as_slice() else {
+            panic!("one loop, one choice: {choices:?}");
+        };
+        assert_eq!(choice.chunk.map_or(choice.why, |_| "chunks"), expected);
+        assert_eq!(chunked != graph, choice.chunk.is_some());
+    }
+
+    #[test]
+    fn sums_over_a_fading_state_are_chunked() {
+        check(
+            "    %10 = mul %8, %4 : f32[d=64, e=64]
+    %11 = add %10, %9 : f32[d=64, e=64]
+    %12 = contract %5, %11 {over: d} : f32[e=64]
+    return %11, %12
+",
+            "chunks",
+        );
+    }
+
+    #[test]
+    fn what_is_not_linear_stays_a_loop() {
+        check(
+            "    %10 = tanh %4 : f32[d=64, e=64]
+    %11 = add %10, %9 : f32[d=64, e=64]
+    %12 = contract %5, %11 {over: d} : f32[e=64]
+    return %11, %12
+",
+            "its state is not linear in itself",
+        );
+        check(
+            "    %10 = add %4, %9 : f32[d=64, e=64]
+    %11 = tanh %10 : f32[d=64, e=64]
+    %12 = contract %5, %11 {over: d} : f32[e=64]
+    return %10, %12
+",
+            "its state is read by a function that is not linear",
+        );
+    }
+
+    #[test]
+    fn a_sum_over_the_state_that_the_state_needs_stays_a_loop() {
+        check(
+            "    %10 = contract %6, %4 {over: d} : f32[e=64]
+    %11 = mul %6, %10 : f32[d=64, e=64]
+    %12 = sub %4, %11 : f32[d=64, e=64]
+    %13 = contract %5, %12 {over: d} : f32[e=64]
+    return %12, %13
+",
+            "its state is not linear in itself",
+        );
     }
 }

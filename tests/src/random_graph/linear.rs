@@ -46,7 +46,7 @@ impl Grow<'_> {
         let decay = self.flip().then(|| self.some(&state));
         let decay = decay.map(|axes| self.slot(&mut given, axis, &axes));
         let mut updates = Vec::new();
-        for _ in 0..1 + self.choose(2) {
+        for _ in 0..=self.choose(2) {
             let inside = [over.clone(), self.some(&state[count..])].concat();
             let outside = self.some(&state[count..]);
             let k = self.slot(&mut given, axis, &inside);

@@ -30,6 +30,17 @@ pub(super) struct Fade {
     pub(super) read: Option<Read>,
 }
 
+impl Fade {
+    /// What the routine reads along the inner loop beside the state.
+    pub(super) fn columns(&self) -> Vec<StepId> {
+        let mut columns: Vec<StepId> = self.added.iter().map(|(_, x)| *x).collect();
+        if let Decay::Exponential { times, .. } = self.decay {
+            columns.push(times);
+        }
+        columns
+    }
+}
+
 /// What the state is multiplied with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decay {
@@ -238,7 +249,7 @@ impl Finder<'_> {
                 stores.filter(|(own, _)| *id != found.state || Some(*own) != found.store);
             others.any(|(_, store)| buffer(id) == Some(store.access.buffer))
         };
-        let columns = self.columns(found);
+        let columns = found.columns();
         let same = found.store.is_none_or(|store| {
             let StepOp::Load(access) = &self.kernel.steps[found.state].op else {
                 return false;
@@ -248,13 +259,5 @@ impl Finder<'_> {
         });
         same && strided.iter().all(|id| self.is_strided(*id))
             && !strided.iter().chain(&rows).chain(&columns).any(written)
-    }
-
-    fn columns(&self, found: &Fade) -> Vec<StepId> {
-        let mut columns: Vec<StepId> = found.added.iter().map(|(_, x)| *x).collect();
-        if let Decay::Exponential { times, .. } = found.decay {
-            columns.push(times);
-        }
-        columns
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Kernel, LoopKind, StepId, StepOp};
 
-use super::fade::{Decay, Fade};
+use super::fade::Fade;
 use super::fuse::{self, Calls};
 use super::normal::{access_operands, access_varies};
 use planner::Planner;
@@ -173,11 +173,7 @@ pub(super) fn schedule(kernel: &Kernel) -> Schedule {
 
 /// Whether what the call reads along the inner loop is in memory.
 fn has_columns(kernel: &Kernel, schedule: &Schedule, fade: &Fade) -> bool {
-    let mut columns: Vec<StepId> = fade.added.iter().map(|(_, x)| *x).collect();
-    if let Decay::Exponential { times, .. } = fade.decay {
-        columns.push(times);
-    }
-    columns
+    fade.columns()
         .iter()
         .all(|id| schedule.slots.contains_key(id) || lies_in_blocks(kernel, *id))
 }

@@ -40,7 +40,6 @@ struct Demands {
 }
 
 impl<'a> Planner<'a> {
-    /// `fades`: a walk that one routine computes is one call.
     pub(super) fn new(kernel: &'a Kernel, calls: Calls, fades: bool) -> Self {
         let count = kernel.steps.len();
         let loaded = kernel.steps.iter().filter_map(|step| match &step.op {
