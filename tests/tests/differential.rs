@@ -442,3 +442,35 @@ fn random_graphs_compute_what_the_reference_does() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(chunked > 0, "no graph has a linear recurrence");
 }
+
+#[test]
+fn an_input_of_a_route_may_lack_the_first_item_axis() {
+    let printed = "girih-graph 1
+axis t time
+axis i=t over t time
+graph route(
+  weights: f32[a=1, t, i=t],
+  kept: bool[a=1, t, i=t],
+  own: f32[i=t],
+) -> (
+  y: f32[t, i=t],
+) {
+  %0 = route weights, kept, own {branch: a, items: [t, i]} : f32[t, i=t] {
+    branch(%1 = own: f32[i=t]) {
+      %2 = tanh %1                     : f32[i=t]
+      %3 = expand %2 {axes: t}         : f32[t, i=t]
+      return %3
+    }
+  }
+  return %0
+}
+";
+    let graph = text::parse(printed).expect("it is well-formed");
+    for (seed, size) in (0..20).zip([3, 5, 1, 0].into_iter().cycle()) {
+        let random = RandomGraph {
+            graph: graph.clone(),
+            sizes: BTreeMap::from([("t".to_owned(), size)]),
+        };
+        assert_eq!(difference(&backends(), &random, seed), None, "{size}");
+    }
+}

@@ -10,6 +10,8 @@
     reason = "whoever runs a section says where its buffers are"
 )]
 
+use std::collections::BTreeMap;
+
 use girih_graph::AxisId;
 use girih_plan::plan::{BranchLaunch, BufferKind, RouteLaunch, TensorId};
 use girih_runtime::backend::RunError;
@@ -43,7 +45,7 @@ fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Res
     let extents = item_extents(launch, frame);
     for (position, branch) in launch.branches.iter().enumerate() {
         let chosen = chosen(launch, frame, &extents, position);
-        if !chosen.is_empty() {
+        for chosen in together(launch, branch, frame, &extents, chosen) {
             let items = Items {
                 launch,
                 extents: &extents,
@@ -54,6 +56,33 @@ fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Res
         }
     }
     Ok(())
+}
+
+/// The chosen items in parts that a branch can take at once. An input that lacks the first item axis
+/// and has another is one value in a branch: items share it that differ in the first axis alone.
+fn together(
+    launch: &RouteLaunch,
+    branch: &BranchLaunch,
+    frame: &Frame<'_>,
+    extents: &[usize],
+    chosen: Vec<usize>,
+) -> Vec<Vec<usize>> {
+    let first = launch.items.first();
+    let is_split = branch.inputs.iter().any(|input| {
+        let has = |axis: &AxisId| frame.view(*input).line(*axis).is_some();
+        first.is_some_and(|first| !has(first)) && launch.items.iter().any(has)
+    });
+    if !is_split || chosen.is_empty() {
+        return [chosen].into_iter().filter(|all| !all.is_empty()).collect();
+    }
+    let places: usize = extents[1..].iter().product();
+    let mut parts = BTreeMap::new();
+    for item in chosen {
+        // Items are row-major positions.
+        let part: &mut Vec<usize> = parts.entry(item % places).or_default();
+        part.push(item);
+    }
+    parts.into_values().collect()
 }
 
 /// The items that a branch keeps.
