@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use girih_dsl::model::{Model, Static};
 use girih_runtime::backend::{Outputs, silent};
 use girih_runtime::tensor::Tensor;
-use girih_runtime::text::{TextError, Tokenizer};
+use girih_runtime::text::Tokenizer;
 use girih_runtime::weights::{self, write_safetensors};
 use serde_json::json;
 
@@ -15,6 +15,7 @@ use super::Streams;
 use crate::checkpoint::Checkpoint;
 use crate::failure::{Failure, Outcome};
 use crate::session::{Session, Setup, Streaming, Times, choose_model};
+use crate::speaker::text_error;
 use crate::{backend, setting};
 
 /// Run a model once.
@@ -196,11 +197,6 @@ fn timed<T>(timings: &mut Vec<Timing>, run: impl FnOnce() -> T) -> T {
     let result = run();
     timings.push(("run", start.elapsed()));
     result
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
-fn text_error(error: TextError) -> Failure {
-    Failure::Refused(error.to_string())
 }
 
 fn read_inputs(file: &std::path::Path) -> Result<BTreeMap<String, Tensor>, Failure> {
