@@ -2,6 +2,7 @@
 pub mod backend;
 pub mod config;
 pub mod generate;
+pub mod plugin;
 pub mod pull;
 pub mod reference;
 pub mod run;
