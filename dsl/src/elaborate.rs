@@ -66,6 +66,7 @@ mod numbers;
 mod order;
 mod path;
 mod pointwise;
+mod promise;
 mod rearrange;
 mod recurrence;
 mod reduction;
@@ -82,7 +83,7 @@ mod value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use girih_graph::{AxisId, Builder};
+use girih_graph::{AxisId, Builder, Promises};
 
 use crate::ast::{self, ItemKind};
 use crate::diag::{Code, Diagnostic, Sink};
@@ -138,6 +139,24 @@ pub fn elaborate(program: &Program, request: &Request, sink: &mut Sink) -> Optio
 
 /// Checks every module of the entry file, with its defaults and free sizes for the rest.
 pub fn check(program: &Program, sink: &mut Sink) {
+    for request in requests(program) {
+        let Some(place) = pick_module(program, &request, sink) else {
+            continue;
+        };
+        let mut elaborator = Elaborator::new(program, &request, sink);
+        elaborator.alike = Some(Alike::default());
+        // Everything that is wrong has been reported; nobody looks at the model.
+        let _ = elaborator.walk_entry(place);
+    }
+    elaborate_tests(program, sink);
+    crate::around::check_blocks(program, sink);
+}
+
+/// Every method of every module of the entry file that can stand alone, with its defaults. Those
+/// that need a module, a list or a text are checked where they are used: what they are given
+/// decides what they mean.
+pub fn requests(program: &Program) -> Vec<Request> {
+    let mut requests = Vec::new();
     for place in program.entry_modules() {
         let ItemKind::Module(module) = &program.item(place).kind else {
             continue;
@@ -146,33 +165,22 @@ pub fn check(program: &Program, sink: &mut Sink) {
             let word = parameter.ty.as_ref().and_then(scope::type_word);
             parameter.default.is_none() && matches!(word, Some("module" | "list" | "text"))
         });
-        if needs_module {
-            // Checked where it is used: what it is given decides what it means.
-            continue;
-        }
         let methods = module
             .members
             .iter()
             .filter_map(|member| match &member.kind {
-                ast::MemberKind::Method(method) => Some(method),
+                ast::MemberKind::Method(method) if !needs_module => Some(method),
                 _ => None,
             });
-        for (position, method) in methods.enumerate() {
-            let request = Request {
-                module: Some(module.name.text.clone()),
-                method: Some(method.name.text.clone()),
-                // The starts of parameters are the same for every method.
-                without_init: position > 0,
-                ..Request::default()
-            };
-            let mut elaborator = Elaborator::new(program, &request, sink);
-            elaborator.alike = Some(Alike::default());
-            // Everything that is wrong has been reported; nobody looks at the model.
-            let _ = elaborator.walk_entry(place);
-        }
+        requests.extend(methods.enumerate().map(|(position, method)| Request {
+            module: Some(module.name.text.clone()),
+            method: Some(method.name.text.clone()),
+            // The starts of parameters are the same for every method.
+            without_init: position > 0,
+            ..Request::default()
+        }));
     }
-    elaborate_tests(program, sink);
-    crate::around::check_blocks(program, sink);
+    requests
 }
 
 /// The value of a static expression as it stands in a file, over `names` besides what the
@@ -246,6 +254,10 @@ pub(crate) struct Elaborator<'p> {
     work: usize,
     /// Path of the instance whose method is being walked.
     here: Arc<str>,
+    /// Of the statement that is being walked.
+    promises: Option<Arc<Promises>>,
+    /// How many statements had promises.
+    promised: u32,
 }
 
 impl<'p> Elaborator<'p> {
@@ -274,6 +286,8 @@ impl<'p> Elaborator<'p> {
             depth: 0,
             work: 0,
             here: Arc::from(""),
+            promises: None,
+            promised: 0,
         }
     }
 

@@ -110,7 +110,9 @@ fn asked(text: &str, module: &str, keep: &[String]) -> Vec<String> {
 #[test]
 fn examples_of_pages_are_what_they_say() {
     let meaning = 200..600;
-    for code in Code::all().filter(|code| meaning.contains(&code.number())) {
+    // E0501 is about plans, which nothing here makes.
+    let meaning = |code: &Code| meaning.contains(&code.number()) && code.number() != 501;
+    for code in Code::all().filter(meaning) {
         // Two codes answer to what a command asks for rather than to a file alone.
         let told = |text: &str| match code.number() {
             204 => asked(text, "Tiny", &[]),

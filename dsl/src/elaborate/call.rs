@@ -220,7 +220,9 @@ impl Elaborator<'_> {
         self.enter(span)?;
         let path = std::sync::Arc::from(self.instances[instance.0].path.as_str());
         let outer = std::mem::replace(&mut self.here, path);
+        let promises = self.promises.take();
         let result = self.call_inner(instance, method, args, span);
+        self.promises = promises;
         self.here = outer;
         self.depth -= 1;
         result

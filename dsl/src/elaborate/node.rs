@@ -94,6 +94,7 @@ impl Elaborator<'_> {
             file: span.file.0,
             start: span.start,
             end: span.end,
+            promises: self.promises.clone(),
         })));
     }
 

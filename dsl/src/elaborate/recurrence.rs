@@ -132,7 +132,9 @@ impl Elaborator<'_> {
             self.b.open_region();
             self.frames
                 .push(Frame::of_loop(axis, over.span, self.depth));
+            let promises = self.promises.take();
             let walk = self.walk(env, body, &states, &starts, level, used);
+            self.promises = promises;
             let grows = walk
                 .as_ref()
                 .is_ok_and(|walk| walk.extra.iter().any(|axes| !axes.is_empty()));

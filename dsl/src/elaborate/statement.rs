@@ -81,7 +81,22 @@ impl Elaborator<'_> {
         following: &[Stmt],
         tail: &BTreeSet<String>,
     ) -> Eval<Option<Value>> {
-        self.check_attributes(&stmt.attributes)?;
+        let Some(promises) = self.promises(env, stmt)? else {
+            return self.run_kind(env, stmt, following, tail);
+        };
+        let outer = self.promises.replace(promises);
+        let result = self.run_kind(env, stmt, following, tail);
+        self.promises = outer;
+        result
+    }
+
+    fn run_kind(
+        &mut self,
+        env: &mut Env,
+        stmt: &Stmt,
+        following: &[Stmt],
+        tail: &BTreeSet<String>,
+    ) -> Eval<Option<Value>> {
         match &stmt.kind {
             StmtKind::Return(expr) => {
                 let mut inner = env.clone();
@@ -171,23 +186,6 @@ impl Elaborator<'_> {
                 }
             }
         }
-    }
-
-    fn check_attributes(&mut self, attributes: &[ast::Attribute]) -> Eval<()> {
-        const KNOWN: &[&str] = &["require", "algorithm", "checkpoint", "storage"];
-        for attribute in attributes {
-            if !KNOWN.contains(&attribute.name.text.as_str()) {
-                let known: Vec<String> = KNOWN.iter().map(|name| format!("`@{name}`")).collect();
-                return self.error_help(
-                    203,
-                    attribute.name.span,
-                    format!("`@{}` is no attribute", attribute.name.text),
-                    "not known",
-                    format!("attributes are {}", known.join(", ")),
-                );
-            }
-        }
-        Ok(())
     }
 
     /// Evaluates the right side of an equation: index variables are bound first.

@@ -12,6 +12,7 @@ use girih_dsl::source::SourceMap;
 
 use crate::failure::Failure;
 use crate::loader::{DiskLoader, read_text};
+use crate::promise::check_promises;
 
 /// Reads a model file and all it uses. Mistakes in it are in the sink.
 ///
@@ -40,6 +41,9 @@ pub fn compile(
     colors: Colors,
 ) -> Result<Model, Failure> {
     let model = elaborate(program, request, &mut sink);
+    if let Some(model) = &model {
+        check_promises(&model.graph, &mut sink);
+    }
     if sink.has_errors() {
         return Err(mistakes(&program.sources, &sink, colors));
     }

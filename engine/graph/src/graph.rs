@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::axis::{AxisTable, ValueType};
 use crate::extent::Extent;
 use crate::op::Op;
+use crate::promise::Promises;
 
 /// A value of one region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +65,8 @@ pub struct Origin {
     pub start: u32,
     /// One past the last byte there.
     pub end: u32,
+    /// What the statement's attributes promise.
+    pub promises: Option<Arc<Promises>>,
 }
 
 /// A scope of nodes with parameters and results.

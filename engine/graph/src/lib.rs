@@ -26,6 +26,7 @@ pub mod graph;
 pub mod name;
 pub mod op;
 pub mod patch;
+pub mod promise;
 pub mod stream;
 pub mod text;
 pub mod verify;
@@ -41,4 +42,5 @@ pub use op::{
     Binary, Combine, Distribution, Literal, Op, OpError, Outside, Recurrence, Route, Unary,
 };
 pub use patch::{Patch, PatchError, Patched, RegionPath, Term};
+pub use promise::{Promise, Promised, Promises, Way};
 pub use verify::{VerifyError, verify};

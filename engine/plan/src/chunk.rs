@@ -18,7 +18,9 @@ mod recognize;
 use std::sync::Arc;
 
 use girih_graph::op::{Op, Recurrence};
-use girih_graph::{Builder, Graph, Origin, Region, ValueId};
+use girih_graph::{Builder, Graph, Origin, Region, ValueId, Way};
+
+use crate::promise;
 
 /// How a loop is computed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,9 +119,12 @@ impl Copier {
     ) -> Option<Vec<ValueId>> {
         let linear = recognize::linear(recurrence);
         let chosen = linear.and_then(|linear| {
-            let length = match self.length {
-                Some(length) => length.max(1),
-                None => cost::length(&self.builder.axes, &linear)?,
+            let length = match (self.length, promise::way(origin)) {
+                (Some(length), _) => length.max(1),
+                (None, (Way::Recurrent, _)) => return Err("its `@algorithm` says so"),
+                (None, (way, lengths)) => {
+                    cost::length(&self.builder.axes, &linear, lengths, way == Way::Chunked)?
+                }
             };
             Ok((linear, length))
         });

@@ -223,5 +223,12 @@ fn attention(launch: &Attention, plan: &Plan) -> String {
             inside.kernel, edge.kernel
         ),
     };
+    if let Some(mask) = &launch.mask {
+        let _ = write!(
+            text,
+            "; kernel {} tells which tiles are hidden, so that they are not computed",
+            mask.kernel
+        );
+    }
     text
 }

@@ -24,6 +24,7 @@ pub mod kernel;
 mod lower;
 mod merge;
 pub mod plan;
+mod promise;
 mod simplify;
 mod text;
 
@@ -34,6 +35,7 @@ pub use dead::drop_dead_values;
 pub use explain::explain;
 pub use lower::lower;
 pub use merge::merge_equal_values;
+pub use promise::Broken;
 pub use simplify::{rules, simplify};
 
 /// A function from graph to graph that keeps what is computed.

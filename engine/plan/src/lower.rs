@@ -28,13 +28,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use girih_graph::op::Op;
-use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Region, ValueType};
+use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Origin, Region, ValueType};
 
 use crate::chunk::chunk_recurrences;
 use crate::kernel::Kernel;
 use crate::plan::{
     BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, Stop, TensorId, Work,
 };
+use crate::promise::{self, Watch};
 use crate::simplify_all;
 use value::{Form, ValueIx, Values};
 
@@ -47,6 +48,7 @@ pub fn lower(graph: &Graph) -> Plan {
     } else {
         lower_as_it_is(graph)
     };
+    plan.broken.extend(promise::unchunked(&choices));
     plan.choices = choices;
     plan
 }
@@ -57,6 +59,7 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
         kernels: Vec::new(),
         by_kernel: HashMap::new(),
         depth: 0,
+        watch: Watch::default(),
     };
     let extents = graph.axes.iter().map(|(_, axis)| axis.extent.clone());
     let mut planner = Planner::new(&mut shared, &graph.root, extents.collect());
@@ -111,6 +114,7 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
     root.results = outcomes.iter().map(|outcome| outcome.tensor).collect();
     root.results
         .extend(given.iter().filter_map(|given| given.initial));
+    let broken = shared.watch.broken(&graph.root);
     let kernels = used(shared.kernels, &mut root);
     Plan {
         name: graph.name.clone(),
@@ -121,6 +125,7 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
         results: outcomes,
         checks: graph.checks.clone(),
         choices: Vec::new(),
+        broken,
     }
 }
 
@@ -151,6 +156,7 @@ struct Shared<'g> {
     by_kernel: HashMap<Kernel, usize>,
     /// How many loops and routes lie around what is planned.
     depth: usize,
+    watch: Watch,
 }
 
 impl Shared<'_> {
@@ -357,6 +363,8 @@ impl<'s, 'g> Planner<'s, 'g> {
     fn launch(&mut self, ix: ValueIx, work: Work, reads: Vec<ValueIx>, stops: Vec<Stop>) {
         self.groups.push(reads);
         self.group[ix] = Some(self.groups.len() - 1);
+        let origin = self.origin(ix);
+        self.shared.watch.launched(origin, &stops);
         let label = self.label(ix);
         self.launches.push((ix, Launch { work, label, stops }));
     }
@@ -377,11 +385,14 @@ impl<'s, 'g> Planner<'s, 'g> {
         format!("`{}` {name}", op.name())
     }
 
+    fn origin(&self, ix: ValueIx) -> Option<&'g Origin> {
+        let node = self.values.all[ix].node?;
+        self.region.origin(node)
+    }
+
     /// The path of the module instance that a value comes from.
     fn label(&self, ix: ValueIx) -> String {
-        let origin = self.values.all[ix]
-            .node
-            .and_then(|node| self.region.origin(node));
+        let origin = self.origin(ix);
         origin.map_or_else(String::new, |origin| origin.path.to_string())
     }
 }

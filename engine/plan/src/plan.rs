@@ -15,6 +15,7 @@ use girih_graph::{AxisId, AxisTable, Check, DType, Extent};
 
 use crate::chunk::Choice;
 use crate::kernel::Kernel;
+use crate::promise::Broken;
 
 /// A graph, made ready for a backend.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +36,8 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// For people: how every loop of the graph is computed, and why.
     pub choices: Vec<Choice>,
+    /// What the model's attributes promise and this plan does not keep.
+    pub broken: Vec<Broken>,
 }
 
 /// What a caller gives.
@@ -312,6 +315,9 @@ pub struct Attention {
     pub interior: Option<KernelLaunch>,
     /// Makes scores, and −∞ of what is outside the domain. `None`: nothing is outside.
     pub edge: Option<KernelLaunch>,
+    /// Keeps what is in the domain of a tile, and makes −∞ of what is outside: asked before a tile is
+    /// computed, where `domain` does not know.
+    pub mask: Option<KernelLaunch>,
     /// What is known of the domain of a whole tile.
     pub domain: Domain,
 }
@@ -526,7 +532,7 @@ impl Launch {
                 for label in attention.domain.labels() {
                     tensor(label, false);
                 }
-                for kernel in attention.interior.iter().chain(&attention.edge) {
+                for kernel in attention.kernels() {
                     // Buffer 0 is the tile.
                     for buffer in kernel.buffers.iter().skip(1) {
                         visit(*buffer, false);
@@ -568,7 +574,29 @@ impl Launch {
     }
 }
 
+impl Attention {
+    /// The kernels of its tiles.
+    pub fn kernels(&self) -> impl Iterator<Item = &KernelLaunch> {
+        let Self {
+            interior,
+            edge,
+            mask,
+            ..
+        } = self;
+        interior.iter().chain(edge).chain(mask)
+    }
+}
+
 impl Domain {
+    /// Whether nothing is known of some pairs until they are looked at.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::All | Self::Affine { .. } | Self::SameLabel(..) => false,
+            Self::And(x, y) | Self::Or(x, y) => x.is_open() || y.is_open(),
+        }
+    }
+
     /// Tensors that it reads.
     pub fn labels(&self) -> Vec<TensorId> {
         match self {
@@ -608,8 +636,13 @@ impl Section {
             match &mut launch.work {
                 Work::Kernel(launch) => visit(&mut launch.kernel),
                 Work::Attention(attention) => {
-                    let Attention { interior, edge, .. } = &mut **attention;
-                    for launch in interior.iter_mut().chain(edge) {
+                    let Attention {
+                        interior,
+                        edge,
+                        mask,
+                        ..
+                    } = &mut **attention;
+                    for launch in interior.iter_mut().chain(edge).chain(mask) {
                         visit(&mut launch.kernel);
                     }
                 }

@@ -101,6 +101,9 @@ impl Plan {
                 if let Some(kernel) = &attention.interior {
                     write!(f, " scores by kernel {}", kernel.kernel)?;
                 }
+                if let Some(kernel) = &attention.mask {
+                    write!(f, " tiles looked at by kernel {}", kernel.kernel)?;
+                }
                 if let Some(kernel) = &attention.edge {
                     write!(f, " edges by kernel {}", kernel.kernel)?;
                 }

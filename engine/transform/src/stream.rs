@@ -162,7 +162,7 @@ fn ask(rules: &mut Rules<'_>, roles: &Roles) -> Result<Asked, Whole> {
                     .rule(roles, node, slot, &demand)
                     .map_err(|cause| Whole {
                         cause,
-                        origin: graph.root.origin(id).cloned(),
+                        origin: graph.root.origin(id).cloned().map(Box::new),
                     })?;
                 for (operand, wanted) in node.operands.iter().zip(rule.operands) {
                     if let Some(wanted) = wanted {

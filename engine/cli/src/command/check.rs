@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Streams;
 use crate::failure::{Failure, Outcome};
+use crate::promise::check_all_promises;
 use crate::source::{counted, load, mistakes, render_all, tally};
 
 /// Check a model file: syntax, names, axes, sizes; every module with its defaults.
@@ -28,6 +29,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     let (program, mut sink) = load(&args.file)?;
     check(&program, &mut sink);
+    check_all_promises(&program, &mut sink);
     if args.json {
         let report = json!({
             "file": args.file,

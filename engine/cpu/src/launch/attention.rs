@@ -1,7 +1,8 @@
 //! Softmax of scores, then the weighted sum of values, without all scores in memory.
 //!
 //! The tiled routine calls back with every tile: generated kernels rewrite its
-//! scores, and `domain` says which tiles the mask leaves out. A tile kernel's
+//! scores, and `domain` says which tiles the mask leaves out; where it does not know, the mask of
+//! the tile is computed before the tile is. A tile kernel's
 //! sizes are affine in the tile's symbols; their factors are found once, so that
 //! a tile costs a few products.
 
@@ -14,6 +15,7 @@ mod domain;
 
 use core::ffi::c_void;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use girih_graph::{AxisId, Extent};
@@ -42,6 +44,7 @@ pub(crate) struct BoundAttention {
     points: Vec<usize>,
     interior: Option<TileKernel>,
     edge: Option<TileKernel>,
+    mask: Option<TileKernel>,
 }
 
 /// A tile kernel's sizes: `start + Σ factor · symbol`.
@@ -73,6 +76,7 @@ pub(super) fn bind(
     Ok(BoundAttention {
         interior: tile(&launch.interior)?,
         edge: tile(&launch.edge)?,
+        mask: tile(&launch.mask)?,
         points,
     })
 }
@@ -150,11 +154,12 @@ impl TileKernel {
 struct Context<'a> {
     interior: Option<Tiles<'a>>,
     edge: Option<Tiles<'a>>,
+    mask: Option<Tiles<'a>>,
     domain: Known,
     /// Positions along the point axes, point after point.
     positions: &'a [i64],
     axes: usize,
-    failed: Mutex<Option<(u32, KernelFailure)>>,
+    failed: Mutex<Option<(usize, KernelFailure)>>,
 }
 
 /// A tile kernel with what it reads.
@@ -204,6 +209,7 @@ pub(super) fn run(
             bound.interior.as_ref(),
         ),
         edge: tiles(run, frame, launch.edge.as_ref(), bound.edge.as_ref()),
+        mask: tiles(run, frame, launch.mask.as_ref(), bound.mask.as_ref()),
         domain: Known::of(&launch.domain, launch, frame)?,
         positions: &positions,
         axes,
@@ -244,10 +250,10 @@ pub(super) fn run(
         .failed
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    let launches = [&launch.interior, &launch.edge];
+    let launches = [&launch.interior, &launch.edge, &launch.mask];
     match failed {
         None => Ok(()),
-        Some((which, failure)) => Err(launches[which as usize].as_ref().map_or_else(
+        Some((which, failure)) => Err(launches[which].as_ref().map_or_else(
             || RunError::Cancelled,
             |launch| kernel::position_error(launch, &failure),
         )),
@@ -334,7 +340,8 @@ unsafe extern "C" fn classify(
 ) -> TileKind {
     // SAFETY: as for `interior`.
     let context = unsafe { &*ctx.cast::<Context<'_>>() };
-    match context.domain.of_tile(point, i0..i1, j0..j1) {
+    let known = context.domain.of_tile(point, i0..i1, j0..j1);
+    match known.or_else(|| context.look(i0..i1, j0..j1, point)) {
         Some(true) => TileKind::Interior,
         Some(false) => TileKind::Skip,
         None => TileKind::Edge,
@@ -348,6 +355,8 @@ struct Memory {
     symbols: Vec<i64>,
     sizes: Vec<i64>,
     buffers: Vec<*mut u8>,
+    /// A tile that is looked at before it is computed.
+    looked: Vec<f32>,
 }
 
 thread_local! {
@@ -355,14 +364,30 @@ thread_local! {
 }
 
 impl Context<'_> {
+    /// Whether all of a tile is in the domain, or nothing, by asking its mask; larger pieces than
+    /// tiles are not looked at.
+    fn look(&self, rows: Range<usize>, keys: Range<usize>, point: usize) -> Option<bool> {
+        let (height, width) = (rows.len(), keys.len());
+        if self.mask.is_none() || height > TILE.0 || width > TILE.1 {
+            return None;
+        }
+        let mut looked = MEMORY.with_borrow_mut(|memory| std::mem::take(&mut memory.looked));
+        looked.clear();
+        looked.resize(height * width, 0.0);
+        let at = [width, rows.start, rows.end, keys.start, keys.end];
+        self.rewrite(2, looked.as_mut_ptr(), at, point);
+        let seen = looked.iter().filter(|score| **score == 0.0).count();
+        let all = looked.len();
+        MEMORY.with_borrow_mut(|memory| memory.looked = looked);
+        match seen {
+            0 => Some(false),
+            seen => (seen == all).then_some(true),
+        }
+    }
+
     /// Runs the tile kernel with this number over a tile.
-    fn rewrite(&self, which: u32, tile: *mut f32, at: [usize; 5], point: usize) {
-        let tiles = if which == 0 {
-            &self.interior
-        } else {
-            &self.edge
-        };
-        let Some(tiles) = tiles else {
+    fn rewrite(&self, which: usize, tile: *mut f32, at: [usize; 5], point: usize) {
+        let Some(tiles) = [&self.interior, &self.edge, &self.mask][which] else {
             return;
         };
         let [ld, i0, i1, j0, j1] = at;
@@ -372,6 +397,7 @@ impl Context<'_> {
                 symbols,
                 sizes,
                 buffers,
+                ..
             } = memory;
             symbols.clear();
             symbols.extend([ld, i1 - i0, j1 - j0, i0, j0].map(|value| value as i64));

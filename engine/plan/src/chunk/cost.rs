@@ -29,19 +29,25 @@ const UNKNOWN: f64 = 256.0;
 /// Loops of fewer steps stay as they are.
 const FEW_STEPS: i64 = 32;
 
-/// The chunk length, or why there should be none.
-pub(super) fn length(axes: &AxisTable, linear: &Linear<'_>) -> Result<u32, &'static str> {
+/// The chunk length – `given`, if that is one – or why there should be none. Chunks that are
+/// `wanted` need not be faster than steps.
+pub(super) fn length(
+    axes: &AxisTable,
+    linear: &Linear<'_>,
+    given: Option<u32>,
+    wanted: bool,
+) -> Result<u32, &'static str> {
     let steps = axes.extent(linear.recurrence.axis).as_constant();
-    if steps.is_some_and(|steps| steps < FEW_STEPS) {
+    if !wanted && steps.is_some_and(|steps| steps < FEW_STEPS) {
         return Err("it has few steps");
     }
     let by_steps = steps_cost(axes, linear);
-    let costs = LENGTHS.map(|length| (length, chunk_cost(axes, linear, f64::from(length))));
-    let best = costs
+    let lengths = given.map_or(LENGTHS.to_vec(), |length| vec![length]);
+    let costs = lengths
         .into_iter()
-        .min_by(|one, other| one.1.total_cmp(&other.1));
-    match best {
-        Some((length, cost)) if cost * MARGIN < by_steps => Ok(length),
+        .map(|length| (length, chunk_cost(axes, linear, f64::from(length))));
+    match costs.min_by(|one, other| one.1.total_cmp(&other.1)) {
+        Some((length, cost)) if wanted || cost * MARGIN < by_steps => Ok(length),
         _ => Err("chunks would compute more than its steps do"),
     }
 }

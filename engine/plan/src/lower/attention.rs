@@ -22,6 +22,8 @@ use crate::plan::{Attention, Domain, TensorId, Work, tile};
 /// What was found, in the axes of the scores.
 struct Found {
     softmax: Softmax,
+    /// The softmax's result.
+    weights: ValueIx,
     /// The products, perhaps scaled: what a tile holds at first.
     base: ValueIx,
     scale: f64,
@@ -43,11 +45,24 @@ impl Planner<'_, '_> {
     pub(super) fn attention(&mut self, ix: ValueIx, product: &Product, out: TensorId) -> bool {
         let operands = self.values.all[ix].operands.clone();
         let found = [(0, 1), (1, 0)].into_iter().find_map(|(weights, values)| {
-            self.find_attention(operands[weights], operands[values], ix, product)
+            match self.find_attention(operands[weights], operands[values], ix, product) {
+                Ok(found) => Some(found),
+                Err(other) => {
+                    if let Some((weights, why)) = other {
+                        let origin = self.origin(weights);
+                        self.shared.watch.softmax(origin, Err(why));
+                    }
+                    None
+                }
+            }
         });
         let Some(found) = found else {
             return false;
         };
+        let hides = found.softmax.kept.map(|_| ());
+        let hides = hides.ok_or("it has no `where` that hides anything");
+        let origin = self.origin(found.weights);
+        self.shared.watch.softmax(origin, hides);
         let scores = self.values.ty(found.softmax.scores).clone();
         let keys = found.softmax.axis;
         let points: Vec<AxisId> = scores.without(&[found.rows, keys]);
@@ -62,6 +77,9 @@ impl Planner<'_, '_> {
             .then(|| self.tile_kernel(&tile, found.softmax.scores, None, &map));
         let edge = kept.map(|kept| self.tile_kernel(&tile, found.softmax.scores, Some(kept), &map));
         let domain = kept.map_or(Domain::All, |kept| self.domain(kept, found.rows, keys));
+        let mask = kept
+            .filter(|_| domain.is_open())
+            .map(|kept| self.tile_kernel(&tile, found.base, Some(kept), &map));
         let (q, k) = (self.demand(found.queries), self.demand(found.keys));
         let v = self.demand(found.values);
         let v = self.renamed(v, &found.renames);
@@ -79,6 +97,7 @@ impl Planner<'_, '_> {
             scale: found.scale,
             interior,
             edge,
+            mask,
             domain,
         };
         let mut reads = vec![found.queries, found.keys, found.values];
@@ -87,16 +106,15 @@ impl Planner<'_, '_> {
         true
     }
 
+    /// Attention whose weights and values are these operands of the contraction `user`, or the
+    /// softmax that is not, and why.
     fn find_attention(
         &self,
         weights: ValueIx,
         values: ValueIx,
         user: ValueIx,
         product: &Product,
-    ) -> Option<Found> {
-        let [inner] = product.inner.as_slice() else {
-            return None;
-        };
+    ) -> Result<Found, Option<(ValueIx, &'static str)>> {
         // From the contraction's axes back to those of the softmax.
         let mut renames: Vec<(AxisId, AxisId)> = self
             .values
@@ -105,11 +123,9 @@ impl Planner<'_, '_> {
             .iter()
             .map(|axis| (*axis, *axis))
             .collect();
-        let (mut at, mut reader) = (weights, user);
+        let (mut at, mut reader, mut alone) = (weights, user, true);
         let softmax = loop {
-            if self.users[at] != [reader] || self.home.contains_key(&at) {
-                return None;
-            }
+            alone &= self.users[at] == [reader] && !self.home.contains_key(&at);
             if let Some(softmax) = self.values.softmaxes.get(&at) {
                 break softmax.clone();
             }
@@ -126,17 +142,28 @@ impl Planner<'_, '_> {
                         .values
                         .ty(at)
                         .is_permuted(self.values.ty(self.values.all[at].operands[0])) => {}
-                _ => return None,
+                _ => return Err(None),
             }
             reader = at;
             at = self.values.all[at].operands[0];
+        };
+        let why = |why: &'static str| Some((at, why));
+        if !alone {
+            return Err(why("its weights are read by something else, too"));
+        }
+        let one_sum = "its weights are not summed with values along the softmax's axis alone";
+        let [inner] = product.inner.as_slice() else {
+            return Err(why(one_sum));
         };
         let old = |axis: AxisId| {
             let pair = renames.iter().find(|(new, _)| *new == axis);
             pair.map_or(axis, |(_, old)| *old)
         };
-        if old(*inner) != softmax.axis || self.values.ty(softmax.scores).dtype != DType::F32 {
-            return None;
+        if old(*inner) != softmax.axis {
+            return Err(why(one_sum));
+        }
+        if self.values.ty(softmax.scores).dtype != DType::F32 {
+            return Err(why("its scores are not `f32`"));
         }
         let value: Vec<AxisId> = {
             let weights = self.values.ty(weights);
@@ -149,14 +176,18 @@ impl Planner<'_, '_> {
                 .collect()
         };
         let [value] = value.as_slice() else {
-            return None;
+            return Err(why(
+                "the values that its weights sum have not exactly one axis of their own",
+            ));
         };
-        let (base, scale, dots) = self.products(&softmax)?;
+        let sums =
+            "its scores are not made, element by element, of one sum of products over one axis";
+        let (base, scale, dots) = self.products(&softmax).ok_or(why(sums))?;
         let Form::Contract(own) = &self.values.all[dots].form else {
-            return None;
+            return Err(why(sums));
         };
         let [width] = own.inner.as_slice() else {
-            return None;
+            return Err(why(sums));
         };
         let [left, right] = [
             self.values.all[dots].operands[0],
@@ -170,10 +201,11 @@ impl Planner<'_, '_> {
         {
             (right, left, &own.columns)
         } else {
-            return None;
+            return Err(why("queries and keys both have the softmax's axis"));
         };
         let open = |axis: &&AxisId| self.extent(**axis).as_constant().is_none();
-        let rows = *rows.iter().find(open).or_else(|| rows.first())?;
+        let rows = rows.iter().find(open).or_else(|| rows.first());
+        let rows = *rows.ok_or(why("its queries have no axis of their own"))?;
         // Everything that the values have must be a point, the keys or the value axis.
         let scores = self.values.ty(softmax.scores);
         let clash = scores.has(*value);
@@ -184,7 +216,11 @@ impl Planner<'_, '_> {
             .iter()
             .any(|axis| axis != value && (!scores.has(old(*axis)) || old(*axis) == rows));
         let complete = scores.axes.len() == self.values.ty(at).axes.len();
-        (!clash && !stray && complete).then_some(Found {
+        if clash || stray || !complete {
+            return Err(why("the values that its weights sum have other axes"));
+        }
+        Ok(Found {
+            weights: at,
             base,
             scale,
             queries,

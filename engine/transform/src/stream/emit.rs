@@ -139,7 +139,9 @@ impl<'r, 'a> Emit<'r, 'a> {
                 for demand in asked.get(result).into_iter().flatten() {
                     let written = self.write(id, slot, demand);
                     written.map_err(|mut whole| {
-                        whole.origin = whole.origin.or_else(|| region.origin(id).cloned());
+                        whole.origin = whole
+                            .origin
+                            .or_else(|| region.origin(id).cloned().map(Box::new));
                         whole
                     })?;
                 }

@@ -9,7 +9,7 @@ pub struct Whole {
     /// What needs all positions.
     pub cause: Cause,
     /// Where in the model it comes from, if known.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
 }
 
 /// What needs all positions of the streamed axis.
