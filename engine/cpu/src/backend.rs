@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use girih_graph::Graph;
+use girih_graph::{Call, Graph};
 use girih_kernels::{Level, Pool, level};
-use girih_plan::{lower, simplify_all};
+use girih_plan::{lower, settle_calls, simplify_all};
 use girih_runtime::backend::{Backend, CompileError, Executable};
+use girih_runtime::plugin::native::{Natives, NoNatives};
 
 use crate::codegen::{Code, CodeOptions};
 use crate::executable::Compiled;
+use crate::fallback::{Fallback, Refused};
 
 /// How this backend is called.
 const NAME: &str = "cpu";
@@ -38,10 +40,12 @@ pub struct CpuOptions {
 }
 
 /// The compiled CPU backend. Its executables share its threads.
+#[derive(Clone)]
 pub struct Cpu {
     level: Level,
     compute: Compute,
     pool: Arc<Pool>,
+    natives: Arc<dyn Natives>,
 }
 
 impl Cpu {
@@ -59,7 +63,48 @@ impl Cpu {
             level,
             compute: options.compute,
             pool: Arc::new(Pool::new(threads)),
+            natives: Arc::new(NoNatives),
         }
+    }
+
+    /// The same backend with kernels for the operations of plugins.
+    #[must_use]
+    pub fn with_natives(self, natives: Arc<dyn Natives>) -> Self {
+        Self { natives, ..self }
+    }
+
+    /// A graph compiled, with the bodies of `refused` operations in their place.
+    pub(crate) fn compiled(
+        &self,
+        graph: &Graph,
+        refused: &Refused,
+    ) -> Result<Compiled, CompileError> {
+        let has_kernel = |call: &Call| {
+            let bare = call.body().is_none();
+            let wanted = bare || !refused.contains(&*call.callee);
+            wanted && self.natives.native(&call.callee).is_some()
+        };
+        let (settled, choices) = settle_calls(graph, &has_kernel);
+        let missing = settled.calls().into_iter().find(|call| !has_kernel(call));
+        if let Some(call) = missing {
+            let reason = format!(
+                "there is no kernel for `{}`, and its plugin gives no body to compute instead",
+                call.callee
+            );
+            return Err(Self::unsupported(graph, reason));
+        }
+        let mut plan = lower(&simplify_all(&settled));
+        plan.calls = choices;
+        let options = CodeOptions {
+            level: self.level,
+            threads: self.pool.threads(),
+        };
+        let code = Code::compile(&plan.kernels, &options)
+            .map_err(|error| Self::unsupported(graph, error.to_string()))?;
+        let how = (self.level, self.compute);
+        let compiled = Compiled::new(&settled, plan, code, how, &self.pool, &self.natives);
+        compiled
+            .ok_or_else(|| Self::unsupported(graph, "there is no memory for its tables".to_owned()))
     }
 
     fn unsupported(graph: &Graph, reason: String) -> CompileError {
@@ -83,17 +128,14 @@ impl Backend for Cpu {
     }
 
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
-        let plan = lower(&simplify_all(graph));
-        let options = CodeOptions {
-            level: self.level,
-            threads: self.pool.threads(),
-        };
-        let code = Code::compile(&plan.kernels, &options)
-            .map_err(|error| Self::unsupported(graph, error.to_string()))?;
-        let compiled = Compiled::new(graph, plan, code, (self.level, self.compute), &self.pool);
-        let compiled = compiled.ok_or_else(|| {
-            Self::unsupported(graph, "there is no memory for its tables".to_owned())
-        })?;
+        let compiled = self.compiled(graph, &Refused::new())?;
+        let may_refuse = graph
+            .calls()
+            .into_iter()
+            .any(|call| call.body().is_some() && self.natives.native(&call.callee).is_some());
+        if may_refuse {
+            return Ok(Box::new(Fallback::new(self.clone(), graph, compiled)));
+        }
         Ok(Box::new(compiled))
     }
 }

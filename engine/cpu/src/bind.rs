@@ -17,6 +17,7 @@ use std::sync::Arc;
 use girih_graph::{DType, Extent, ExtentError, ValueType};
 use girih_plan::plan::{BufferId, BufferKind, Plan, Section, Tensor, TensorId, Work};
 use girih_runtime::backend::RunError;
+use girih_runtime::plugin::native::Natives;
 
 use crate::block::Base;
 use crate::codegen::Code;
@@ -74,6 +75,7 @@ pub(crate) struct Binder<'a> {
     pub(crate) code: &'a Code,
     pub(crate) tables: &'a Tables,
     pub(crate) weights: &'a Weights,
+    pub(crate) natives: &'a dyn Natives,
     pub(crate) symbols: Symbols,
     /// Most bytes that all values may have together.
     pub(crate) limit: u64,
@@ -83,11 +85,16 @@ pub(crate) struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a plan with everything that belongs to it, and sizes"
+    )]
     pub(crate) fn new(
         plan: &'a Plan,
         code: &'a Code,
         tables: &'a Tables,
         weights: &'a Weights,
+        natives: &'a dyn Natives,
         symbols: Symbols,
         limit: u64,
         threads: usize,
@@ -97,6 +104,7 @@ impl<'a> Binder<'a> {
             code,
             tables,
             weights,
+            natives,
             symbols,
             // Offsets in bytes are signed, and sums of them must not wrap.
             limit: limit.min((isize::MAX / 16) as u64),
@@ -386,7 +394,11 @@ pub(crate) fn sections(plan: &Plan) -> Vec<&Section> {
                 Work::Route(route) => {
                     found.extend(route.branches.iter().map(|branch| &branch.section));
                 }
-                Work::Kernel(_) | Work::Contract(_) | Work::Attention(_) | Work::Routine(_) => {}
+                Work::Kernel(_)
+                | Work::Contract(_)
+                | Work::Attention(_)
+                | Work::Routine(_)
+                | Work::Native(_) => {}
             }
         }
         at += 1;

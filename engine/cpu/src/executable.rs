@@ -20,6 +20,7 @@ use girih_runtime::backend::{
     Bindings, Data, Done, Executable, Output, Outputs, ParamSource, Params, Progress, RunError,
     Sizes,
 };
+use girih_runtime::plugin::native::Natives;
 
 use crate::array::Array;
 use crate::backend::Compute;
@@ -44,6 +45,7 @@ pub(crate) struct Compiled {
     code: Code,
     tables: Tables,
     weights: Weights,
+    natives: Arc<dyn Natives>,
     level: Level,
     compute: Compute,
     pool: Arc<Pool>,
@@ -74,6 +76,7 @@ impl Compiled {
         code: Code,
         (level, compute): (Level, Compute),
         pool: &Arc<Pool>,
+        natives: &Arc<dyn Natives>,
     ) -> Option<Self> {
         initials_first(&mut plan);
         let tables = Tables::of(&plan)?;
@@ -120,6 +123,7 @@ impl Compiled {
             code,
             tables,
             weights: Weights::of(&plan),
+            natives: Arc::clone(natives),
             level,
             compute,
             pool: Arc::clone(pool),
@@ -175,6 +179,7 @@ impl Compiled {
             &self.code,
             &self.tables,
             &self.weights,
+            &*self.natives,
             symbols,
             limit,
             self.pool.threads(),
@@ -324,6 +329,7 @@ impl Executable for Compiled {
             code: &self.code,
             tables: &self.tables,
             weights: &self.weights,
+            natives: &*self.natives,
             packs: &packs,
             branches: &self.branches,
             pool: &self.pool,

@@ -8,6 +8,7 @@ mod branches;
 mod contract;
 mod copy;
 mod kernel;
+mod native;
 mod recurrence;
 mod route;
 
@@ -16,6 +17,7 @@ use std::cell::{Cell, RefCell};
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{Launch, Plan, Section, Work};
 use girih_runtime::backend::{Bindings, Done, Progress, RunError};
+use girih_runtime::plugin::native::Natives;
 
 use crate::bind::{Binder, Bound};
 use crate::block::Base;
@@ -34,6 +36,7 @@ pub(crate) struct Run<'a> {
     pub(crate) code: &'a Code,
     pub(crate) tables: &'a Tables,
     pub(crate) weights: &'a Weights,
+    pub(crate) natives: &'a dyn Natives,
     /// For each weight its packs, if it is given as this backend keeps it.
     pub(crate) packs: &'a [Option<Packs>],
     pub(crate) branches: &'a Branches,
@@ -55,6 +58,7 @@ pub(crate) struct Shared<'a> {
     code: &'a Code,
     tables: &'a Tables,
     weights: &'a Weights,
+    natives: &'a dyn Natives,
     packs: &'a [Option<Packs>],
     branches: &'a Branches,
     level: Level,
@@ -74,6 +78,7 @@ impl<'a> Shared<'a> {
             code: self.code,
             tables: self.tables,
             weights: self.weights,
+            natives: self.natives,
             packs: self.packs,
             branches: self.branches,
             pool,
@@ -98,6 +103,7 @@ impl<'a> Run<'a> {
             code: self.code,
             tables: self.tables,
             weights: self.weights,
+            natives: self.natives,
             packs: self.packs,
             branches: self.branches,
             level: self.level,
@@ -132,6 +138,7 @@ pub(crate) enum BoundLaunch {
     /// Bound anew for the items that each branch keeps.
     Route,
     Routine(BoundRoutine),
+    Native(Box<native::BoundNative>),
 }
 
 impl BoundLaunch {
@@ -141,6 +148,7 @@ impl BoundLaunch {
             Self::Kernel(kernel) => kernel.scratch,
             // Tiles have memory of their own.
             Self::Recurrence(recurrence) => recurrence.scratch(),
+            Self::Native(native) => native.scratch(),
             Self::Attention(_) | Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
         }
     }
@@ -165,6 +173,7 @@ pub(crate) fn bind(
         }
         Work::Route(_) => BoundLaunch::Route,
         Work::Routine(routine) => BoundLaunch::Routine(routine::bind(binder, routine)?),
+        Work::Native(launch) => BoundLaunch::Native(Box::new(native::bind(binder, bound, launch)?)),
     })
 }
 
@@ -204,6 +213,9 @@ pub(crate) fn run_launch(
         (Work::Route(launch), BoundLaunch::Route) => route::run(run, launch, frame),
         (Work::Routine(routine), BoundLaunch::Routine(bound)) => {
             routine::run(run, routine, bound, frame)
+        }
+        (Work::Native(launch), BoundLaunch::Native(bound)) => {
+            native::run(run, launch, bound, frame)
         }
         _ => unreachable!("every launch is bound as what it is"),
     }

@@ -6,6 +6,7 @@ mod bind;
 mod block;
 pub mod codegen;
 mod executable;
+mod fallback;
 mod frame;
 mod launch;
 mod memory;

@@ -164,7 +164,7 @@ impl Weights {
                 Work::Contract(contract) => self.contract(section, places, contract),
                 Work::Recurrence(inner) => self.recurrence(section, places, inner),
                 Work::Route(route) => self.route(section, places, route),
-                Work::Kernel(_) | Work::Attention(_) | Work::Routine(_) => {
+                Work::Kernel(_) | Work::Attention(_) | Work::Routine(_) | Work::Native(_) => {
                     launch.visit_buffers(&section.tensors, &mut |buffer, _| {
                         self.read(places, buffer);
                     });

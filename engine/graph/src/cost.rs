@@ -8,7 +8,7 @@
 //! operations and fewer bytes.
 //!
 //! A `route` counts every branch on every item, because which items a branch keeps
-//! is known only at run time.
+//! is known only at run time. A `call` counts the operations of its body, none without one.
 
 use crate::axis::{AxisId, AxisTable, ValueType};
 use crate::extent::Extent;
@@ -151,6 +151,12 @@ pub fn node(axes: &AxisTable, region: &Region, node: &Node) -> Work {
             // Each branch is weighted and added.
             let sums = elements(&results).times(axes.extent(route.branch));
             inside.plus(&Work::new(times(sums, 2), moved()))
+        }
+        // What a kernel keeps to itself moves nothing.
+        Op::Call(call) => {
+            let inside = call.body().map(|body| self::region(axes, body));
+            let inside = inside.unwrap_or_else(Work::nothing);
+            Work::new(inside.flops, moved())
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A node lives when a result of its region needs it. Inside a recurrence, carried
 //! values, outputs, slices and kept values that nothing needs are dropped too, and
-//! inputs that no branch of a route reads. Inputs, parameters and states of the
+//! inputs that no branch of a route reads. A call keeps its operands and results: its
+//! kernel is made for them. Inputs, parameters and states of the
 //! graph always live: they are what the model is called with, not how it computes.
 
 use std::sync::Arc;
@@ -111,11 +112,17 @@ fn trim_node(node: &Node, used: Vec<bool>, inner: &[Depend]) -> TrimNode {
                 regions,
             }
         }
-        _ => TrimNode {
-            operands: vec![true; node.operands.len()],
-            results: vec![true; node.results.len()],
-            regions: Vec::new(),
-        },
+        _ => {
+            let regions = node.op.regions().iter().zip(inner);
+            let whole = |(region, depend): (&Region, &Depend)| {
+                trim_region(region, &vec![true; region.results().len()], depend)
+            };
+            TrimNode {
+                operands: vec![true; node.operands.len()],
+                results: vec![true; node.results.len()],
+                regions: regions.map(whole).collect(),
+            }
+        }
     }
 }
 
@@ -153,6 +160,7 @@ fn copy_into(
             let mut values = vec![ValueId(0); inner.value_count()];
             let params = match node.op {
                 Op::Route(_) => live_params(inner, inner_trim),
+                Op::Call(_) => vec![true; inner.params().len()],
                 _ => trim.operands.clone(),
             };
             copy_into(builder, inner, inner_trim, &params, &mut values);

@@ -23,6 +23,7 @@ mod depend;
 pub mod dtype;
 pub mod extent;
 pub mod graph;
+mod inline;
 pub mod name;
 pub mod op;
 pub mod patch;
@@ -39,7 +40,8 @@ pub use dtype::{DType, UnknownDType};
 pub use extent::{Extent, ExtentError};
 pub use graph::{Check, Definition, Graph, Node, NodeId, Origin, Region, ValueId};
 pub use op::{
-    Binary, Combine, Distribution, Literal, Op, OpError, Outside, Recurrence, Route, Unary,
+    Attribute, Binary, Call, CallAs, Combine, Distribution, Literal, Op, OpError, Outside,
+    Recurrence, Route, Unary,
 };
 pub use patch::{Patch, PatchError, Patched, RegionPath, Term};
 pub use promise::{Promise, Promised, Promises, Way};

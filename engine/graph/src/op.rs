@@ -7,6 +7,7 @@
 //! evaluation stands in the runtime.
 
 pub mod attribute;
+pub mod call;
 pub mod contract;
 pub mod elementwise;
 pub mod layout;
@@ -23,6 +24,7 @@ use crate::axis::{AxisId, AxisTable, ValueType};
 use crate::dtype::DType;
 use crate::extent::Extent;
 use crate::graph::Region;
+pub use call::{Attribute, Call, CallAs};
 
 /// A primitive with its attributes.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,6 +151,10 @@ pub enum Op {
     Recurrence(Box<Recurrence>),
     /// Weighted sum over branches of what each makes of its items. See [`Route`].
     Route(Box<Route>),
+
+    // op/call.rs
+    /// An operation of a plugin. See [`Call`].
+    Call(Box<Call>),
 }
 
 /// A loop along an axis. Operands: `carried` initial values, `sequences` values with the
@@ -503,6 +509,7 @@ impl Op {
             Self::GradAs => "grad_as",
             Self::Recurrence(..) => "recurrence",
             Self::Route(..) => "route",
+            Self::Call(..) => "call",
         }
     }
 
@@ -554,12 +561,14 @@ impl Op {
             Self::GradAs => one(rule::infer(operands)),
             Self::Recurrence(recurrence) => region::recurrence(axes, recurrence, operands),
             Self::Route(route) => one(region::route(axes, route, operands)),
+            Self::Call(call) => call::infer(axes, call, operands),
         }
     }
 
     /// Whether two nodes with equal operands and attributes hold equal values.
     pub const fn is_pure(&self) -> bool {
         // Random draws are keyed by name: equal keys are equal draws. States have a name each.
+        // Operations of plugins promise it.
         true
     }
 }

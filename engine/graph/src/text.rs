@@ -29,7 +29,8 @@
 //!   name. Other values are numbered in the order in which they are printed.
 //! - A `recurrence` lists what it carries, slices and keeps, each with the value
 //!   outside and the parameter inside; its `return` gives the next carried values,
-//!   then the outputs. A `route` has one `branch` per branch.
+//!   then the outputs. A `route` has one `branch` per branch. A `call` has a `body` and a
+//!   `gradient` where it has them.
 //! - `update` gives a state its next value. `check` lines are conditions on sizes.
 //! - Numbers are the shortest that read back exactly; `inf`, `-inf` and `nan` are
 //!   numbers. Names that are not plain stand in quotes (see [`crate::name`]).

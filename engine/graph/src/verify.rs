@@ -371,7 +371,8 @@ impl Verifier<'_> {
             | Op::Expand(_)
             | Op::GradAs
             | Op::Recurrence(_)
-            | Op::Route(_) => Ok(()),
+            | Op::Route(_)
+            | Op::Call(_) => Ok(()),
         }
     }
 

@@ -11,6 +11,7 @@
 //!
 //! See note [Where there is no derivative] and note [Zero cotangents].
 
+mod call;
 mod contract;
 mod copy;
 mod elementwise;
@@ -25,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use fit::zeros;
+pub use fit::{ordered, zeros};
 
 use crate::build::Builder;
 use crate::graph::{Node, Origin, Region, ValueId};
@@ -65,6 +66,9 @@ pub fn vjp(b: &mut Builder, at: &Use) -> Result<Cotangents, OpError> {
     if let Op::Recurrence(recurrence) = &at.node.op {
         return recurrence::recurrence(b, at, recurrence);
     }
+    if let Op::Call(call) = &at.node.op {
+        return call::call(b, at, call);
+    }
     let Some(Some(g)) = at.cotangents.first().copied() else {
         return Ok(nothing);
     };
@@ -77,7 +81,8 @@ pub fn vjp(b: &mut Builder, at: &Use) -> Result<Cotangents, OpError> {
         | Op::Size(..)
         | Op::Random(..)
         | Op::Order { .. }
-        | Op::Recurrence(..) => Ok(nothing),
+        | Op::Recurrence(..)
+        | Op::Call(..) => Ok(nothing),
         // The derivative of a call that begins a stream: there the state is its start.
         Op::State(_) => Ok(vec![Some(g)]),
         Op::Unary(op) => elementwise::unary(b, at, *op, g),
@@ -305,7 +310,8 @@ fn flows(op: &Op, operand: usize) -> bool {
         | Op::Concat(..)
         | Op::Rename(_)
         | Op::Expand(_)
-        | Op::Recurrence(_) => true,
+        | Op::Recurrence(_)
+        | Op::Call(_) => true,
     }
 }
 
@@ -319,7 +325,8 @@ fn drops(node: &Node) -> bool {
         | Op::Window { .. }
         | Op::Fold { .. }
         | Op::Binary(Binary::Max | Binary::Min)
-        | Op::Route(_) => true,
+        | Op::Route(_)
+        | Op::Call(_) => true,
         Op::Reduce(combine, _) => matches!(combine, Combine::Max | Combine::Min),
         Op::Cumulate {
             combine, exclusive, ..

@@ -80,6 +80,13 @@ fn moved_op(op: &Op, dtype: DType) -> Op {
         Op::Const(Literal::Real(DType::F32, number)) => Op::Const(Literal::Real(dtype, *number)),
         Op::Table(DType::F32, axes, data) => Op::Table(dtype, axes.clone(), data.clone()),
         Op::Cast(DType::F32) => Op::Cast(dtype),
+        Op::Call(call) => {
+            let mut call = call.clone();
+            for (ty, _) in &mut call.gives {
+                *ty = moved(ty, dtype);
+            }
+            Op::Call(call)
+        }
         Op::Const(_)
         | Op::Table(..)
         | Op::Cast(_)

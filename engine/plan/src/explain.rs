@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use crate::calls::CallChoice;
 use crate::chunk::Choice;
 use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Attention, KernelLaunch, Launch, Plan, Reason, Section, Work};
@@ -50,6 +51,17 @@ pub fn explain(plan: &Plan) -> String {
             place(uses.launches[0])
         );
     }
+    for (callee, uses) in &told.natives {
+        let _ = writeln!(
+            text,
+            "`{callee}`, {}{}: by its plugin's kernel",
+            times(uses.launches.len()),
+            place(uses.launches[0])
+        );
+    }
+    for line in bodies(&plan.calls) {
+        let _ = writeln!(text, "{line}");
+    }
     for launch in &told.attentions {
         let _ = writeln!(text, "{}", attention(launch, plan));
     }
@@ -84,6 +96,21 @@ fn loops(choices: &[Choice]) -> Vec<String> {
     alike.iter().map(line).collect()
 }
 
+/// A line for each operation of a plugin that is computed by its body.
+fn bodies(calls: &[CallChoice]) -> Vec<String> {
+    let mut alike: BTreeMap<&str, Vec<&CallChoice>> = BTreeMap::new();
+    for call in calls.iter().filter(|call| !call.by_kernel) {
+        alike.entry(&call.callee).or_default().push(call);
+    }
+    let line = |(callee, calls): (&str, Vec<&CallChoice>)| {
+        let origin = calls[0].origin.as_ref().filter(|own| !own.path.is_empty());
+        let place = origin.map_or_else(String::new, |own| format!(", first in {}", own.path));
+        let count = times(calls.len());
+        format!("`{callee}`, {count}{place}: by its body: no kernel of its plugin is at hand")
+    };
+    alike.into_iter().map(line).collect()
+}
+
 /// Launches that share what they run.
 #[derive(Default)]
 struct Uses<'p> {
@@ -96,6 +123,7 @@ struct Told<'p> {
     kernels: BTreeMap<usize, Uses<'p>>,
     others: BTreeMap<&'static str, Uses<'p>>,
     attentions: Vec<&'p Attention>,
+    natives: BTreeMap<&'p str, Uses<'p>>,
 }
 
 impl<'p> Told<'p> {
@@ -135,6 +163,11 @@ impl<'p> Told<'p> {
                     "a route"
                 }
                 Work::Routine(_) => "a routine",
+                Work::Native(native) => {
+                    let uses = self.natives.entry(&native.callee).or_default();
+                    uses.launches.push(launch);
+                    continue;
+                }
             };
             self.others.entry(other).or_default().launches.push(launch);
         }

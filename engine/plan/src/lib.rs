@@ -17,6 +17,7 @@
 //! # Ok::<(), girih_graph::text::TextError>(())
 //! ```
 
+mod calls;
 mod chunk;
 mod dead;
 mod explain;
@@ -30,6 +31,7 @@ mod text;
 
 use girih_graph::{Graph, verify};
 
+pub use calls::{CallChoice, settle_calls};
 pub use chunk::{Choice, chunk_recurrences};
 pub use dead::drop_dead_values;
 pub use explain::explain;

@@ -39,7 +39,8 @@ use crate::promise::{self, Watch};
 use crate::simplify_all;
 use value::{Form, ValueIx, Values};
 
-/// The plan of a graph. The graph should be simplified. Loops that are faster in chunks of their
+/// The plan of a graph. The graph should be simplified, and its calls settled
+/// ([`settle_calls`](crate::settle_calls)). Loops that are faster in chunks of their
 /// steps are computed so.
 pub fn lower(graph: &Graph) -> Plan {
     let (chunked, choices) = chunk_recurrences(graph, None);
@@ -126,6 +127,7 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
         checks: graph.checks.clone(),
         choices: Vec::new(),
         broken,
+        calls: Vec::new(),
     }
 }
 

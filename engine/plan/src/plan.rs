@@ -10,9 +10,10 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use girih_graph::op::{Combine, Distribution};
-use girih_graph::{AxisId, AxisTable, Check, DType, Extent};
+use girih_graph::op::{Attribute, Combine, Distribution};
+use girih_graph::{AxisId, AxisTable, Check, DType, Extent, Origin};
 
+use crate::calls::CallChoice;
 use crate::chunk::Choice;
 use crate::kernel::Kernel;
 use crate::promise::Broken;
@@ -38,6 +39,8 @@ pub struct Plan {
     pub choices: Vec<Choice>,
     /// What the model's attributes promise and this plan does not keep.
     pub broken: Vec<Broken>,
+    /// For people: how the operations of plugins are computed.
+    pub calls: Vec<CallChoice>,
 }
 
 /// What a caller gives.
@@ -241,6 +244,8 @@ pub enum Work {
     Route(Box<RouteLaunch>),
     /// A primitive with a routine of its own.
     Routine(Routine),
+    /// An operation of a plugin.
+    Native(Box<NativeLaunch>),
 }
 
 /// A generated function with what it reads and writes.
@@ -438,6 +443,24 @@ pub struct BranchLaunch {
     pub inputs: Vec<TensorId>,
 }
 
+/// An operation of a plugin, run for every position of the lifted axes. A tensor that lacks one
+/// of them is the same at all its positions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NativeLaunch {
+    /// Its full name.
+    pub callee: Arc<str>,
+    /// What is fixed, by name.
+    pub attributes: Vec<(Arc<str>, Attribute)>,
+    /// Axes that the operation does not work on.
+    pub lifted: Vec<AxisId>,
+    /// Operands, each with the axes that the operation works on, in its order.
+    pub reads: Vec<(TensorId, Vec<AxisId>)>,
+    /// Results, likewise.
+    pub writes: Vec<(TensorId, Vec<AxisId>)>,
+    /// Where in the model it is called.
+    pub origin: Option<Origin>,
+}
+
 /// A primitive with a routine of its own, over tensors. Attributes as in the primitive.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Routine {
@@ -563,6 +586,14 @@ impl Launch {
                 }
                 tensor(route.out, true);
             }
+            Work::Native(launch) => {
+                for (read, _) in &launch.reads {
+                    tensor(*read, false);
+                }
+                for (written, _) in &launch.writes {
+                    tensor(*written, true);
+                }
+            }
             Work::Routine(routine) => {
                 let (reads, out) = routine.tensors();
                 for read in reads {
@@ -652,7 +683,7 @@ impl Section {
                         branch.section.visit_kernels(visit);
                     }
                 }
-                Work::Contract(_) | Work::Routine(_) => {}
+                Work::Contract(_) | Work::Routine(_) | Work::Native(_) => {}
             }
         }
     }

@@ -110,6 +110,14 @@ impl Plan {
             }
             Work::Recurrence(launch) => return self.recurrence(f, section, launch, depth),
             Work::Route(route) => return self.route(f, section, route, depth),
+            Work::Native(launch) => {
+                let list = |tensors: &[(TensorId, _)]| {
+                    let shown: Vec<String> = tensors.iter().map(|(id, _)| tensor(*id)).collect();
+                    shown.join(", ")
+                };
+                let (reads, writes) = (list(&launch.reads), list(&launch.writes));
+                write!(f, "{pad}{writes} = {} {reads}", launch.callee)?;
+            }
             Work::Routine(routine) => {
                 let (reads, out) = routine.tensors();
                 let reads: Vec<String> = reads.into_iter().map(tensor).collect();

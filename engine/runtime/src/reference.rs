@@ -3,9 +3,11 @@
 //! It is what other backends are compared with: plain loops over strided
 //! elements, matrix products by `candle-core`. Sums of reals are
 //! accumulated in `f64` where no matrix product is meant; each primitive's file
-//! says how. Every value is let go after its last use. Nothing is fused.
+//! says how. Every value is let go after its last use. Nothing is fused. A plugin's
+//! operation is computed by its body; only one without a body asks for a native kernel.
 
 mod array;
+mod call;
 mod contract;
 mod elementwise;
 mod interpret;
@@ -33,6 +35,7 @@ use crate::backend::{
     Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource, Params,
     Progress, RunError, Sizes,
 };
+use crate::plugin::native::{Natives, NoNatives};
 use program::Program;
 use scope::{Run, Scope};
 
@@ -46,10 +49,21 @@ impl Backend for Reference {
     }
 
     fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
-        Ok(Box::new(Interpreter {
-            program: Program::of(&graph.root),
-            graph: graph.clone(),
-        }))
+        Ok(Box::new(Interpreter::new(graph, Arc::new(NoNatives))))
+    }
+}
+
+/// The reference backend with kernels for the operations of plugins that have no body.
+#[derive(Clone)]
+pub struct ReferenceWith(pub Arc<dyn Natives>);
+
+impl Backend for ReferenceWith {
+    fn name(&self) -> &'static str {
+        Reference.name()
+    }
+
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        Ok(Box::new(Interpreter::new(graph, Arc::clone(&self.0))))
     }
 }
 
@@ -57,9 +71,18 @@ impl Backend for Reference {
 struct Interpreter {
     graph: Graph,
     program: Program,
+    natives: Arc<dyn Natives>,
 }
 
 impl Interpreter {
+    fn new(graph: &Graph, natives: Arc<dyn Natives>) -> Self {
+        Self {
+            program: Program::of(&graph.root),
+            graph: graph.clone(),
+            natives,
+        }
+    }
+
     /// Parameters that are read, by path.
     fn params(&self) -> BTreeMap<&str, &ValueType> {
         let nodes = self
@@ -98,7 +121,8 @@ impl Executable for Interpreter {
 
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
         let graph = &self.graph;
-        let run = Run::new(graph, bindings, self.program.steps.len(), progress)?;
+        let total = self.program.steps.len();
+        let run = Run::new(graph, bindings, &*self.natives, total, progress)?;
         let values = interpret::run_root(&Scope::new(&run), &self.program)?;
         let mut outputs = Outputs::default();
         for (place, (value, array)) in graph.root.results().iter().zip(values).enumerate() {

@@ -11,8 +11,8 @@ mod error;
 
 use std::collections::BTreeMap;
 
-use girih_graph::vjp::{pull_back, zeros};
-use girih_graph::{AxisId, Builder, Graph, Op, OpError, Patch, ValueId};
+use girih_graph::vjp::{ordered, pull_back, zeros};
+use girih_graph::{Builder, Graph, Op, Patch, ValueId};
 
 use crate::nearest::nearest_name;
 pub use error::GradError;
@@ -222,15 +222,4 @@ fn free_prefix(graph: &Graph, sources: &[(&str, ValueId)]) -> String {
         prefix = format!("grad{order}");
     }
     prefix
-}
-
-/// `x` with its axes in this order, as the caller lays them out.
-fn ordered(b: &mut Builder, x: ValueId, axes: &[AxisId]) -> Result<ValueId, OpError> {
-    if b.ty(x).axes == axes {
-        return Ok(x);
-    }
-    // The axes of a contraction are those of its first operand, then those of its second.
-    let one = b.number(b.ty(x).dtype, 1.0);
-    let ones = b.value(Op::Expand(axes.to_vec()), &[one])?;
-    b.value(Op::Contract(Vec::new()), &[ones, x])
 }

@@ -10,6 +10,9 @@
 //! positions that come later is refused with its place. Reads ahead are refused, too: no
 //! output is ever later than its input.
 //!
+//! A call of a plugin's operation that works along the streamed axis is computed by its body,
+//! which says what goes from step to step; along other axes it stays a call.
+//!
 //! Left out: what the model's own states become. They are read as they are at the start, and
 //! their next values hold after the last step.
 
@@ -23,7 +26,7 @@ mod whole;
 use std::collections::BTreeMap;
 
 use girih_graph::stream::{Source, Stream, StreamResult, Update};
-use girih_graph::{AxisId, Graph, Node, Op, Patch, ValueId};
+use girih_graph::{AxisId, CallAs, Graph, Node, Op, Patch, ValueId};
 
 use class::{Class, Classes};
 use domain::Domains;
@@ -60,6 +63,14 @@ pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
         .and_then(|id| graph.axes.extent(id).as_symbol());
     let new = symbol.ok_or_else(|| Cause::NoAxis(axis.to_owned()))?;
     let roles = Roles::of(&graph.axes, new);
+    let graph = &graph.with_calls(&|call| {
+        let mut core = call.core_axes();
+        if core.any(|axis| roles.mentions(graph.axes.extent(axis))) {
+            CallAs::Body
+        } else {
+            CallAs::Itself
+        }
+    });
     let classes = Classes::of(graph, &roles);
     let mut rules = Rules {
         graph,

@@ -36,7 +36,7 @@ fn follow(region: &Region, mut same: BTreeSet<ValueId>, axes: &mut BTreeSet<Axis
             | Op::Rename(_)
             | Op::Expand(_) => reads(0),
             Op::Concat(..) => (0..node.operands.len()).any(reads),
-            Op::Recurrence(_) | Op::Route(_) => {
+            Op::Recurrence(_) | Op::Route(_) | Op::Call(_) => {
                 follow_into(node, &same, axes);
                 false
             }
@@ -65,7 +65,7 @@ fn follow(region: &Region, mut same: BTreeSet<ValueId>, axes: &mut BTreeSet<Axis
     }
 }
 
-/// The bodies of a loop or of the branches of a route read the node's operands as their parameters.
+/// The bodies of a loop, of a call or of the branches of a route read the node's operands as their parameters.
 fn follow_into(node: &Node, same: &BTreeSet<ValueId>, axes: &mut BTreeSet<AxisId>) {
     let mut enter = |body: &Region, operands: &mut dyn Iterator<Item = Option<&ValueId>>| {
         let params = body.params().iter().zip(operands);
@@ -86,6 +86,11 @@ fn follow_into(node: &Node, same: &BTreeSet<ValueId>, axes: &mut BTreeSet<AxisId
                 // Weights and what is kept come first.
                 let operands = reads.iter().map(|read| node.operands.get(2 + read));
                 enter(branch, &mut { operands });
+            }
+        }
+        Op::Call(call) => {
+            if let Some(body) = call.body() {
+                enter(body, &mut node.operands.iter().map(Some));
             }
         }
         _ => {}

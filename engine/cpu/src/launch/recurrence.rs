@@ -156,6 +156,7 @@ pub(super) fn bind(
             binder.code,
             binder.tables,
             binder.weights,
+            binder.natives,
             symbols,
             binder.limit,
             1,

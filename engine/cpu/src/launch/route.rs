@@ -165,6 +165,7 @@ fn add<T: Number>(
         run.code,
         run.tables,
         run.weights,
+        run.natives,
         symbols,
         limit,
         run.pool.threads(),

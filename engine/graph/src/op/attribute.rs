@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Op, Recurrence, Route};
+use super::{Call, Op, Recurrence, Route};
 use crate::axis::{AxisId, ValueType};
 use crate::extent::Extent;
 use crate::graph::Region;
@@ -16,6 +16,7 @@ impl Op {
         match self {
             Self::Recurrence(recurrence) => std::slice::from_ref(&recurrence.body),
             Self::Route(route) => &route.branches,
+            Self::Call(call) => &call.regions,
             Self::Input(..)
             | Self::Param(..)
             | Self::State(_)
@@ -65,6 +66,14 @@ impl Op {
                 items: route.items.clone(),
                 branches: regions,
                 reads: route.reads.clone(),
+            })),
+            Self::Call(call) => Self::Call(Box::new(Call {
+                callee: Arc::clone(&call.callee),
+                attributes: call.attributes.clone(),
+                takes: call.takes.clone(),
+                gives: call.gives.clone(),
+                regions,
+                has_body: call.has_body,
             })),
             other => other.clone(),
         }
@@ -154,6 +163,16 @@ impl Op {
                 branches: route.branches.iter().map(|b| b.map_axes(map)).collect(),
                 reads: route.reads.clone(),
             })),
+            Self::Call(call) => Self::Call(Box::new(Call {
+                callee: Arc::clone(&call.callee),
+                attributes: call.attributes.clone(),
+                takes: call.takes.iter().map(|core| all(core)).collect(),
+                gives: (call.gives.iter())
+                    .map(|(given, core)| (ty(given), all(core)))
+                    .collect(),
+                regions: call.regions.iter().map(|r| r.map_axes(map)).collect(),
+                has_body: call.has_body,
+            })),
             Self::State(_)
             | Self::Const(_)
             | Self::Size(_)
@@ -197,6 +216,7 @@ impl Op {
             Self::Rename(pairs) => pairs.iter().flat_map(|(old, new)| [*old, *new]).collect(),
             Self::Recurrence(recurrence) => vec![recurrence.axis],
             Self::Route(route) => [&[route.branch], route.items.as_slice()].concat(),
+            Self::Call(call) => call.core_axes().collect(),
             Self::State(_)
             | Self::Const(_)
             | Self::Size(_)

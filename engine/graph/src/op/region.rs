@@ -10,7 +10,7 @@ fn broken(op: &'static str, reason: String) -> OpError {
     OpError::Rule { op, reason }
 }
 
-fn takes(
+pub(super) fn takes(
     op: &'static str,
     table: &AxisTable,
     region: &Region,

@@ -176,6 +176,7 @@ pub(super) fn answer(question: Question<'_>) -> Span {
         }
         Op::Recurrence(recurrence) => region::recurrence(question, recurrence),
         Op::Route(route) => region::route(question, route),
+        Op::Call(call) => region::call(question, call),
     }
 }
 

@@ -7,7 +7,7 @@ use super::op::{Question, answer};
 use crate::axis::{AxisId, AxisTable};
 use crate::depend::{Depend, depend, over_steps, reads};
 use crate::graph::{Region, ValueId};
-use crate::op::{Recurrence, Route};
+use crate::op::{Call, Recurrence, Route};
 
 /// Regions deeper inside than this are taken to mix all positions.
 pub(super) const MAX_DEPTH: usize = 4;
@@ -243,4 +243,27 @@ pub(super) fn route(question: Question<'_>, route: &Route) -> Span {
             })
     });
     branches.fold(Span::None, |all, span| all.join(&span))
+}
+
+/// Along lifted axes positions are apart; what a kernel does along its own, the body says.
+pub(super) fn call(question: Question<'_>, call: &Call) -> Span {
+    let Question {
+        axes,
+        result: (slot, to),
+        operand: (position, from),
+        depth,
+        ..
+    } = question;
+    if from == to && !call.is_core(from) {
+        return Span::Same;
+    }
+    let Some(body) = call.body().filter(|_| depth > 0) else {
+        return Span::Whole;
+    };
+    match (body.params().get(position), body.results().get(slot)) {
+        (Some(param), Some(result)) => {
+            Spans::nested(axes, body, *param, from, depth - 1).of(*result, to)
+        }
+        _ => Span::Whole,
+    }
 }

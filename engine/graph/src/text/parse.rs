@@ -291,6 +291,10 @@ impl<'a> Parser<'a> {
                 };
                 self.node(start, op, &operands, &types)?
             }
+            "call" => {
+                let op = self.call(attributes, &types, depth)?;
+                self.node(start, op, &operands, &types)?
+            }
             "const" => {
                 let dtype = types.first().map(|ty| ty.dtype);
                 let op = literal.literal(dtype.unwrap_or(DType::F32))?;

@@ -12,7 +12,7 @@ use super::{MAGIC, VERSION};
 use crate::axis::AxisTable;
 use crate::graph::{Graph, Node, Region, ValueId};
 use crate::name;
-use crate::op::{Op, Recurrence, Route};
+use crate::op::{Call, Op, Recurrence, Route};
 
 /// Where the colon before a type stands if what precedes is not longer.
 const COLON: usize = 38;
@@ -196,6 +196,10 @@ impl Printer<'_> {
                 self.typed(&line, &types, " {");
                 self.route(route, operands);
             }
+            Op::Call(call) if call.body().or(call.gradient()).is_some() => {
+                self.typed(&line, &types, " {");
+                self.call(call);
+            }
             _ => self.typed(&line, &types, ""),
         }
     }
@@ -233,6 +237,28 @@ impl Printer<'_> {
             self.line(&format!("branch({}) {{", params.join(", ")));
             self.depth += 1;
             self.body(branch, &mut names);
+        }
+        self.depth -= 1;
+        self.line("}");
+    }
+
+    fn call(&mut self, call: &Call) {
+        self.depth += 1;
+        let regions = [("body", call.body()), ("gradient", call.gradient())];
+        for (word, region) in regions {
+            let Some(region) = region else {
+                continue;
+            };
+            let mut names = vec![String::new(); region.value_count()];
+            let mut params = Vec::new();
+            for param in region.params() {
+                let inner = self.fresh();
+                params.push(format!("{inner}: {}", self.axes.show(region.ty(*param))));
+                names[param.index()] = inner;
+            }
+            self.line(&format!("{word}({}) {{", params.join(", ")));
+            self.depth += 1;
+            self.body(region, &mut names);
         }
         self.depth -= 1;
         self.line("}");

@@ -97,6 +97,14 @@ graph all(
       return %46
     }
   }
+  %48 = call x, ids {callee: "org.example.kit/pick@2", gives: [[d]], takes: [[d], []], with: [by: -2, mode: "fast"]} : f32[t, d=8] {
+    body(%49: f32[t, d=8], %50: i64[t]) {
+      return %49
+    }
+    gradient(%51: f32[t, d=8], %52: i64[t], %53: f32[t, d=8], %54: f32[t, d=8]) {
+      return %54
+    }
+  }
   update carry.k = %36
   return %36, %17
 }

@@ -45,3 +45,18 @@ pub(super) fn fresh(b: &mut Builder, axis: AxisId) -> AxisId {
     b.axes
         .add(&source.name, source.extent, Some(axis), source.time)
 }
+
+/// `x` with its axes in this order; a value that a region takes has the region's order.
+///
+/// # Errors
+///
+/// An axis that `x` has not, or has besides.
+pub fn ordered(b: &mut Builder, x: ValueId, axes: &[AxisId]) -> Result<ValueId, OpError> {
+    if b.ty(x).axes == axes {
+        return Ok(x);
+    }
+    // The axes of a contraction are those of its first operand, then those of its second.
+    let one = b.number(b.ty(x).dtype, 1.0);
+    let ones = b.value(Op::Expand(axes.to_vec()), &[one])?;
+    b.value(Op::Contract(Vec::new()), &[ones, x])
+}

@@ -152,7 +152,7 @@ fn is_finite_on_finite(op: &Op) -> bool {
         Op::Reduce(combine, _) | Op::Cumulate { combine, .. } => {
             !matches!(combine, Combine::Max | Combine::Min)
         }
-        Op::Recurrence(_) | Op::Route(_) => false,
+        Op::Recurrence(_) | Op::Route(_) | Op::Call(_) => false,
         Op::Input(..)
         | Op::Param(..)
         | Op::State(_)

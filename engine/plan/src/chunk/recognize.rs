@@ -179,6 +179,9 @@ impl Finder<'_, '_> {
         if matches!(node.op, Op::Recurrence(_) | Op::Route(_)) {
             return Err("its body holds another loop or a route");
         }
+        if matches!(node.op, Op::Call(_)) {
+            return Err("its body calls an operation of a plugin");
+        }
         if node.operands.iter().all(able) {
             return Ok(Way::Lifted);
         }

@@ -81,8 +81,8 @@ fn is_free(op: &Op, axis: AxisId) -> bool {
         Op::Merge(from, own) | Op::Concat(from, own) => *own != axis && !from.contains(&axis),
         Op::Rename(pairs) => pairs.iter().all(|(old, new)| *old != axis && *new != axis),
         Op::Expand(new) => !new.contains(&axis),
-        // Draws depend on the position.
-        Op::Random(..) | Op::Recurrence(_) | Op::Route(_) => false,
+        // Draws depend on the position; kernels of plugins are made for whole axes.
+        Op::Random(..) | Op::Recurrence(_) | Op::Route(_) | Op::Call(_) => false,
     }
 }
 

@@ -1,13 +1,14 @@
 //! Launches of primitives that are not kernels: routines, loops, routes.
 
-use girih_graph::op::{Op, Recurrence, Route};
+use girih_graph::op::{Call, Op, Recurrence, Route};
 use girih_graph::{AxisId, Extent, NodeId, ValueType};
 
 use super::value::ValueIx;
 use super::{Planner, part};
 use crate::kernel::StepOp;
 use crate::plan::{
-    BranchLaunch, Part, RecurrenceLaunch, RouteLaunch, Routine, Section, Stride, TensorId, Work,
+    BranchLaunch, NativeLaunch, Part, RecurrenceLaunch, RouteLaunch, Routine, Section, Stride,
+    TensorId, Work,
 };
 
 impl<'g> Planner<'_, 'g> {
@@ -21,6 +22,7 @@ impl<'g> Planner<'_, 'g> {
         match &region.node(node).op {
             Op::Recurrence(recurrence) => self.recurrence(ix, node, recurrence, &operands),
             Op::Route(route) => self.route(ix, route, &operands),
+            Op::Call(call) => self.call(ix, node, call, &operands),
             op => {
                 let tensors: Vec<TensorId> = operands.iter().map(|v| self.demand(*v)).collect();
                 let out = self.demand(ix);
@@ -222,6 +224,46 @@ impl<'g> Planner<'_, 'g> {
                 }
             }
             launch.kernel = self.shared.kernel(kernel);
+        }
+    }
+
+    fn call(&mut self, ix: ValueIx, node: NodeId, call: &Call, operands: &[ValueIx]) {
+        let region = self.region;
+        let results = region.node(node).results.iter();
+        let results: Vec<ValueIx> = results.map(|result| self.value(*result)).collect();
+        // A kernel wants its own axes innermost, in its own order.
+        let ordered = |planner: &mut Self, value: ValueIx, core: &[AxisId]| {
+            let mut order = planner.values.ty(value).without(core);
+            order.extend(core);
+            planner.demand_ordered(value, &order)
+        };
+        let mut reads = Vec::new();
+        for (operand, core) in operands.iter().zip(&call.takes) {
+            reads.push((ordered(self, *operand, core), core.clone()));
+        }
+        let mut writes = Vec::new();
+        for (result, (_, core)) in results.iter().zip(&call.gives) {
+            if !self.home.contains_key(result) {
+                ordered(self, *result, core);
+            }
+            writes.push((self.home[result], core.clone()));
+        }
+        let launch = NativeLaunch {
+            callee: call.callee.clone(),
+            attributes: call.attributes.clone(),
+            lifted: call.lifted(),
+            reads,
+            writes,
+            origin: region.origin(node).cloned(),
+        };
+        self.launch(
+            ix,
+            Work::Native(Box::new(launch)),
+            operands.to_vec(),
+            Vec::new(),
+        );
+        for result in results {
+            self.group[result] = self.group[ix];
         }
     }
 

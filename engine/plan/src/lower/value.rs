@@ -311,7 +311,8 @@ impl Values {
             | Op::Scatter { .. }
             | Op::Fold { .. }
             | Op::Recurrence(_)
-            | Op::Route(_) => None,
+            | Op::Route(_)
+            | Op::Call(_) => None,
         };
         if let Some((ty, form, operands)) = simple {
             let value = self.push(ty, form, operands, from);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use girih_graph::{DType, ExtentError, Origin};
 
+use crate::plugin::native::NativeError;
 use crate::tensor::TensorError;
 
 /// Any error of whoever gives parameters.
@@ -194,6 +195,20 @@ pub enum RunError {
         op: &'static str,
         /// What it said.
         reason: String,
+    },
+    /// An operation of a plugin failed.
+    #[error("{source}")]
+    Native {
+        /// Its full name.
+        callee: String,
+        /// What it said.
+        source: NativeError,
+    },
+    /// An operation of a plugin that nobody has, and that has no body either.
+    #[error("there is no kernel for `{callee}`, and its plugin gives no body to compute instead")]
+    NoNative {
+        /// Its full name.
+        callee: String,
     },
     /// An error within a node.
     #[error("`{op}` in `{}`: {source}", origin.path)]

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+pub use girih_graph::Attribute;
 use girih_graph::DType;
 
 /// The operations that are at hand.
@@ -63,7 +64,7 @@ pub trait Kernel: Send + Sync {
 }
 
 /// What a kernel is made for. Its operands and results will have exactly these types.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     /// What the model gave by name, in the order of the operation's parameters.
     pub attributes: Vec<(Arc<str>, Attribute)>,
@@ -82,19 +83,6 @@ pub struct TensorSpec {
     pub dtype: DType,
     /// Extents; any of them may be 0.
     pub shape: Vec<usize>,
-}
-
-/// What is fixed when a model is compiled.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Attribute {
-    /// A truth value.
-    Bool(bool),
-    /// An integer.
-    Int(i64),
-    /// A real number.
-    Real(f64),
-    /// Text.
-    Text(Arc<str>),
 }
 
 /// Scratch memory. Its content is arbitrary when a run begins and lost when it ends.

@@ -9,7 +9,7 @@ use super::program::{Program, Step};
 use super::scan::Scan;
 use super::scope::{Run, Scope, Value};
 use super::{
-    contract, elementwise, layout, leaf, order, random, read, recurrence, reduce, route, scan,
+    call, contract, elementwise, layout, leaf, order, random, read, recurrence, reduce, route, scan,
 };
 use crate::backend::{Given, RunError};
 
@@ -110,6 +110,8 @@ fn located(region: &Region, step: &Step, error: RunError) -> RunError {
             | RunError::Size { .. }
             | RunError::Absurd { .. }
             | RunError::Library { .. }
+            | RunError::Native { .. }
+            | RunError::NoNative { .. }
     );
     match region.origin(step.node) {
         Some(origin) if says_more => RunError::Within {
@@ -189,7 +191,8 @@ fn is_view(op: &Op) -> bool {
         | Op::Merge(..)
         | Op::Concat(..)
         | Op::Recurrence(..)
-        | Op::Route(..) => false,
+        | Op::Route(..)
+        | Op::Call(..) => false,
     }
 }
 
@@ -294,6 +297,7 @@ fn evaluate(
             return recurrence::recurrence(scope, recurrence, body, operands, types);
         }
         Op::Route(route) => route::route(scope, route, &step.inner, operands, out)?,
+        Op::Call(call) => return call::call(scope, call, &step.inner, operands, types),
     };
     Ok(vec![array])
 }

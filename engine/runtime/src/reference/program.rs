@@ -110,6 +110,7 @@ fn inner(op: &Op) -> Vec<Program> {
             vec![Program::of_loop(&recurrence.body, changing)]
         }
         Op::Route(route) => route.branches.iter().map(Program::of).collect(),
+        Op::Call(call) => call.body().map(Program::of).into_iter().collect(),
         Op::Input(..)
         | Op::Param(..)
         | Op::State(..)

@@ -346,5 +346,6 @@ fn treats_items_alike(region: &Region, items: &[AxisId]) -> bool {
             let alike = |branch| treats_items_alike(branch, items);
             free(&inner.branch) && inner.branches.iter().all(alike)
         }
+        Op::Call(call) => call.core_axes().all(|axis| free(&axis)),
     })
 }

@@ -6,6 +6,7 @@ use girih_graph::{AxisId, Extent, Graph, ValueType};
 
 use super::array::Array;
 use crate::backend::{Bindings, Done, Progress, RunError, Sizes, byte_count};
+use crate::plugin::native::Natives;
 
 /// No limit allows more bytes than this: sums are kept in up to eight times the bytes of
 /// their elements, which must still be addressable.
@@ -15,6 +16,8 @@ const MOST: u64 = (isize::MAX / 16) as u64;
 pub(super) struct Run<'a> {
     pub(super) graph: &'a Graph,
     pub(super) bindings: &'a Bindings,
+    /// Asked only for what has no body.
+    pub(super) natives: &'a dyn Natives,
     sizes: Sizes,
     /// Bytes of the values that are held.
     held: Cell<u64>,
@@ -26,12 +29,14 @@ impl<'a> Run<'a> {
     pub(super) fn new(
         graph: &'a Graph,
         bindings: &'a Bindings,
+        natives: &'a dyn Natives,
         total: usize,
         progress: &'a mut Progress<'a>,
     ) -> Result<Self, RunError> {
         Ok(Self {
             graph,
             bindings,
+            natives,
             sizes: Sizes::of(graph, bindings)?,
             held: Cell::new(0),
             done: Cell::new(Done { finished: 0, total }),

@@ -132,7 +132,8 @@ fn is_light(op: &Op) -> bool {
         | Op::Fold { .. }
         | Op::Concat(..)
         | Op::Recurrence(_)
-        | Op::Route(_) => false,
+        | Op::Route(_)
+        | Op::Call(_) => false,
     }
 }
 

@@ -137,6 +137,12 @@ impl Rules<'_> {
                     return Err(cause);
                 }
             }
+            Op::Call(call) if call.core_axes().any(|axis| roles.is_streamed(axis)) => {
+                return Err(Cause::Native {
+                    callee: call.callee.to_string(),
+                    axis: roles.new.clone(),
+                });
+            }
             _ if class == Class::Latest && late => {}
             _ if class == Class::Latest => return Err(fixed(roles, node)),
             _ => {}

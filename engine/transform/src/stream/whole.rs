@@ -116,6 +116,14 @@ pub enum Cause {
         /// The streamed axis.
         axis: String,
     },
+    /// An operation of a plugin works on all positions, and nothing says what it means.
+    #[error("`{callee}` works on all positions of `{axis}` at once, and its plugin gives no body")]
+    Native {
+        /// The operation's full name.
+        callee: String,
+        /// The streamed axis.
+        axis: String,
+    },
     /// A node of the step does not fit.
     #[error("the step cannot be built: {0}")]
     Op(#[from] OpError),
@@ -140,6 +148,7 @@ impl Whole {
                 )
             }
             Cause::Computed { .. } => "read at `min(position, index)`".to_owned(),
+            Cause::Native { .. } => "say in the plugin's text what it computes: a body".to_owned(),
             _ => return None,
         })
     }

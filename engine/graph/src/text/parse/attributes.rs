@@ -10,7 +10,7 @@ use super::super::scan::{Scanner, Token};
 use crate::axis::{AxisId, AxisTable, ValueType};
 use crate::dtype::DType;
 use crate::extent::Extent;
-use crate::op::{Binary, Combine, Distribution, Op, Outside, Unary};
+use crate::op::{Binary, Call, Combine, Distribution, Op, Outside, Unary};
 
 /// The attributes of one node, not yet read.
 pub(super) struct Attributes<'a> {
@@ -259,6 +259,36 @@ impl<'a> Attributes<'a> {
         Ok(op)
     }
 
+    /// A call without its regions.
+    pub(super) fn call(mut self, axes: &AxisTable, types: &[ValueType]) -> Result<Call, TextError> {
+        let cores = |at: Scanner<'a>| list(at, |at| items(at, |at| at.known_axis(axes)));
+        let mut at = self.value("callee")?;
+        let callee = at.wants_quoted("the name of the operation, in quotes")?;
+        ends(at)?;
+        let takes = cores(self.value("takes")?)?;
+        let start = self.value("gives")?;
+        let gives = cores(start)?;
+        if gives.len() != types.len() {
+            return Err(start.error(TextCause::Results {
+                op: "call".to_owned(),
+                inferred: gives.len(),
+                written: types.len(),
+            }));
+        }
+        let with = if self.entries.iter().any(|(key, _, _)| *key == "with") {
+            list(self.value("with")?, |at| {
+                let key = at.wants_name("the name of an attribute")?;
+                at.wants_mark(":")?;
+                Ok((Arc::from(key), at.attribute()?))
+            })?
+        } else {
+            Vec::new()
+        };
+        self.finish()?;
+        let gives = types.iter().cloned().zip(gives).collect();
+        Ok(Call::new(Arc::from(callee), with, takes, gives))
+    }
+
     fn combine(&mut self) -> Result<Combine, TextError> {
         self.word("combine", Combine::ALL, Combine::word)
     }
@@ -293,20 +323,29 @@ fn ends(at: Scanner<'_>) -> Result<(), TextError> {
     }
 }
 
-/// `[item, item]`.
+/// `[item, item]`, and no more.
 fn list<'a, T>(
     mut at: Scanner<'a>,
+    item: impl FnMut(&mut Scanner<'a>) -> Result<T, TextError>,
+) -> Result<Vec<T>, TextError> {
+    let found = items(&mut at, item)?;
+    ends(at)?;
+    Ok(found)
+}
+
+/// `[item, item]`.
+fn items<'a, T>(
+    at: &mut Scanner<'a>,
     mut item: impl FnMut(&mut Scanner<'a>) -> Result<T, TextError>,
 ) -> Result<Vec<T>, TextError> {
     let mut items = Vec::new();
     at.wants_mark("[")?;
     while !at.takes_mark("]")? {
-        items.push(item(&mut at)?);
+        items.push(item(at)?);
         if !at.takes_mark(",")? {
             at.wants_mark("]")?;
             break;
         }
     }
-    ends(at)?;
     Ok(items)
 }

@@ -7,7 +7,7 @@ use super::super::scan::{Scanner, Token};
 use crate::axis::{AxisId, AxisTable};
 use crate::dtype::DType;
 use crate::extent::Extent;
-use crate::op::Literal;
+use crate::op::{Attribute, Literal};
 
 /// How many terms, and factors of one term, a size may have.
 const MAX_PARTS: usize = 256;
@@ -180,6 +180,29 @@ impl Scanner<'_> {
             }
             Token::Word(text) | Token::Number(text) => Err(refuses(text)),
             _ => Err(start.expected("a number, `true` or `false`")),
+        }
+    }
+
+    /// `true`, `-3`, `0.5`, `"text"`.
+    pub(super) fn attribute(&mut self) -> Result<Attribute, TextError> {
+        let mut after = *self;
+        after.takes_mark("-")?;
+        match (self.peek()?, after.peek()?) {
+            (Token::Quoted(text), _) => {
+                self.next()?;
+                Ok(Attribute::Text(Arc::from(text)))
+            }
+            (Token::Word(word @ ("true" | "false")), _) => {
+                self.next()?;
+                Ok(Attribute::Bool(word == "true"))
+            }
+            (_, Token::Number(digits)) if !digits.contains(['.', 'e', 'E']) => {
+                let start = *self;
+                let negative = self.takes_mark("-")?;
+                self.next()?;
+                Ok(Attribute::Int(signed(start, digits, negative)?))
+            }
+            _ => Ok(Attribute::Real(self.real()?)),
         }
     }
 

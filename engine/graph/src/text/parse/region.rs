@@ -1,9 +1,10 @@
-//! The insides of `recurrence` and `route`.
+//! The insides of `recurrence`, `route` and `call`.
 
 use super::super::error::{TextCause, TextError};
 use super::super::scan::Token;
 use super::attributes::Attributes;
 use super::{MAX_DEPTH, Parser, Reference, Scope, define};
+use crate::axis::ValueType;
 use crate::graph::{Region, ValueId};
 use crate::op::{Op, Recurrence, Route};
 
@@ -100,6 +101,46 @@ impl<'a> Parser<'a> {
             branches,
             reads,
         })))
+    }
+
+    /// A call: its regions, if any, stand behind a `{`.
+    pub(super) fn call(
+        &mut self,
+        attributes: Attributes<'a>,
+        types: &[ValueType],
+        depth: usize,
+    ) -> Result<Op, TextError> {
+        let mut call = attributes.call(&self.builder.axes, types)?;
+        if self.at.takes_mark("{")? {
+            if self.at.takes_word("body")? {
+                call = call.with_body(self.callee_region(depth)?);
+            }
+            if self.at.takes_word("gradient")? {
+                call = call.with_gradient(self.callee_region(depth)?);
+            }
+            self.at.wants_mark("}")?;
+        }
+        Ok(Op::Call(Box::new(call)))
+    }
+
+    /// `(%0: f32[t]) { … }`.
+    fn callee_region(&mut self, depth: usize) -> Result<Region, TextError> {
+        self.enter(depth)?;
+        let mut scope = Scope::new();
+        self.at.wants_mark("(")?;
+        self.listed(")", |parser| {
+            let start = parser.at;
+            let inner = match parser.at.next()? {
+                Token::Value(text) => Reference::Number(text.to_owned()),
+                _ => return Err(start.expected("a value such as `%0`")),
+            };
+            parser.at.wants_mark(":")?;
+            let ty = parser.ty()?;
+            let value = parser.builder.add_parameter(ty);
+            define(start, &mut scope, inner, value)
+        })?;
+        self.at.wants_mark("{")?;
+        self.body(&mut scope, depth)
     }
 
     fn enter(&mut self, depth: usize) -> Result<(), TextError> {

@@ -8,7 +8,7 @@ use crate::axis::{AxisId, AxisTable};
 use crate::dtype::DType;
 use crate::extent::Extent;
 use crate::name;
-use crate::op::{Literal, Op, Outside};
+use crate::op::{Attribute, Literal, Op, Outside};
 
 /// Tables with more numbers are shown as a hash where the text may be brief.
 const LONG_TABLE: usize = 8;
@@ -112,6 +112,25 @@ pub(super) fn show(axes: &AxisTable, op: &Op, brief: bool) -> String {
             all.add("branch", &name(&route.branch));
             all.add("items", &list(&route.items));
         }
+        Op::Call(call) => {
+            let cores = |cores: Vec<&Vec<AxisId>>| {
+                let core = |core: &&Vec<AxisId>| format!("[{}]", joined(core, name));
+                format!("[{}]", joined(&cores, core))
+            };
+            all.add("callee", &name::quote(&call.callee));
+            all.add(
+                "gives",
+                &cores(call.gives.iter().map(|(_, core)| core).collect()),
+            );
+            all.add("takes", &cores(call.takes.iter().collect()));
+            if !call.attributes.is_empty() {
+                let pair = |(key, value): &(_, Attribute)| {
+                    let key: &std::sync::Arc<str> = key;
+                    format!("{}: {}", name::show(key), show_attribute(value))
+                };
+                all.add("with", &format!("[{}]", joined(&call.attributes, pair)));
+            }
+        }
         Op::Input(..)
         | Op::Param(..)
         | Op::State(_)
@@ -145,6 +164,15 @@ impl Attributes {
 
 fn joined<T>(items: &[T], show: impl Fn(&T) -> String) -> String {
     items.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+fn show_attribute(value: &Attribute) -> String {
+    match value {
+        Attribute::Bool(truth) => truth.to_string(),
+        Attribute::Int(number) => number.to_string(),
+        Attribute::Real(number) => show_real(*number),
+        Attribute::Text(text) => name::quote(text),
+    }
 }
 
 fn show_literal(literal: Literal) -> String {
