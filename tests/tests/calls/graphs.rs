@@ -108,7 +108,7 @@ fn what_does_not_fit_its_call_is_refused() {
     check(
         "body(%1: f32[t, n])",
         "body(%1: f32[n, t])",
-        "the region takes `f32[n, t]`",
+        "this is `f32[n, t]`, not `f32[t, n]`",
     );
     check(
         "over: n}        : f32[t, n]\n      return %2",
