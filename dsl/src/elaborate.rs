@@ -18,6 +18,8 @@
 //! | `state`      | what is a state before a call, and what after it?              |
 //! | `call`       | what is called, with which arguments?                          |
 //! | `typed`      | which values does a declared type take?                        |
+//! | `signature`  | what do the declared types of a function take?                 |
+//! | `native`     | how does a native function of a plugin become a call?          |
 //! | `border`     | how do groups and records cross into an instance?              |
 //! | `alike`      | which layers need not be walked again?                         |
 //! | `statement`  | what does a statement do?                                      |
@@ -61,6 +63,7 @@ mod make;
 mod member;
 mod memory;
 mod mentioned;
+mod native;
 mod node;
 mod numbers;
 mod order;
@@ -72,6 +75,7 @@ mod recurrence;
 mod reduction;
 mod routing;
 mod scope;
+mod signature;
 mod start;
 mod state;
 mod statement;
@@ -252,6 +256,10 @@ pub(crate) struct Elaborator<'p> {
     alike: Option<Alike>,
     depth: usize,
     work: usize,
+    /// Where functions of plugins are called whose bodies are being walked.
+    plugin_calls: Vec<Span>,
+    /// Native functions whose gradients are being walked.
+    open_gradients: Vec<ItemRef>,
     /// Path of the instance whose method is being walked.
     here: Arc<str>,
     /// Of the statement that is being walked.
@@ -285,6 +293,8 @@ impl<'p> Elaborator<'p> {
             alike: None,
             depth: 0,
             work: 0,
+            plugin_calls: Vec::new(),
+            open_gradients: Vec::new(),
             here: Arc::from(""),
             promises: None,
             promised: 0,
@@ -294,6 +304,13 @@ impl<'p> Elaborator<'p> {
     /// Reports a mistake.
     fn fail<T>(&mut self, diagnostic: Diagnostic) -> Eval<T> {
         self.failed = true;
+        let inside = diagnostic
+            .span()
+            .is_some_and(|at| self.program.is_in_plugin(at));
+        let diagnostic = match self.plugin_calls.first() {
+            Some(call) if inside => diagnostic.also(*call, "called here"),
+            _ => diagnostic,
+        };
         self.sink.report(diagnostic);
         Err(Reported)
     }

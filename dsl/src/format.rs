@@ -288,8 +288,11 @@ impl<'a> Printer<'a> {
 
 fn has_body(item: &ast::ItemKind) -> bool {
     match item {
-        ast::ItemKind::Use(_) | ast::ItemKind::Axis(_) | ast::ItemKind::Let(..) => false,
-        ast::ItemKind::Fn(function) => !function.short,
+        ast::ItemKind::Use(_)
+        | ast::ItemKind::Plugin(_)
+        | ast::ItemKind::Axis(_)
+        | ast::ItemKind::Let(..) => false,
+        ast::ItemKind::Fn(function) => function.body.is_some() && !function.short,
         _ => true,
     }
 }

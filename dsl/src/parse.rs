@@ -203,7 +203,14 @@ impl Reader<'_> {
 
     /// The name that an item declares.
     fn declared(&self, part: Part) -> Option<ast::Name> {
-        let word = part.first + 1;
+        let words = part.first..part.end;
+        let head = match self.outline.text(part.first) {
+            "@" => words
+                .into_iter()
+                .find(|at| self.outline.text(*at) == "fn")?,
+            _ => part.first,
+        };
+        let word = head + 1;
         let is_word = word < part.end && self.outline.kind(word) == Some(Kind::Word);
         is_word.then(|| ast::Name {
             text: self.outline.text(word).to_owned(),

@@ -1,7 +1,7 @@
 //! The files of one check and the names they declare.
 //!
-//! A file sees its own items, those of the files it `use`s (theirs too), and the
-//! standard library, in this order. Files are read through a [`Loader`]; nothing
+//! A file sees its own items, those of the files it `use`s (theirs too) and of the plugins it
+//! names, and the standard library, in this order. Files are read through a [`Loader`]; nothing
 //! here touches a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,16 @@ pub trait Loader {
     ///
     /// Why it cannot be read, in words for the user.
     fn load(&self, from: &str, path: &str) -> Result<(String, String), String>;
+
+    /// The Girih text of the plugin with this id.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none, in words for the user.
+    fn plugin(&self, id: &str) -> Result<String, String> {
+        let _ = id;
+        Err("no plugins are at hand here".to_owned())
+    }
 }
 
 /// A loader that knows no file but those that are already given.
@@ -49,10 +59,19 @@ pub struct LoadedFile {
     pub id: FileId,
     /// Its syntax tree.
     pub ast: Arc<ast::File>,
+    /// The id of the plugin whose text it is.
+    plugin: Option<String>,
     /// Names it sees, its own first; the library's are in the library.
     scope: BTreeMap<String, ItemRef>,
     /// Names of items that could not be read: mentioning them is no mistake of its own.
     broken: BTreeSet<String>,
+}
+
+/// A file that another one brings in.
+struct Loaded {
+    name: String,
+    text: String,
+    plugin: Option<String>,
 }
 
 /// Every file that a check needs.
@@ -80,29 +99,18 @@ impl Program {
         while let Some(file) = pending.pop() {
             let ast = program.files[file].ast.clone();
             for item in &ast.items {
-                let ItemKind::Use(used) = &item.kind else {
+                let Some(found) = program.loaded(file, &item.kind, loader, sink) else {
                     continue;
                 };
-                let from = program.sources.name(program.files[file].id).to_owned();
-                match loader.load(&from, &used.path.text) {
-                    Ok((name, text)) => {
-                        let known = (std_count..program.files.len())
-                            .find(|index| program.sources.name(program.files[*index].id) == name);
-                        let index = known.unwrap_or_else(|| {
-                            let index = program.read(&name, &text, sink);
-                            pending.push(index);
-                            index
-                        });
-                        uses.entry(file).or_default().push(index);
-                    }
-                    Err(reason) => sink.report(
-                        Diagnostic::error(
-                            Code::new(210),
-                            format!("the file `{}` cannot be read", used.path.text),
-                        )
-                        .at(used.path.span, reason),
-                    ),
-                }
+                let known = (std_count..program.files.len())
+                    .find(|index| program.sources.name(program.files[*index].id) == found.name);
+                let index = known.unwrap_or_else(|| {
+                    let index = program.read(&found.name, &found.text, sink);
+                    program.files[index].plugin = found.plugin;
+                    pending.push(index);
+                    index
+                });
+                uses.entry(file).or_default().push(index);
             }
         }
         for file in std_count..program.files.len() {
@@ -116,6 +124,69 @@ impl Program {
         program
     }
 
+    /// What an item of a file brings in, if it does; why it cannot goes to the sink.
+    fn loaded(
+        &self,
+        file: usize,
+        item: &ItemKind,
+        loader: &dyn Loader,
+        sink: &mut Sink,
+    ) -> Option<Loaded> {
+        let own = &self.files[file];
+        let (span, result, unread) = match item {
+            ItemKind::Use(used) => {
+                let from = self.sources.name(own.id);
+                let result = loader
+                    .load(from, &used.path.text)
+                    .map(|(name, text)| Loaded {
+                        name,
+                        text,
+                        plugin: None,
+                    });
+                let text = &used.path.text;
+                let unread = (210, format!("the file `{text}` cannot be read"), None);
+                (used.path.span, result, unread)
+            }
+            ItemKind::Plugin(id) => {
+                let result = loader.plugin(&id.text).map(|text| Loaded {
+                    name: format!("plugin {}", id.text),
+                    text,
+                    plugin: Some(id.text.clone()),
+                });
+                let help = "`girih plugin list` shows the plugins that are at hand, `girih plugin add` adds one";
+                let unread = (701, format!("there is no plugin `{}`", id.text), Some(help));
+                (id.span, result, unread)
+            }
+            _ => return None,
+        };
+        let result = match &own.plugin {
+            None => result,
+            // A library is one file; what lies around it is nothing to rely on.
+            Some(_) => Err("the text of a plugin stands alone".to_owned()),
+        };
+        match result {
+            Ok(found) => Some(found),
+            Err(reason) => {
+                let (code, message, help) = unread;
+                let mut found = Diagnostic::error(Code::new(code), message).at(span, reason);
+                found.help = help.map(str::to_owned);
+                sink.report(found);
+                None
+            }
+        }
+    }
+
+    /// The id of the plugin whose text a file is.
+    pub fn plugin(&self, file: usize) -> Option<&str> {
+        self.files.get(file)?.plugin.as_deref()
+    }
+
+    /// Whether a place is in the text of a plugin.
+    pub(crate) fn is_in_plugin(&self, span: Span) -> bool {
+        let mut files = self.files.iter();
+        files.any(|file| file.id == span.file && file.plugin.is_some())
+    }
+
     pub(crate) fn read(&mut self, name: &str, text: &str, sink: &mut Sink) -> usize {
         let id = self.sources.add(name, text);
         let ast = parse_file(&self.sources, id, sink);
@@ -123,6 +194,7 @@ impl Program {
         self.files.push(LoadedFile {
             id,
             ast: Arc::new(ast),
+            plugin: None,
             scope: BTreeMap::new(),
             broken,
         });
@@ -251,6 +323,7 @@ pub fn declared_name(kind: &ItemKind) -> Option<&ast::Name> {
         ItemKind::Module(module) => Some(&module.name),
         ItemKind::Procedure(procedure) => Some(&procedure.name),
         ItemKind::Use(_)
+        | ItemKind::Plugin(_)
         | ItemKind::Weights(_)
         | ItemKind::Golden(_)
         | ItemKind::Test(_)

@@ -1,8 +1,8 @@
 //! Top-level items and the members of modules.
 
 use super::{
-    Block, Expr, GoldenBlock, Name, Path, ProbeBlock, Procedure, Setting, Snapshot, TestBlock,
-    Text, TrainBlock, WeightsBlock,
+    Attribute, Block, Expr, GoldenBlock, Name, Path, ProbeBlock, Procedure, Setting, Snapshot,
+    TestBlock, Text, TrainBlock, WeightsBlock,
 };
 use crate::span::Span;
 
@@ -22,6 +22,8 @@ pub struct Item {
 pub enum ItemKind {
     /// `use "blocks.girih"`.
     Use(Use),
+    /// `plugin "org.example.flashkit"`: the functions of a plugin's text become visible.
+    Plugin(Text),
     /// `axis t: time`, `axis v = 10`.
     Axis(AxisDecl),
     /// `let base = 10000.0`: a static value.
@@ -64,15 +66,20 @@ pub struct AxisDecl {
     pub extent: Option<Expr>,
 }
 
-/// `fn name(x, d: axis) = expr` or with a block.
+/// `fn name(x, d: axis) = expr` or with a block; `fn name(x: f32[n]) -> f32[n] { … }` has a
+/// signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FnDecl {
+    /// `@native`, `@gradient(name)`.
+    pub attributes: Vec<Attribute>,
     /// Its name.
     pub name: Name,
     /// Parameters; a type is optional.
     pub params: Vec<Parameter>,
-    /// A block that returns; `= expr` is a block of one `return`.
-    pub body: Block,
+    /// What it gives, if declared.
+    pub result: Option<Type>,
+    /// A block that returns; `= expr` is a block of one `return`. A native function may have none.
+    pub body: Option<Block>,
     /// Whether it was written with `=`.
     pub short: bool,
 }

@@ -90,6 +90,7 @@ fn quoted(text: &Text) -> String {
 fn item(item: &Item) -> Node {
     match &item.kind {
         ItemKind::Use(used) => leaf(format!("use {}", quoted(&used.path))),
+        ItemKind::Plugin(id) => leaf(format!("plugin {}", quoted(id))),
         ItemKind::Axis(decl) => axis(decl),
         ItemKind::Let(name, value) => node(format!("let {}", name.text), vec![expr(value)]),
         ItemKind::Fn(decl) => function(decl),
@@ -126,8 +127,17 @@ fn axis(decl: &AxisDecl) -> Node {
 
 fn function(decl: &FnDecl) -> Node {
     let mut parts: Vec<_> = decl.params.iter().map(parameter).collect();
-    parts.push(block("body", &decl.body));
-    node(format!("fn {}", decl.name.text), parts)
+    parts.extend(
+        decl.result
+            .as_ref()
+            .map(|result| node("result", vec![ty(result)])),
+    );
+    parts.extend(decl.body.as_ref().map(|body| block("body", body)));
+    let mut found = node(format!("fn {}", decl.name.text), parts);
+    for attribute in decl.attributes.iter().rev() {
+        found = node(attribute_label(attribute), vec![found]);
+    }
+    found
 }
 
 fn parameter(param: &Parameter) -> Node {

@@ -331,7 +331,7 @@ impl Elaborator<'_> {
         }
     }
 
-    fn match_args(
+    pub(crate) fn match_args(
         &mut self,
         owner: &ast::Name,
         params: &[ast::Parameter],
@@ -387,7 +387,7 @@ impl Elaborator<'_> {
         Ok(given)
     }
 
-    fn missing_arg<T>(
+    pub(crate) fn missing_arg<T>(
         &mut self,
         owner: &ast::Name,
         parameter: &ast::Parameter,
@@ -429,6 +429,12 @@ impl Elaborator<'_> {
         args: Vec<Given>,
         span: Span,
     ) -> Eval<Value> {
+        if function.result.is_some() || !function.attributes.is_empty() {
+            return self.call_typed(place, function, args, span);
+        }
+        let Some(body) = &function.body else {
+            return Err(Reported);
+        };
         let mut env = Env::of_file(place.file);
         env.is_static = caller.is_static;
         env.lifted.clone_from(&caller.lifted);
@@ -442,7 +448,7 @@ impl Elaborator<'_> {
             env.locals.insert(parameter.name.text.clone(), value);
         }
         // The body does not see the caller's index variables: axes come in as arguments.
-        self.run_body(&mut env, &function.body, function.name.span)
+        self.run_body(&mut env, body, function.name.span)
     }
 }
 

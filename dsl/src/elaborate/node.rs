@@ -27,6 +27,7 @@ const WRITTEN_NOWHERE: &[&str] = &[
     "dot",
     "table",
     "state",
+    "call",
 ];
 
 impl Elaborator<'_> {

@@ -168,30 +168,7 @@ impl Elaborator<'_> {
             value = self.cross_in(value, formal, &outer, span)?;
         }
         let tensor = self.tensor(value, dtype, span)?;
-        let found = self.ty(tensor).clone();
-        let tensor = match (found.dtype, dtype) {
-            (found, wanted) if found == wanted => tensor,
-            (found, wanted) if found.is_integer() && wanted.is_integer() => {
-                self.cast(tensor, wanted, span)?
-            }
-            (found, wanted) => {
-                return self.fail(
-                    Diagnostic::error(
-                        Code::new(302),
-                        format!(
-                            "the input `{}` takes `{wanted}` values, not `{found}`",
-                            parameter.name.text
-                        ),
-                    )
-                    .at(
-                        span,
-                        format!("this is `{}`", self.b.axes.show(self.ty(tensor))),
-                    )
-                    .also(parameter.name.span, "declared here")
-                    .help(format!("convert it: `{}`", conversion(wanted))),
-                );
-            }
-        };
+        let tensor = self.as_declared(tensor, dtype, parameter, span)?;
         for axis in axes {
             if !self.ty(tensor).has(*axis) {
                 let shown = self.b.axes.show(self.ty(tensor));
@@ -219,6 +196,38 @@ impl Elaborator<'_> {
             }
         }
         Ok(tensor)
+    }
+
+    /// A value with the dtype that a parameter declares.
+    pub(crate) fn as_declared(
+        &mut self,
+        tensor: Tensor,
+        dtype: DType,
+        parameter: &ast::Parameter,
+        span: Span,
+    ) -> Eval<Tensor> {
+        let found = self.ty(tensor).clone();
+        match (found.dtype, dtype) {
+            (found, wanted) if found == wanted => Ok(tensor),
+            (found, wanted) if found.is_integer() && wanted.is_integer() => {
+                self.cast(tensor, wanted, span)
+            }
+            (found, wanted) => self.fail(
+                Diagnostic::error(
+                    Code::new(302),
+                    format!(
+                        "the input `{}` takes `{wanted}` values, not `{found}`",
+                        parameter.name.text
+                    ),
+                )
+                .at(
+                    span,
+                    format!("this is `{}`", self.b.axes.show(self.ty(tensor))),
+                )
+                .also(parameter.name.span, "declared here")
+                .help(format!("convert it: `{}`", conversion(wanted))),
+            ),
+        }
     }
 
     pub(crate) fn check_result(

@@ -62,7 +62,7 @@ impl Printer<'_> {
     }
 
     /// From the `@` to the closing parenthesis.
-    fn attribute_span(&self, attribute: &Attribute) -> Span {
+    pub(super) fn attribute_span(&self, attribute: &Attribute) -> Span {
         let name = attribute.name.span;
         let last = attribute.args.last().map(|last| last.value.span.end);
         let close = last.and_then(|last| self.close_after(last as usize));
@@ -74,7 +74,7 @@ impl Printer<'_> {
         }
     }
 
-    fn attribute(&mut self, attribute: &Attribute) -> Doc {
+    pub(super) fn attribute(&mut self, attribute: &Attribute) -> Doc {
         let name = Doc::text(format!("@{}", attribute.name.text));
         if attribute.args.is_empty() {
             return name;

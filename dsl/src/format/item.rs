@@ -22,6 +22,11 @@ impl Printer<'_> {
                     Doc::concat([Doc::text("use "), quoted(&used.path)])
                 });
             }
+            ItemKind::Plugin(id) => {
+                self.element(span, None, |_| {
+                    Doc::concat([Doc::text("plugin "), quoted(id)])
+                });
+            }
             ItemKind::Axis(axis) => self.element(span, None, |printer| printer.axis(axis)),
             ItemKind::Let(name, value) => {
                 self.element(span, None, |printer| printer.static_value(name, value));
@@ -55,25 +60,45 @@ impl Printer<'_> {
     }
 
     fn function(&mut self, function: &FnDecl, span: Span) {
-        let name = Doc::text(format!("fn {}", function.name.text));
-        let short = match function.body.stmts.as_slice() {
-            [stmt] if function.short => match &stmt.kind {
-                StmtKind::Return(value) => Some(value),
-                _ => None,
-            },
-            _ => None,
-        };
-        if let Some(value) = short {
-            self.element(span, None, |printer| {
-                let params = printer.params(&function.params);
-                let value = printer.defined(value);
-                Doc::concat([name, params, value])
-            });
-            return;
+        for attribute in &function.attributes {
+            let span = self.attribute_span(attribute);
+            self.element(span, None, |printer| printer.attribute(attribute));
         }
+        let span = match function.attributes.as_slice() {
+            [] => span,
+            // Behind the attributes.
+            _ => Span {
+                start: function.name.span.start,
+                ..span
+            },
+        };
+        let name = Doc::text(format!("fn {}", function.name.text));
+        let block = match &function.body {
+            Some(block) if !function.short => block,
+            body => {
+                let value = match body.as_ref().map(|block| block.stmts.as_slice()) {
+                    Some([stmt]) => match &stmt.kind {
+                        StmtKind::Return(value) => Some(value),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                self.element(span, None, |printer| {
+                    let params = printer.params(&function.params);
+                    let result = printer.result(function.result.as_ref());
+                    let head = Doc::concat([name, params, result]);
+                    match value {
+                        Some(value) => Doc::concat([head, printer.defined(value)]),
+                        None => head,
+                    }
+                });
+                return;
+            }
+        };
         self.hold(span);
         let params = self.params(&function.params);
-        self.block(span, Doc::concat([name, params]), &function.body);
+        let result = self.result(function.result.as_ref());
+        self.block(span, Doc::concat([name, params, result]), block);
         self.trailing(span.end as usize);
     }
 

@@ -66,7 +66,7 @@ impl Builder<'_> {
         }
     }
 
-    fn attribute(&mut self, pair: Pair<'_, Rule>) -> Attribute {
+    pub(super) fn attribute(&mut self, pair: Pair<'_, Rule>) -> Attribute {
         let mut parts = Parts::of(pair);
         let name = self.word(&parts.part());
         let args = parts.next().map(|args| self.args(args)).unwrap_or_default();

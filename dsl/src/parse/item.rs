@@ -18,6 +18,7 @@ impl Builder<'_> {
             Rule::use_item => ItemKind::Use(Use {
                 path: self.text(&only(pair)),
             }),
+            Rule::plugin_item => ItemKind::Plugin(self.text(&only(pair))),
             Rule::axis_decl => ItemKind::Axis(self.axis_decl(pair)),
             Rule::let_decl => {
                 let (name, value) = self.let_decl(pair);
@@ -57,15 +58,19 @@ impl Builder<'_> {
 
     fn fn_decl(&mut self, pair: Pair<'_, Rule>) -> FnDecl {
         let mut parts = Parts::of(pair);
+        let attributes = parts.all(Rule::attribute).into_iter();
+        let attributes = attributes.map(|pair| self.attribute(pair)).collect();
         let name = self.declared(&parts.part());
         let params = self.params(parts.part());
-        if let Some(result) = parts.maybe(Rule::result) {
-            let found = slip::typed_function(&name, self.span(&result));
-            self.report(found);
-        }
-        let body = parts.part();
-        let short = body.as_rule() == Rule::fn_short;
-        let body = if short {
+        let result = parts
+            .maybe(Rule::result)
+            .map(|result| self.ty(only(result)));
+        let body = parts.next();
+        let short = (body.as_ref()).is_some_and(|body| body.as_rule() == Rule::fn_short);
+        let body = body.map(|body| {
+            if !short {
+                return self.block(body);
+            }
             let value = self.expr(only(body));
             let span = value.span;
             let stmt = Stmt {
@@ -77,12 +82,12 @@ impl Builder<'_> {
                 stmts: vec![stmt],
                 span,
             }
-        } else {
-            self.block(body)
-        };
+        });
         FnDecl {
+            attributes,
             name,
             params,
+            result,
             body,
             short,
         }

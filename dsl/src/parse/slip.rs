@@ -15,7 +15,7 @@ pub(super) use operator::{
 pub(super) use reducer::{reducer_as_function, two_bare_reducers, two_side_by_side};
 pub(super) use statement::{
     foreign_declaration, foreign_name, foreign_statement, left_side, no_effect, said_twice,
-    two_on_a_line, typed_equation, typed_function, typed_let,
+    two_on_a_line, typed_equation, typed_let,
 };
 
 use super::code;

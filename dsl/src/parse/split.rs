@@ -67,7 +67,7 @@ const CONTINUING: [&str; 21] = [
 ];
 
 /// Words that begin an item.
-pub(super) const ITEM_WORDS: [&str; 15] = [
+pub(super) const ITEM_WORDS: [&str; 16] = [
     "module",
     "model",
     "memory",
@@ -80,6 +80,7 @@ pub(super) const ITEM_WORDS: [&str; 15] = [
     "intervene",
     "procedure",
     "use",
+    "plugin",
     "axis",
     "let",
     "fn",
@@ -351,11 +352,14 @@ impl<'a> Outline<'a> {
     fn border(&mut self, part: &mut Option<Part>, open: &mut Vec<Open>, token: usize) {
         let text = self.text(token);
         let word = self.kind(token) == Some(Kind::Word);
-        let is_item = word && is_item_word(text) && self.text(token + 1) != "=";
+        // Attributes stand before the item that they belong to.
+        let attribute = text == "@" && self.kind(token + 1) == Some(Kind::Word);
+        let is_item = attribute || word && is_item_word(text) && self.text(token + 1) != "=";
         let begins = match part {
             None => true,
             Some(_) if !open.is_empty() => true,
             Some(_) if !self.is_first(token) || self.continues(token) => false,
+            Some(current) if current.is_item && self.is_attributes(current.first, token) => false,
             Some(current) if current.is_item && self.is_bodied(current.first) => is_item,
             Some(current) => is_item || (word && current.is_item),
         };
@@ -369,6 +373,18 @@ impl<'a> Outline<'a> {
                 unbalanced: false,
             });
         }
+    }
+
+    /// Whether there are attributes and nothing else between two tokens.
+    fn is_attributes(&self, first: usize, end: usize) -> bool {
+        let mut at = first;
+        while at < end && self.text(at) == "@" {
+            at += 2;
+            if self.text(at) == "(" {
+                at = self.partner(at).unwrap_or(end) + 1;
+            }
+        }
+        at > first && at >= end
     }
 
     /// Closes the innermost bracket. False if it does not fit, which is told only once

@@ -265,13 +265,6 @@ fn any_stmt() -> impl Strategy<Value = Stmt> {
                 span: HERE,
             }
         });
-    let attribute = (any_word(), vec(any_leaf(), 0..2)).prop_map(|(name, args)| Attribute {
-        name,
-        args: args
-            .into_iter()
-            .map(|value| Arg { name: None, value })
-            .collect(),
-    });
     let call = vec(any_expr(), 0..3).prop_map(|args| {
         let args = args
             .into_iter()
@@ -289,7 +282,7 @@ fn any_stmt() -> impl Strategy<Value = Stmt> {
         any_expr().prop_map(StmtKind::Emit),
         call,
     ];
-    let stmt = (vec(attribute, 0..2), simple).prop_map(|(attributes, kind)| Stmt {
+    let stmt = (vec(any_attribute(), 0..2), simple).prop_map(|(attributes, kind)| Stmt {
         attributes,
         kind,
         span: HERE,
@@ -554,14 +547,29 @@ fn any_train_item() -> impl Strategy<Value = TrainItem> {
     })
 }
 
+fn any_attribute() -> impl Strategy<Value = Attribute> {
+    (any_word(), vec(any_leaf(), 0..2)).prop_map(|(name, args)| Attribute {
+        name,
+        args: args
+            .into_iter()
+            .map(|value| Arg { name: None, value })
+            .collect(),
+    })
+}
+
 fn any_item() -> impl Strategy<Value = Item> {
     let function = (
+        vec(any_attribute(), 0..3),
         any_name(),
         any_params(),
+        option::of(any_type()),
         prop_oneof![any_block().prop_map(Err), any_expr().prop_map(Ok)],
+        any::<bool>(),
     )
-        .prop_map(|(name, params, body)| {
-            let short = body.is_ok();
+        .prop_map(|(attributes, name, params, result, body, bodiless)| {
+            // Only what has attributes may lack a body.
+            let bodiless = bodiless && !attributes.is_empty();
+            let short = body.is_ok() && !bodiless;
             let body = body.map_or_else(
                 |block| block,
                 |value| {
@@ -577,9 +585,11 @@ fn any_item() -> impl Strategy<Value = Item> {
                 },
             );
             ItemKind::Fn(FnDecl {
+                attributes,
                 name,
                 params,
-                body,
+                result,
+                body: (!bodiless).then_some(body),
                 short,
             })
         });
@@ -628,6 +638,7 @@ fn any_item() -> impl Strategy<Value = Item> {
     ];
     let kind = prop_oneof![
         any_text().prop_map(|path| ItemKind::Use(Use { path })),
+        any_text().prop_map(ItemKind::Plugin),
         any_axis().prop_map(ItemKind::Axis),
         (any_name(), any_expr()).prop_map(|(name, value)| ItemKind::Let(name, value)),
         function,

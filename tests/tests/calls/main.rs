@@ -2,5 +2,6 @@
 //! what its body says, on every backend, along lifted axes, in gradients and in streams.
 
 mod graphs;
+mod language;
 mod natives;
 mod run;

@@ -24,15 +24,6 @@ pub(in crate::parse) fn typed_let(name: &Name, span: Span) -> Diagnostic {
         .help(format!("write `let {} = …`", name.text))
 }
 
-pub(in crate::parse) fn typed_function(name: &Name, span: Span) -> Diagnostic {
-    Diagnostic::error(
-        code::TYPED,
-        "a function has no result type: its value says it",
-    )
-    .at(span, "")
-    .help(format!("write `fn {}(…) = …`", name.text))
-}
-
 pub(in crate::parse) fn said_twice(word: &str, span: Span) -> Diagnostic {
     Diagnostic::error(code::TWICE, format!("`{word}` is said twice"))
         .at(span, "said again")
