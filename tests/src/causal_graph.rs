@@ -9,7 +9,7 @@ use std::slice::Iter;
 
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{
-    AxisId, Builder, DType, Extent, Op, Outside, Recurrence, ValueId, ValueType, verify,
+    AxisId, Builder, Call, DType, Extent, Op, Outside, Recurrence, ValueId, ValueType, verify,
 };
 
 use crate::random_graph::RandomGraph;
@@ -125,7 +125,7 @@ impl Grow<'_> {
 
     fn step(&mut self, memory: ValueId, labels: ValueId) {
         let x = self.pick();
-        match self.choose(15) {
+        match self.choose(16) {
             0 => {
                 let y = self.pick();
                 let op = if self.choose(2) == 0 {
@@ -156,6 +156,7 @@ impl Grow<'_> {
             }
             6 | 7 => self.recurrence(x),
             8 => self.cross(x, memory),
+            14 => self.call(x),
             9 => self.sums(x),
             10 => {
                 // What is known at the end.
@@ -298,6 +299,30 @@ impl Grow<'_> {
         let scores = self.node(Op::Contract(vec![self.d]), &[x, k]);
         let weights = self.node(Op::Softmax(vec![self.u]), &[scores]);
         let y = self.node(Op::Contract(vec![self.u]), &[weights, v]);
+        self.keep(y);
+    }
+
+    /// An operation of a plugin, along `d`, or along `t`, where its body says how it steps.
+    fn call(&mut self, x: ValueId) {
+        let ty = self.b.ty(x).clone();
+        let (core, op) = if self.choose(2) == 0 {
+            (vec![self.d], Op::Softmax(vec![self.d]))
+        } else {
+            let op = Op::Cumulate {
+                combine: Combine::Sum,
+                axis: self.t,
+                reverse: false,
+                exclusive: false,
+            };
+            (vec![self.t], op)
+        };
+        self.b.open_region();
+        let own = self.b.add_parameter(ty.clone());
+        let result = self.node(op, &[own]);
+        let body = self.b.close_region(vec![result]);
+        let name = "org.girih.causal/operation@1".into();
+        let call = Call::new(name, Vec::new(), vec![core.clone()], vec![(ty, core)]);
+        let y = self.node(Op::Call(Box::new(call.with_body(body))), &[x]);
         self.keep(y);
     }
 

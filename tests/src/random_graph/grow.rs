@@ -38,6 +38,7 @@ pub(super) struct Grow<'w> {
     /// Axes whose positions must be treated apart.
     pub(super) frozen: Vec<AxisId>,
     names: usize,
+    pub(super) calls: usize,
     updates: Vec<(std::sync::Arc<str>, ValueId)>,
 }
 
@@ -53,6 +54,7 @@ pub(super) fn grow(words: &[u16], options: Options) -> RandomGraph {
         known: Vec::new(),
         frozen: Vec::new(),
         names: 0,
+        calls: 0,
         updates: Vec::new(),
     };
     own.declare_axes();
@@ -313,7 +315,7 @@ impl Grow<'_> {
     }
 
     fn step(&mut self) -> Option<Known> {
-        match self.choose(20) {
+        match self.choose(21) {
             0..=2 => self.leaf(),
             3..=5 => self.unary(),
             6..=8 => self.binary(),
@@ -328,6 +330,7 @@ impl Grow<'_> {
             17 => self.shape(),
             18 if self.flip() => self.linear_recurrence(),
             18 => self.recurrence(),
+            19 => self.call(),
             _ => self.route(),
         }
     }

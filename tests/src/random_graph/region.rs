@@ -1,6 +1,6 @@
-//! Random recurrences and routes.
+//! Random recurrences, routes and calls.
 
-use girih_graph::op::{Op, Recurrence, Route};
+use girih_graph::op::{Call, Op, Recurrence, Route};
 use girih_graph::{AxisId, DType, Extent, Region, ValueId, ValueType};
 
 use super::grow::{Grow, Known};
@@ -163,6 +163,72 @@ impl Grow<'_> {
         self.add(Op::Route(Box::new(route)), &operands, count as f64)
     }
 
+    /// An operation that some plugin could have: what its kernel does is what its body says.
+    pub(super) fn call(&mut self) -> Option<Known> {
+        if self.b.depth() >= MAX_DEPTH {
+            return None;
+        }
+        let mut operands = vec![self.value(|_, _| true)?.value];
+        if self.flip() {
+            operands.extend(self.value(|_, _| true).map(|known| known.value));
+        }
+        let types: Vec<ValueType> = operands.iter().map(|v| self.b.ty(*v).clone()).collect();
+        let mut lifted: Vec<AxisId> = Vec::new();
+        let mut core: Vec<AxisId> = Vec::new();
+        for axis in types.iter().flat_map(|ty| &ty.axes) {
+            if lifted.contains(axis) || core.contains(axis) {
+                continue;
+            }
+            // What must be treated apart rides along.
+            if self.frozen.contains(axis) || self.flip() {
+                lifted.push(*axis);
+            } else {
+                core.push(*axis);
+            }
+        }
+        let mut takes: Vec<Vec<AxisId>> = types.iter().map(|ty| ty.without(&lifted)).collect();
+        if self.flip() {
+            takes.iter_mut().for_each(|core| core.reverse());
+        }
+        let apart = [self.frozen.as_slice(), &lifted].concat();
+        let outside = std::mem::replace(&mut self.frozen, apart);
+        let count = 1 + self.choose(2);
+        let mut cores: Vec<Vec<AxisId>> = Vec::new();
+        let body = self.region(&types, 4.0, |own| {
+            let mut results = Vec::new();
+            for _ in 0..count {
+                let any = own.any();
+                let free = own.free_axes(any.value);
+                let core = own.some(&free);
+                let axes = [lifted.as_slice(), &core].concat();
+                let dtype = own.b.ty(any.value).dtype;
+                results.push(own.fit_apart(any, &ValueType::new(dtype, axes)));
+                cores.push(core);
+            }
+            results
+        });
+        self.frozen = outside;
+        let results = body.results().iter();
+        let gives = results.map(|value| body.ty(*value).clone()).zip(cores);
+        let callee = format!("org.girih.random/call{}@1", self.calls);
+        self.calls += 1;
+        let call = Call::new(callee.into(), Vec::new(), takes, gives.collect());
+        let large = call.gives.iter().any(|(ty, _)| self.count(&ty.axes) > 256);
+        if large || mixes(&body, &lifted) {
+            return None;
+        }
+        let op = Op::Call(Box::new(call.with_body(body)));
+        let results = self
+            .b
+            .node(op, &operands)
+            .expect("the body has these types");
+        let mut last = None;
+        for value in results {
+            last = Some(self.remember(Known { value, bound: 1.0 }));
+        }
+        last
+    }
+
     /// Fits without summing over the axes of items, which a branch must treat apart.
     fn fit_apart(&mut self, known: Known, ty: &ValueType) -> ValueId {
         let axes = self.axes_of(known.value);
@@ -175,4 +241,13 @@ impl Grow<'_> {
         };
         self.fit(known, ty)
     }
+}
+
+/// Whether something inside works along one of these axes.
+fn mixes(region: &Region, axes: &[AxisId]) -> bool {
+    region.nodes().any(|(_, node)| {
+        let mut own = node.op.attribute_axes().into_iter();
+        let works = !matches!(node.op, Op::Expand(_)) && own.any(|axis| axes.contains(&axis));
+        works || node.op.regions().iter().any(|inner| mixes(inner, axes))
+    })
 }

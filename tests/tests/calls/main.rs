@@ -4,4 +4,5 @@
 mod graphs;
 mod language;
 mod natives;
+mod random;
 mod run;
