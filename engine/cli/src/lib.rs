@@ -13,6 +13,7 @@ pub mod json;
 pub mod known;
 pub mod legend;
 pub mod loader;
+pub mod planned;
 pub mod promise;
 pub mod session;
 pub mod setting;

@@ -5,13 +5,15 @@ use girih_dsl::elaborate::{elaborate, requests};
 use girih_dsl::program::Program;
 use girih_dsl::span::{FileId, Span};
 use girih_graph::{Graph, Promised, Region};
-use girih_plan::{Broken, lower, simplify_all};
+use girih_plan::Broken;
+
+use crate::planned::planned;
 
 /// Reports every promise that the plan of `graph` does not keep. A graph without promises is not
 /// planned.
 pub fn check_promises(graph: &Graph, sink: &mut Sink) {
     if promises(&graph.root) {
-        for broken in lower(&simplify_all(graph)).broken {
+        for broken in planned(graph).broken {
             sink.report(diagnostic(&broken));
         }
     }

@@ -188,7 +188,9 @@ impl Grow<'_> {
         }
         let mut takes: Vec<Vec<AxisId>> = types.iter().map(|ty| ty.without(&lifted)).collect();
         if self.flip() {
-            takes.iter_mut().for_each(|core| core.reverse());
+            for core in &mut takes {
+                core.reverse();
+            }
         }
         let apart = [self.frozen.as_slice(), &lifted].concat();
         let outside = std::mem::replace(&mut self.frozen, apart);

@@ -222,7 +222,9 @@ fn results(backend: &dyn Backend, graph: &Graph, bindings: &Bindings) -> Option<
 }
 
 fn near(one: &[Vec<f64>], other: &[Vec<f64>]) -> bool {
-    let close = |(x, y): (&f64, &f64)| x == y || (x - y).abs() < 1e-9 || x.is_nan() && y.is_nan();
+    let close = |(x, y): (&f64, &f64)| {
+        x.to_bits() == y.to_bits() || (x - y).abs() < 1e-9 || x.is_nan() && y.is_nan()
+    };
     let same = |(one, other): (&Vec<f64>, &Vec<f64>)| {
         one.len() == other.len() && one.iter().zip(other).all(close)
     };

@@ -8,6 +8,7 @@ use girih_dsl::model::Static;
 use super::Streams;
 use super::select::Selection;
 use crate::failure::{Failure, Outcome};
+use crate::planned::planned;
 use crate::setting;
 
 /// Explain a diagnostic, or what a model's compiled kernels hold and why.
@@ -69,7 +70,7 @@ fn model(path: &Path, args: &Args, streams: &mut Streams<'_>) -> Result<Outcome,
         settings: args.settings.clone(),
     };
     let (_, model) = selection.compile(streams.colors)?;
-    let plan = girih_plan::lower(&girih_plan::simplify_all(&model.graph));
+    let plan = planned(&model.graph);
     streams
         .out
         .write_all(girih_plan::explain(&plan).as_bytes())?;

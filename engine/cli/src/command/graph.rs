@@ -97,9 +97,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let text = match (&args.svg, args.stage) {
         (Some(_), _) => picture(&model.graph, &ModelLegend::new(&program, &model)),
         (None, Stage::Model) => typed::print(&model),
-        (None, Stage::Plan) => {
-            girih_plan::lower(&girih_plan::simplify_all(&model.graph)).to_string()
-        }
+        (None, Stage::Plan) => crate::planned::planned(&model.graph).to_string(),
         (None, Stage::Graph | Stage::Syntax) => girih_graph::text::print(&model.graph),
     };
     match args.svg.as_deref().filter(|path| path.as_os_str() != "-") {
