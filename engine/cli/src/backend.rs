@@ -52,6 +52,36 @@ impl fmt::Display for Compute {
     }
 }
 
+/// What a command line says about the backend that runs a model.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Asked {
+    /// What computes.
+    #[arg(long, default_value = "cpu")]
+    pub backend: String,
+    /// Threads that compute together; the backend's own choice when absent.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// What products of weights are computed with, on backends that have it.
+    #[arg(long, value_enum, default_value_t = Compute::F32)]
+    pub compute: Compute,
+}
+
+impl Asked {
+    /// The backend.
+    ///
+    /// # Errors
+    ///
+    /// As [`by_name`].
+    pub fn make(&self) -> Result<Box<dyn Backend>, Failure> {
+        let options = Options {
+            threads: self.threads.map(usize::from),
+            compute: self.compute,
+        };
+        by_name(&self.backend, &options)
+    }
+}
+
 /// The backend called `name`, as asked for.
 ///
 /// # Errors

@@ -31,12 +31,9 @@ pub struct Asked {
     /// A static argument of the model, before what the weights say.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = crate::setting::parse)]
     pub settings: Vec<(String, Static)>,
-    /// What computes.
-    #[arg(long, default_value = "cpu")]
-    pub backend: String,
-    /// Threads that compute together; by default as many as the process may use.
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// What computes, and how.
+    #[command(flatten)]
+    pub backend: backend::Asked,
 }
 
 /// A model with its weights and its tokenizer, ready to speak.
@@ -71,11 +68,7 @@ impl Speaker {
         colors: girih_dsl::diag::Colors,
         watched: bool,
     ) -> Result<Self, Failure> {
-        let options = backend::Options {
-            threads: asked.threads,
-            ..backend::Options::default()
-        };
-        let backend = backend::by_name(&asked.backend, &options)?;
+        let backend = asked.backend.make()?;
         let (weights, tokenizer) = (asked.weights.as_deref(), asked.tokenizer.as_deref());
         let chosen = choose_model(&asked.model, weights, tokenizer, colors, watched)?;
         let Some(weights) = &chosen.weights else {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::Streams;
 use super::cost::parse_extent;
-use crate::backend::{self, Compute, Options};
+use crate::backend::{self, Compute};
 use crate::bench::asked::{Asked, BATCH, Range, parse_range};
 use crate::bench::draw;
 use crate::bench::measure::{Effort, Figures, measure, milliseconds};
@@ -65,15 +65,8 @@ pub(super) struct Args {
     /// A whole call, or one position after another.
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     mode: Mode,
-    /// Threads that compute together; the backend's own choice when absent.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// What products of weights are computed with, on backends that have it.
-    #[arg(long, value_enum, default_value_t = Compute::F32)]
-    compute: Compute,
-    /// What computes.
-    #[arg(long, default_value = "cpu")]
-    backend: String,
+    #[command(flatten)]
+    backend: backend::Asked,
     /// Measure for so long, in seconds.
     #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]
     seconds: f64,
@@ -98,11 +91,7 @@ enum Mode {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let options = Options {
-        threads: args.threads.map(usize::from),
-        compute: args.compute,
-    };
-    let backend = backend::by_name(&args.backend, &options)?;
+    let backend = args.backend.make()?;
     let chosen = choose_model(
         &args.model,
         args.weights.as_deref(),
@@ -174,8 +163,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         tokens,
         model: model.graph.name.clone(),
         backend: backend.name(),
-        threads: options.threads,
-        compute: options.compute,
+        threads: args.backend.threads.map(usize::from),
+        compute: args.backend.compute,
         mode: args.mode,
     };
     if args.json {

@@ -59,9 +59,8 @@ pub(super) struct Args {
     /// Random starts and draws depend on it alone.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What computes.
-    #[arg(long, default_value = "cpu")]
-    backend: String,
+    #[command(flatten)]
+    backend: backend::Asked,
     /// Say on standard error where the time went.
     #[arg(long)]
     timings: bool,
@@ -81,7 +80,7 @@ enum Mode {
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     let start = Instant::now();
-    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
+    let backend = args.backend.make()?;
     let chosen = choose_model(
         &args.model,
         args.weights.as_deref(),
