@@ -36,7 +36,7 @@ impl Trial {
 impl Natives for Trial {
     fn native(&self, callee: &str) -> Option<Arc<dyn Native>> {
         let operation: Run = match callee.strip_prefix(PLUGIN)?.strip_prefix('/')? {
-            "soft@1" => soft,
+            "soft@1" | "soft_strided@1" => soft,
             "soft_gradient@1" => soft_gradient,
             "outer@1" => outer,
             "largest@1" => largest,
@@ -45,6 +45,7 @@ impl Natives for Trial {
             _ => return None,
         };
         Some(Arc::new(One {
+            strided: callee.ends_with("_strided@1"),
             operation,
             runs: Arc::clone(&self.runs),
         }))
@@ -54,11 +55,13 @@ impl Natives for Trial {
 type Run = fn(&Spec, &mut NativeCall<'_>) -> Result<(), NativeError>;
 
 struct One {
+    strided: bool,
     operation: Run,
     runs: Arc<AtomicUsize>,
 }
 
 struct Prepared {
+    strided: bool,
     spec: Spec,
     operation: Run,
     runs: Arc<AtomicUsize>,
@@ -85,6 +88,7 @@ impl Native for One {
             return Err(error(NativeCode::Unsupported, "too long"));
         }
         Ok(Box::new(Prepared {
+            strided: self.strided,
             spec: spec.clone(),
             operation: self.operation,
             runs: Arc::clone(&self.runs),
@@ -100,13 +104,18 @@ impl Kernel for Prepared {
         }
     }
 
+    fn strided(&self) -> bool {
+        self.strided
+    }
+
     fn run(&self, call: &mut NativeCall<'_>) -> Result<(), NativeError> {
         assert_eq!(call.workspace.len(), 100);
         assert_eq!(call.workspace.as_ptr().addr() % 128, 0);
         call.workspace.fill(0xA5);
         for (own, wanted) in call.operands.iter().zip(&self.spec.operands) {
             assert_eq!((own.dtype, own.shape), (wanted.dtype, &*wanted.shape));
-            assert_eq!(own.strides, row_major(own.shape));
+            assert_eq!(own.strides.len(), own.shape.len());
+            assert!(self.strided || own.strides == row_major(own.shape));
         }
         self.runs.fetch_add(1, Ordering::Relaxed);
         (self.operation)(&self.spec, call)
@@ -121,11 +130,15 @@ fn row_major(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
+/// The elements of an operand with one axis, or with several that lie together.
 fn reals(operand: &Operand<'_>) -> Vec<f32> {
-    let numbers = operand.bytes.chunks_exact(4);
-    numbers
-        .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("four bytes")))
-        .collect()
+    let count: usize = operand.shape.iter().product();
+    let step = operand.strides.last().copied().unwrap_or(1);
+    let number = |at: usize| {
+        let bytes = &operand.bytes[4 * step * at..][..4];
+        f32::from_le_bytes(bytes.try_into().expect("four bytes"))
+    };
+    (0..count).map(number).collect()
 }
 
 fn put(bytes: &mut [u8], numbers: impl IntoIterator<Item = f32>) {

@@ -113,6 +113,16 @@ fn kernels_compute_what_bodies_say() {
 }
 
 #[test]
+fn kernels_may_take_operands_as_they_lie() {
+    let across = SOFT
+        .replace("f32[t, n]", "f32[n, t]")
+        .replace("/soft@1", "/soft_strided@1");
+    for t in [1, 2, 9] {
+        check(&across, &[("t", t), ("n", 5)], t as usize);
+    }
+}
+
+#[test]
 fn sizes_and_dtypes_without_a_kernel_are_computed_by_the_body() {
     let longer = LONGEST as i64 + 1;
     check(SOFT, &[("t", 3), ("n", longer)], 0);

@@ -188,15 +188,15 @@ pub(super) fn bind(
         let callee = callee.clone();
         located(RunError::NoNative { callee })
     })?;
-    let sides = |all: &[(TensorId, Vec<AxisId>)], strided: bool| -> Vec<Side> {
+    let sides = |all: &[(TensorId, Vec<AxisId>)]| -> Vec<Side> {
         let side = |(tensor, core): &(TensorId, Vec<AxisId>)| {
             let view = &bound.views[tensor.index()];
-            Side::new(view, *tensor, core, &launch.lifted, strided)
+            Side::new(view, *tensor, core, &launch.lifted, false)
         };
         all.iter().map(side).collect()
     };
-    let mut reads = sides(&launch.reads, false);
-    let mut writes = sides(&launch.writes, false);
+    let mut reads = sides(&launch.reads);
+    let mut writes = sides(&launch.writes);
     let spec = Spec {
         attributes: launch.attributes.clone(),
         operands: reads.iter().map(Side::spec).collect(),
@@ -206,7 +206,20 @@ pub(super) fn bind(
     let failed = |source: NativeError| located(RunError::Native { callee, source });
     let kernel = native.prepare(&spec).map_err(failed)?;
     if kernel.strided() {
-        reads = sides(&launch.reads, true);
+        // Beside a result in one buffer, what lies between an operand's elements may be written.
+        let buffer = |tensor: TensorId| bound.views[tensor.index()].buffer;
+        let written = |own| {
+            launch
+                .writes
+                .iter()
+                .any(|(tensor, _)| buffer(*tensor) == own)
+        };
+        for (read, side) in launch.reads.iter().zip(&mut reads) {
+            if !written(buffer(read.0)) {
+                let view = &bound.views[read.0.index()];
+                *side = Side::new(view, read.0, &read.1, &launch.lifted, true);
+            }
+        }
     }
     let lifted: Vec<usize> = match launch.writes.first() {
         Some((tensor, _)) => {
@@ -333,23 +346,20 @@ unsafe fn run_positions(
             // SAFETY: from the first to the last element, which nobody writes meanwhile.
             operand.bytes = unsafe { bytes_at(start, side.bytes) };
         }
-        let mut results: Vec<Written<'_>> = Vec::with_capacity(bound.writes.len());
-        for side in &bound.writes {
+        let make = |side| {
             let (lies, packed) = place(side);
-            results.push(Written {
-                dtype: side.dtype,
-                shape: &side.shape,
-                // SAFETY: the elements of a result at this position, which lie together, or
-                // memory of this thread's own.
-                bytes: unsafe { bytes_of(packed.unwrap_or(lies).0, side.bytes) },
-            });
+            // SAFETY: the elements of a result at this position, which lie together, or memory
+            // of this thread's own.
+            unsafe { written(side, packed.unwrap_or(lies)) }
+        };
+        match bound.writes.as_slice() {
+            // Most operations have one result: no list is made for it.
+            [only] => run_once(bound, &operands, &mut [make(only)], workspace, threads)?,
+            all => {
+                let mut results: Vec<Written<'_>> = all.iter().map(make).collect();
+                run_once(bound, &operands, &mut results, workspace, threads)?;
+            }
         }
-        bound.kernel.run(&mut NativeCall {
-            operands: &operands,
-            results: &mut results,
-            workspace: &mut *workspace,
-            parallel: threads,
-        })?;
         for side in &bound.writes {
             let (lies, packed) = place(side);
             if side.dtype == DType::Bool {
@@ -368,6 +378,36 @@ unsafe fn run_positions(
         }
     }
     Ok(())
+}
+
+fn run_once<'a>(
+    bound: &BoundNative,
+    operands: &'a [Operand<'a>],
+    results: &'a mut [Written<'a>],
+    workspace: &'a mut [u8],
+    parallel: &'a dyn Parallel,
+) -> Result<(), NativeError> {
+    bound.kernel.run(&mut NativeCall {
+        operands,
+        results,
+        workspace,
+        parallel,
+    })
+}
+
+/// A result as a kernel sees it.
+///
+/// # Safety
+///
+/// So many bytes as the side has from `start` on are initialized, live as long as the side and
+/// are nobody else's.
+unsafe fn written(side: &Side, start: Base) -> Written<'_> {
+    Written {
+        dtype: side.dtype,
+        shape: &side.shape,
+        // SAFETY: as the caller vouched.
+        bytes: unsafe { bytes_of(start.0, side.bytes) },
+    }
 }
 
 /// # Safety
