@@ -48,8 +48,9 @@ pub enum GradError {
         /// Of the input.
         name: String,
     },
-    /// A node of the graph breaks the rule of its primitive; none does in a graph that verifies.
-    #[error("the graph cannot be differentiated")]
+    /// A node cannot be differentiated: in a graph that verifies, only an operation of a plugin
+    /// without gradient and body.
+    #[error("the graph cannot be differentiated: {0}")]
     Rule(#[from] OpError),
 }
 
