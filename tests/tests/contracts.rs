@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use girih::contract::{Contract, Finding, check_modules};
 use girih::source::load;
 use girih_cpu::{Cpu, CpuOptions};
+use girih_dsl::diag::{Code, explain};
 use girih_dsl::model::Static;
 use girih_runtime::backend::Backend;
 use girih_runtime::reference::Reference;
@@ -100,6 +101,34 @@ fn the_examples_keep_their_promises() {
     }
     for module in ["Quick", "Lstm", "Mamba2Mixer", "EncDec", "WithMemory"] {
         assert!(names.iter().any(|own| own == module), "{module}: {names:?}");
+    }
+}
+
+/// A page's example after a word.
+fn example<'a>(page: &'a str, word: &str) -> &'a str {
+    let (_, after) = page.split_once(word).expect("the page has it");
+    let (_, code) = after.split_once("```girih\n").expect("it is code");
+    code.split_once("```").expect("it ends").0
+}
+
+#[test]
+fn pages_about_streams_are_what_they_say() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let found = |text: &str| {
+        let file = folder.path().join("page.girih");
+        std::fs::write(&file, text).expect("it can be written");
+        contracts(&file, &Reference, &[]).remove(0).finding
+    };
+    for number in 420..=422 {
+        let page = explain(Code::new(number)).expect("it has a page");
+        match found(example(page, "Wrong:")) {
+            Finding::Whole(why) => assert!(why.contains(&format!("[E0{number}]")), "{why}"),
+            other => panic!("E0{number}: {other:?}"),
+        }
+        match found(example(page, "Right:")) {
+            Finding::Holds(_) => {}
+            other => panic!("E0{number}: {other:?}"),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use girih_graph::stream::Stream;
 use girih_graph::text;
 use girih_runtime::backend::{BoxError, Data, Outputs, RunError, silent};
 use girih_runtime::reference::Reference;
@@ -50,12 +51,21 @@ graph decay(x: f32[t, d=2]) -> (y: f32[t, d=2]) {
 }
 ";
 
-fn model(graph: &str) -> Arc<StreamModel> {
+fn stream_of(graph: &str) -> Stream {
     let graph = text::parse(graph).expect("it is well-formed");
-    let own = stream(&graph, "t").expect("it streams");
-    let mut model = StreamModel::compile(&Reference, own).expect("it runs every graph");
+    stream(&graph, "t").expect("it streams")
+}
+
+fn model(graph: &str) -> Arc<StreamModel> {
+    weighted(graph, 0.25)
+}
+
+/// The model with a parameter that ends with this number.
+fn weighted(graph: &str, last: f32) -> Arc<StreamModel> {
+    let mut model =
+        StreamModel::compile(&Reference, stream_of(graph)).expect("it runs every graph");
     let mut source =
-        |_: &str| -> Result<Tensor, BoxError> { Ok(Tensor::new([2], vec![0.5_f32, 0.25])?) };
+        |_: &str| -> Result<Tensor, BoxError> { Ok(Tensor::new([2], vec![0.5_f32, last])?) };
     model.load(&mut source, &mut silent).expect("it fits");
     Arc::new(model)
 }
@@ -191,6 +201,15 @@ fn other_files_are_refused() {
         "{}",
         refused(&file)
     );
+    // The same graph with other weights would go on from what these have computed.
+    let weights = folder.path().join("weights");
+    let mut session = open(&model(RECURRENCE), u64::MAX);
+    step(&mut session, 0, 5);
+    session.save(&weights).expect("it can be written");
+    assert!(Session::restore(&weighted(RECURRENCE, 0.25), &weights, u64::MAX).is_ok());
+    let found = Session::restore(&weighted(RECURRENCE, 0.125), &weights, u64::MAX);
+    let found = found.expect_err("it has other weights").to_string();
+    assert!(found.contains("other weights"), "{found}");
     let plain = folder.path().join("plain");
     let tensor = Tensor::scalar(1.0_f32);
     let named = [("x", &tensor)];
@@ -206,10 +225,10 @@ fn other_files_are_refused() {
     assert!(Session::restore(&model(ATTENTION), &cut, u64::MAX).is_err());
     // An older layout, with everything else as it is.
     let text = String::from_utf8_lossy(&bytes[8..]).into_owned();
-    assert!(text.contains(r#""girih.session":"1""#), "{text}");
+    assert!(text.contains(r#""girih.session":"2""#), "{text}");
     let at = bytes
         .windows(19)
-        .position(|own| own == br#""girih.session":"1""#)
+        .position(|own| own == br#""girih.session":"2""#)
         .expect("it is there");
     let mut older = bytes;
     older[at + 17] = b'0';

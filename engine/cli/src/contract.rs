@@ -10,7 +10,7 @@ mod trial;
 use std::collections::{BTreeMap, BTreeSet};
 
 use girih_dsl::ast::ItemKind;
-use girih_dsl::diag::Sink;
+use girih_dsl::diag::{Sink, render};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::{Model, Static};
 use girih_dsl::program::Program;
@@ -19,7 +19,7 @@ use girih_graph::stream::{Kind, Stream};
 use girih_runtime::backend::Backend;
 use girih_transform::{stream, time_axis};
 
-use crate::streaming::reason;
+use crate::streaming::refusal;
 use trial::Trial;
 
 /// What free sizes are tried as: the first under which the model's conditions hold.
@@ -73,7 +73,7 @@ impl Table {
         for carry in &stream.carries {
             *states.entry(carry.kind.word()).or_insert(0) += 1;
             let bytes = stream.bytes_of(carry);
-            if let Kind::Cache { .. } = carry.kind {
+            if carry.kind == Kind::Cache {
                 let each = bytes.divided_exactly(&Extent::symbol(&stream.total));
                 per_token = per_token.plus(&each.unwrap_or(bytes));
             } else {
@@ -204,7 +204,9 @@ fn check_axis(
 ) -> Finding {
     let own = match stream(&model.graph, axis) {
         Ok(own) => own,
-        Err(whole) => return Finding::Whole(reason(program, &whole)),
+        Err(whole) => {
+            return Finding::Whole(render(&program.sources, &refusal(program, &whole)));
+        }
     };
     if own.inputs.is_empty() {
         return Finding::Still;

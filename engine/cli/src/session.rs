@@ -251,7 +251,7 @@ impl Streaming {
         ranks: Option<&BTreeMap<String, usize>>,
     ) -> Result<Self, Failure> {
         let ready = ready(setup, ranks)?;
-        let stream = stream_of(setup.program, &ready.model, None)?;
+        let stream = stream_of(setup.program, &ready.model, None, setup.colors)?;
         let mut times = Times::default();
         let mut lap = Lap::after(ready.start, &mut times.check);
         let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;

@@ -1,7 +1,7 @@
 //! Tensors where this backend wants them.
 //!
 //! Data stay where they came from, a tensor in memory or in a mapped file, or are a
-//! block that a run has written. Either way they are row-major and do not change
+//! block that a run has written, or a part of one that can grow. Either way they are row-major and do not change
 //! while anybody holds the array.
 
 #![expect(
@@ -11,6 +11,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use girih_graph::DType;
@@ -18,6 +19,7 @@ use girih_runtime::backend::{Data, DeviceTensor, RunError};
 use girih_runtime::tensor::Tensor;
 
 use crate::block::{Base, Block};
+use crate::growing::Stretch;
 use crate::parameter::Parameter;
 
 /// A tensor of this backend. Clones share the data.
@@ -32,6 +34,7 @@ pub(crate) struct Array {
 enum Store {
     Given(Tensor),
     Written(Arc<Block>),
+    Grown(Stretch),
 }
 
 impl Array {
@@ -41,6 +44,23 @@ impl Array {
             dtype,
             shape,
             store: Store::Written(block),
+        }
+    }
+
+    /// What a run has written, in memory that may have room behind it.
+    pub(crate) fn grown(dtype: DType, shape: Vec<usize>, stretch: Stretch) -> Self {
+        Self {
+            dtype,
+            shape,
+            store: Store::Grown(stretch),
+        }
+    }
+
+    /// Where it lies, if that may have room behind it.
+    pub(crate) fn stretch(&self) -> Option<&Stretch> {
+        match &self.store {
+            Store::Grown(stretch) => Some(stretch),
+            Store::Given(_) | Store::Written(_) => None,
         }
     }
 
@@ -79,7 +99,7 @@ impl Array {
     pub(crate) fn release(&self) -> bool {
         match &self.store {
             Store::Given(tensor) => tensor.release(),
-            Store::Written(_) => false,
+            Store::Written(_) | Store::Grown(_) => false,
         }
     }
 
@@ -89,7 +109,13 @@ impl Array {
             Store::Given(tensor) if tensor.bytes().is_empty() => Base::NOWHERE,
             Store::Given(tensor) => Base(tensor.bytes().as_ptr().cast_mut()),
             Store::Written(block) => block.base(),
+            Store::Grown(stretch) => stretch.base(),
         }
+    }
+
+    /// Bytes of its elements.
+    pub(crate) fn size(&self) -> usize {
+        girih_runtime::tensor::byte_count(self.dtype, &self.shape).unwrap_or(0)
     }
 
     fn bytes(&self) -> &[u8] {
@@ -97,16 +123,17 @@ impl Array {
             Store::Given(tensor) => tensor.bytes(),
             // SAFETY: the run that wrote the block is over when an array is made of it.
             Store::Written(block) => unsafe { block.as_slice() },
+            // SAFETY: as above.
+            Store::Grown(stretch) => unsafe { stretch.as_slice() },
         }
     }
 
     fn tensor(&self) -> Result<Tensor, RunError> {
         match &self.store {
             Store::Given(tensor) => Ok(tensor.clone()),
-            Store::Written(_) => {
+            Store::Written(_) | Store::Grown(_) => {
                 let shape = self.shape.clone();
-                let bytes = girih_runtime::tensor::byte_count(self.dtype, &shape).unwrap_or(0);
-                let bytes = self.bytes().get(..bytes).unwrap_or_default();
+                let bytes = self.bytes().get(..self.size()).unwrap_or_default();
                 Ok(Tensor::from_bytes(self.dtype, shape, bytes)?)
             }
         }
@@ -124,6 +151,35 @@ impl DeviceTensor for Array {
 
     fn to_host(&self) -> Result<Tensor, RunError> {
         self.tensor()
+    }
+
+    fn held(&self) -> u64 {
+        match &self.store {
+            Store::Given(tensor) => tensor.bytes().len() as u64,
+            Store::Written(block) => block.bytes() as u64,
+            Store::Grown(stretch) => stretch.held() as u64,
+        }
+    }
+
+    fn rows(&self, range: Range<usize>) -> Option<Arc<dyn DeviceTensor>> {
+        let (rows, inner) = self.shape.split_first()?;
+        if range.start > range.end || range.end > *rows {
+            return None;
+        }
+        let row = girih_runtime::tensor::byte_count(self.dtype, inner)?;
+        let store = match &self.store {
+            Store::Grown(stretch) => {
+                Store::Grown(stretch.part(range.start * row..range.end * row)?)
+            }
+            Store::Written(block) if range.start == 0 => Store::Written(Arc::clone(block)),
+            Store::Given(_) | Store::Written(_) => return None,
+        };
+        let shape = [range.len()].into_iter().chain(inner.iter().copied());
+        Some(Arc::new(Self {
+            dtype: self.dtype,
+            shape: shape.collect(),
+            store,
+        }))
     }
 
     fn as_any(&self) -> &dyn Any {

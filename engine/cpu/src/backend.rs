@@ -67,6 +67,20 @@ impl Cpu {
         }
     }
 
+    /// A backend with threads and kernels that others have, too.
+    pub(crate) fn sharing(
+        (level, compute): (Level, Compute),
+        pool: &Arc<Pool>,
+        natives: &Arc<dyn Natives>,
+    ) -> Self {
+        Self {
+            level,
+            compute,
+            pool: Arc::clone(pool),
+            natives: Arc::clone(natives),
+        }
+    }
+
     /// The same backend with kernels for the operations of plugins.
     #[must_use]
     pub fn with_natives(self, natives: Arc<dyn Natives>) -> Self {

@@ -217,7 +217,10 @@ impl<'a> Binder<'a> {
             let id = BufferId(at as u32);
             let bytes = match &buffer.kind {
                 BufferKind::Bound => UNKNOWN,
-                BufferKind::Temporary | BufferKind::Caller | BufferKind::Table(_) => {
+                BufferKind::Temporary
+                | BufferKind::Caller
+                | BufferKind::Grown
+                | BufferKind::Table(_) => {
                     self.buffer_bytes(id, buffer.dtype, &buffer.elements, &bound.views)?
                 }
             };

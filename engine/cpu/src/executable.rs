@@ -17,18 +17,20 @@ use girih_graph::{Extent, Graph, Op, Region, ValueType};
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan, TensorId};
 use girih_runtime::backend::{
-    Bindings, Data, Done, Executable, Output, Outputs, ParamSource, Params, Progress, RunError,
-    Sizes,
+    Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource, Params,
+    Progress, RunError, Sizes,
 };
 use girih_runtime::plugin::native::Natives;
 
 use crate::array::Array;
-use crate::backend::Compute;
+use crate::backend::{Compute, Cpu};
 use crate::bind::{Binder, Bound, Symbols, buffer_of, first_use};
 use crate::block::{Base, Block};
 use crate::codegen::Code;
 use crate::frame::Frame;
+use crate::growing::Stretch;
 use crate::launch::{Branches, Run, copy, run_launch};
+use crate::memory::aligned;
 use crate::parameter::{Parameter, Uses};
 use crate::schedule::initials_first;
 use crate::tables::Tables;
@@ -196,8 +198,11 @@ impl Compiled {
             .collect();
         let mut held = bound.arena as u64;
         for (at, buffer) in self.plan.root.buffers.iter().enumerate() {
-            let own =
-                matches!(buffer.kind, BufferKind::Caller) && !given.contains(&BufferId(at as u32));
+            let own = match buffer.kind {
+                BufferKind::Caller => !given.contains(&BufferId(at as u32)),
+                BufferKind::Grown => true,
+                BufferKind::Temporary | BufferKind::Bound | BufferKind::Table(_) => false,
+            };
             if own {
                 held = held.saturating_add(bound.bytes[at] as u64);
             }
@@ -305,14 +310,19 @@ impl Executable for Compiled {
                 }
             }
         }
+        let grown = self.grown(&arrays, &bound, bindings.room)?;
         let packs = self.packs(bindings)?;
-        let arena = self.arena(bound.arena)?;
-        let scratch = allocated(bound.scratch.saturating_mul(self.pool.threads()))?;
+        // Memory of kernels lies behind that of the section.
+        let behind = aligned(bound.arena);
+        let scratch = bound.scratch.saturating_mul(self.pool.threads());
+        let arena = self.arena(behind.saturating_add(scratch))?;
         let mut blocks: BTreeMap<BufferId, Arc<Block>> = BTreeMap::new();
         let mut bases = bound.bases(arena.base());
         for (at, buffer) in root.buffers.iter().enumerate() {
             let id = BufferId(at as u32);
-            if let Some(array) = arrays.get(&id) {
+            if let Some(stretch) = grown.get(&id) {
+                bases[at] = stretch.base();
+            } else if let Some(array) = arrays.get(&id) {
                 bases[at] = array.base();
             } else if packed.contains(&id) {
                 // Nothing reads it there.
@@ -335,7 +345,7 @@ impl Executable for Compiled {
             pool: &self.pool,
             level: self.level,
             bindings,
-            scratch: Cell::new((scratch.base(), bound.scratch)),
+            scratch: Cell::new((arena.base().at(behind.cast_signed()), bound.scratch)),
             held: Cell::new(self.held(&bound)),
             done: Cell::new(Done { finished: 0, total }),
             progress: RefCell::new(progress),
@@ -343,9 +353,24 @@ impl Executable for Compiled {
         let ran = self.run_root(&run, &bound, &bases, arena.base(), &absent);
         lock(&self.arenas).push(arena);
         ran?;
-        let outputs = self.outputs(&bound, &bases, &arrays, &blocks)?;
+        let outputs = self.outputs(&bound, &bases, &blocks, &grown)?;
         self.remember(blocks.into_values().collect());
         Ok(outputs)
+    }
+
+    fn with_size(
+        &self,
+        symbol: &str,
+        size: i64,
+    ) -> Result<Option<Box<dyn Executable>>, CompileError> {
+        // A loop that is not worth cutting into chunks, or that has few turns, is planned otherwise;
+        // everything else is as fast when its sizes come with the run.
+        if !walks(&self.graph, &self.graph.root, symbol) {
+            return Ok(None);
+        }
+        let graph = self.graph.with_size(symbol, &Extent::constant(size));
+        let cpu = Cpu::sharing((self.level, self.compute), &self.pool, &self.natives);
+        cpu.compile(&graph).map(Some)
     }
 }
 
@@ -388,18 +413,23 @@ impl Compiled {
         &self,
         bound: &Bound,
         bases: &[Base],
-        arrays: &BTreeMap<BufferId, Array>,
         blocks: &BTreeMap<BufferId, Arc<Block>>,
+        grown: &BTreeMap<BufferId, Stretch>,
     ) -> Result<Outputs, RunError> {
         let mut outputs = Outputs::default();
         for outcome in &self.plan.results {
             let view = &bound.views[outcome.tensor.index()];
             let shape = view.shape();
-            let whole = view.is_dense()
-                && view.offset == 0
-                && bound.bytes[view.buffer.index()] == view.count() * view.dtype.size();
-            let array = match (arrays.get(&view.buffer), blocks.get(&view.buffer)) {
-                (Some(array), _) if whole => array.clone(),
+            let bytes = view.count() * view.dtype.size();
+            let whole =
+                view.is_dense() && view.offset == 0 && bound.bytes[view.buffer.index()] == bytes;
+            let part = grown.get(&view.buffer).filter(|_| view.is_dense());
+            let part = part.and_then(|stretch| {
+                let start = view.offset.cast_unsigned() * view.dtype.size();
+                stretch.part(start..start + bytes)
+            });
+            let array = match (part, blocks.get(&view.buffer)) {
+                (Some(part), _) => Array::grown(view.dtype, shape, part),
                 (_, Some(block)) if whole => Array::written(view.dtype, shape, Arc::clone(block)),
                 _ => {
                     let mut dense = view.clone();
@@ -437,6 +467,18 @@ fn plan_symbols(plan: &Plan) -> Vec<Arc<str>> {
         symbols.extend(buffer.elements.symbols());
     }
     symbols
+}
+
+/// Whether a loop of a region runs along an axis of this size.
+fn walks(graph: &Graph, region: &Region, symbol: &str) -> bool {
+    region.nodes().any(|(_, node)| {
+        let along = match &node.op {
+            Op::Recurrence(own) => graph.axes.extent(own.axis).as_symbol() == Some(symbol),
+            _ => false,
+        };
+        let mut inner = node.op.regions().iter();
+        along || inner.any(|inner| walks(graph, inner, symbol))
+    })
 }
 
 /// Every symbol that a value of a region is computed from.

@@ -8,6 +8,7 @@ pub mod codegen;
 mod executable;
 mod fallback;
 mod frame;
+mod growing;
 mod launch;
 mod memory;
 mod pack;

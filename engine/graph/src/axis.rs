@@ -91,6 +91,13 @@ impl AxisTable {
         self.axes.is_empty()
     }
 
+    /// Every extent mapped.
+    pub(crate) fn map_extents(&mut self, map: &dyn Fn(&Extent) -> Extent) {
+        for axis in &mut self.axes {
+            axis.extent = map(&axis.extent);
+        }
+    }
+
     /// The extent of `axis`.
     pub fn extent(&self, axis: AxisId) -> &Extent {
         &self[axis].extent

@@ -224,6 +224,40 @@ impl Extent {
 
     /// Whether `self >= bound` is proved for all symbols of at least 1. `false` means "not proved".
     pub fn is_at_least(&self, bound: i64) -> bool {
+        /// Choices that are followed; more are not proved.
+        const CHOICES: u32 = 6;
+        self.is_proved(bound, CHOICES)
+    }
+
+    fn is_proved(&self, bound: i64, choices: u32) -> bool {
+        if self.grows_to(bound) {
+            return true;
+        }
+        let Some(choices) = choices.checked_sub(1) else {
+            return false;
+        };
+        // k·max(x, y) is at least k·x and k·y, and so is -k·min(x, y) beside -k·x and -k·y.
+        let choice = self.terms.iter().find_map(|(monomial, coefficient)| {
+            let [(atom, 1)] = monomial.as_slice() else {
+                return None;
+            };
+            match atom {
+                Atom::Max(x, y) if *coefficient > 0 => Some((atom, *coefficient, [x, y])),
+                Atom::Min(x, y) if *coefficient < 0 => Some((atom, *coefficient, [x, y])),
+                _ => None,
+            }
+        });
+        choice.is_some_and(|(atom, coefficient, parts)| {
+            let factor = Self::constant(coefficient);
+            let rest = self.minus(&Self::atom(atom.clone()).times(&factor));
+            parts
+                .iter()
+                .any(|part| rest.plus(&part.times(&factor)).is_proved(bound, choices))
+        })
+    }
+
+    /// Whether no term takes it below `bound` when symbols grow from 1.
+    fn grows_to(&self, bound: i64) -> bool {
         if let Some(value) = self.as_constant() {
             return value >= bound;
         }

@@ -33,6 +33,7 @@ pub mod text;
 pub mod verify;
 pub mod vjp;
 mod with_real;
+mod with_size;
 
 pub use axis::{Axis, AxisId, AxisTable, ValueType};
 pub use build::Builder;

@@ -17,6 +17,7 @@ mod coalesce;
 mod contract;
 mod emit;
 mod grow;
+mod growth;
 mod memory;
 mod order;
 mod part;
@@ -24,7 +25,7 @@ mod region;
 mod value;
 mod view;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use girih_graph::op::Op;
@@ -89,10 +90,21 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
         .results
         .iter()
         .map(|name| (false, Arc::from(name.as_str())));
+    let inputs: BTreeSet<TensorId> = given
+        .iter()
+        .filter(|(kind, ..)| *kind == GivenKind::Input)
+        .map(|(_, _, tensor, _)| *tensor)
+        .collect();
+    let mut wanted = initials.clone();
+    wanted.extend(graph.root.results().iter().map(|own| planner.value(*own)));
     for ((state, name), result) in results.chain(states).zip(graph.root.results()) {
         let value = planner.value(*result);
-        let tensor = planner.dense(graph.root.ty(*result), BufferKind::Caller);
-        planner.write(value, tensor);
+        let continued = planner.continued(value, &inputs, &wanted);
+        let tensor = continued.unwrap_or_else(|| {
+            let tensor = planner.dense(graph.root.ty(*result), BufferKind::Caller);
+            planner.write(value, tensor);
+            tensor
+        });
         outcomes.push(Outcome {
             state,
             name,
@@ -347,6 +359,10 @@ impl<'s, 'g> Planner<'s, 'g> {
         let operands = self.values.all[ix].operands.clone();
         let mut start = Extent::constant(0);
         for (operand, along) in operands.iter().zip(from) {
+            if self.lies_in(*operand, home) {
+                start = start.plus(&self.extent(*along));
+                continue;
+            }
             let part = self.slice(home, axis, *along, &start);
             start = start.plus(&self.extent(*along));
             let once = operands.iter().filter(|own| *own == operand).count() == 1;

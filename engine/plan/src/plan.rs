@@ -139,6 +139,9 @@ pub enum BufferKind {
     Table(Arc<[f64]>),
     /// Given by the caller, or given back to the caller.
     Caller,
+    /// Its beginning is given by the caller, and it is given back whole, or the last of it: a run
+    /// adds positions along the outermost axis.
+    Grown,
 }
 
 /// A strided view of a buffer.

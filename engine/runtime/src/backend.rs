@@ -13,7 +13,7 @@ mod source;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use girih_graph::{DType, Graph};
@@ -65,6 +65,21 @@ pub trait Executable: Send + Sync {
     /// a read outside an axis, more memory than `bindings` allow, or
     /// [`RunError::Cancelled`].
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError>;
+
+    /// The same graph where the symbol is a number that is known beforehand, which takes the same
+    /// parameters. `None` if this backend gains nothing by it.
+    ///
+    /// # Errors
+    ///
+    /// Something that this backend cannot do.
+    fn with_size(
+        &self,
+        symbol: &str,
+        size: i64,
+    ) -> Result<Option<Box<dyn Executable>>, CompileError> {
+        let _ = (symbol, size);
+        Ok(None)
+    }
 }
 
 /// Is told from time to time how far a call is; `Break` cancels the call.
@@ -98,6 +113,18 @@ pub trait DeviceTensor: Any + fmt::Debug + Send + Sync {
     ///
     /// A device that does not answer.
     fn to_host(&self) -> Result<Tensor, RunError>;
+
+    /// Bytes of the memory that it lies in, which may have room to grow and be shared with others.
+    fn held(&self) -> u64 {
+        byte_count(self.dtype(), self.shape())
+    }
+
+    /// Some positions of the outermost axis, where they lie. `None` if the device would have to copy,
+    /// or there are no such positions.
+    fn rows(&self, range: Range<usize>) -> Option<Arc<dyn DeviceTensor>> {
+        let _ = range;
+        None
+    }
 
     /// For the backend that made it.
     fn as_any(&self) -> &dyn Any;
@@ -139,6 +166,30 @@ impl Data {
             Self::Host(tensor) => Ok(tensor.clone()),
             Self::Device(tensor) => tensor.to_host(),
         }
+    }
+}
+
+impl Data {
+    /// Bytes of the memory that it lies in, which may have room to grow and be shared with others.
+    pub fn held(&self) -> u64 {
+        match self {
+            Self::Host(tensor) => tensor.bytes().len() as u64,
+            Self::Device(tensor) => tensor.held(),
+        }
+    }
+
+    /// Some positions of the outermost axis; where they lie, if that can be.
+    ///
+    /// # Errors
+    ///
+    /// There are no such positions, or the device does not answer.
+    pub fn rows(&self, range: Range<usize>) -> Result<Self, RunError> {
+        if let Self::Device(tensor) = self
+            && let Some(rows) = tensor.rows(range.clone())
+        {
+            return Ok(Self::Device(rows));
+        }
+        Ok(Self::Host(self.to_host()?.slice(0, range)?))
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod error;
 mod model;
+mod parameters;
 mod save;
 
 use std::collections::BTreeMap;
@@ -136,6 +137,12 @@ impl Session {
         sizes.sum()
     }
 
+    /// Bytes of the memory that they lie in: with the room that is left to grow in. Forks share
+    /// what they have in common, and each counts it.
+    pub fn held(&self) -> u64 {
+        self.point.carries.values().map(Data::held).sum()
+    }
+
     /// What is carried now, by name.
     pub const fn carried(&self) -> &BTreeMap<String, Data> {
         &self.point.carries
@@ -159,9 +166,8 @@ impl Session {
             self.model.tell_sizes(name, data.shape(), &mut symbols);
         }
         let total = self.point.position.saturating_add(count);
-        if let Some(needed) = self.model.bytes_at(total, &symbols)
-            && needed > self.opening.limit
-        {
+        let needed = self.model.bytes_at(total, &symbols);
+        if let Some(needed) = needed.filter(|needed| *needed > self.opening.limit) {
             return Err(SessionError::Limit {
                 position: total,
                 needed,
@@ -176,6 +182,8 @@ impl Session {
         let mut bindings = StreamModel::bindings(&symbols, self.opening.seed);
         let total_size = i64::try_from(total).unwrap_or(i64::MAX);
         bindings.symbols.insert(stream.total.clone(), total_size);
+        // Room to grow in is held, too: it is what the limit leaves.
+        bindings.room = needed.map_or(0, |needed| self.opening.limit - needed);
         for (name, data) in self.opening.inputs.iter().chain(inputs) {
             if stream.step.inputs().contains_key(name.as_str()) {
                 bindings.inputs.insert(name.clone(), data.clone());
@@ -193,7 +201,7 @@ impl Session {
                 bindings.inputs.insert(carry.name.clone(), data);
             }
         }
-        let mut outputs = self.model.run_step(&bindings, progress)?;
+        let mut outputs = self.model.run_step(&bindings, count, progress)?;
         let mut next = Point {
             position: total,
             carries: BTreeMap::new(),
@@ -414,21 +422,15 @@ impl Session {
         };
         let mut carries = BTreeMap::new();
         for carry in &self.model.stream().carries {
-            let place = match carry.kind {
-                Kind::Cache { place } => place,
+            match carry.kind {
+                Kind::Cache => {}
                 // All positions so far are still there.
-                Kind::Recent { place, last } if u64::try_from(last).is_ok_and(|n| reached <= n) => {
-                    place
-                }
+                Kind::Recent { last } if u64::try_from(last).is_ok_and(|n| reached <= n) => {}
                 _ => return Err(lost(&carry.name)),
-            };
+            }
             if let Some(data) = self.point.carries.get(&carry.name) {
                 let end = usize::try_from(position).unwrap_or(usize::MAX);
-                let data = data
-                    .to_host()?
-                    .slice(place, 0..end)
-                    .map_err(RunError::from)?;
-                carries.insert(carry.name.clone(), Data::Host(data));
+                carries.insert(carry.name.clone(), data.rows(0..end)?);
             }
         }
         let stale = self.model.stream().updates.iter();

@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     }
     let (program, model) = args.selection.compile(streams.colors)?;
     if args.mode == Mode::Step {
-        let stream = stream_of(&program, &model, args.axis.as_deref())?;
+        let stream = stream_of(&program, &model, args.axis.as_deref(), streams.colors)?;
         for graph in [&stream.once, &stream.step] {
             streams
                 .out

@@ -5,8 +5,10 @@
     reason = "positions of rows are read where launches wrote them"
 )]
 
+use std::collections::BTreeMap;
+
 use girih_graph::{DType, ValueType};
-use girih_plan::plan::{Given, GivenKind};
+use girih_plan::plan::{BufferId, BufferKind, Given, GivenKind};
 use girih_runtime::backend::{self, Bindings, Data, DeviceTensor, RunError};
 
 use super::Compiled;
@@ -14,6 +16,7 @@ use crate::array::Array;
 use crate::bind::Bound;
 use crate::block::Cells;
 use crate::frame::Frame;
+use crate::growing::Stretch;
 use crate::parameter::{Packs, Parameter};
 use crate::weights::Form;
 
@@ -76,6 +79,48 @@ impl Compiled {
             }
         }
         Array::prepared(data, view.dtype).map(Leaf::Plain)
+    }
+
+    /// Memory for what grows: where its beginning lies, if there is room behind it, or else a copy of that.
+    /// A new piece of memory has room for as many positions again, as far as `room` bytes go.
+    pub(super) fn grown(
+        &self,
+        arrays: &BTreeMap<BufferId, Array>,
+        bound: &Bound,
+        room: u64,
+    ) -> Result<BTreeMap<BufferId, Stretch>, RunError> {
+        let buffers = self.plan.root.buffers.iter().zip(&bound.bytes).enumerate();
+        let growing = buffers.filter(|(_, (buffer, _))| matches!(buffer.kind, BufferKind::Grown));
+        let growing: Vec<(BufferId, usize)> = growing
+            .map(|(at, (_, bytes))| (BufferId(at as u32), *bytes))
+            .collect();
+        let sizes = growing.iter().map(|(_, bytes)| *bytes as u64);
+        let all = sizes.fold(0, u64::saturating_add);
+        let mut grown = BTreeMap::new();
+        for (id, bytes) in growing {
+            let old = arrays.get(&id);
+            let past = old.map_or(0, Array::size).min(bytes);
+            let stretch = old.and_then(Array::stretch);
+            let longer = stretch.and_then(|own| own.longer(bytes - past));
+            let stretch = if let Some(longer) = longer {
+                longer
+            } else {
+                let share = u128::from(room) * bytes as u128 / u128::from(all.max(1));
+                let share = usize::try_from(share).unwrap_or(usize::MAX).min(bytes);
+                let wanted = bytes.saturating_add(share);
+                let new = Stretch::new(bytes, share).ok_or_else(|| RunError::Memory {
+                    what: "what a run adds positions to".to_owned(),
+                    bytes: wanted as u64,
+                    limit: wanted as u64,
+                })?;
+                if let Some(old) = old {
+                    new.begin(old.base(), past);
+                }
+                new
+            };
+            grown.insert(id, stretch);
+        }
+        Ok(grown)
     }
 
     /// For each weight its packs, if the caller gives it as [`Executable::load`] made it.

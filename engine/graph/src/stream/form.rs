@@ -58,15 +58,10 @@ pub struct Carry {
 /// What is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// All positions so far, along the axis at `place` of the shape.
-    Cache {
-        /// Where in the shape.
-        place: usize,
-    },
-    /// The last `last` positions, fewer at the start, along the axis at `place`.
+    /// All positions so far, along the outermost axis.
+    Cache,
+    /// The last positions, fewer at the start, along the outermost axis.
     Recent {
-        /// Where in the shape.
-        place: usize,
         /// At most so many.
         last: i64,
     },
@@ -80,7 +75,7 @@ impl Kind {
     /// As shown in tables.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Cache { .. } => "cache",
+            Self::Cache => "cache",
             Self::Recent { .. } => "recent",
             Self::Carried => "carried",
             Self::Total => "total",
@@ -128,10 +123,8 @@ impl Stream {
         let axes = carry.ty.axes.iter().enumerate();
         axes.fold(size, |product, (at, axis)| {
             let extent = match carry.kind {
-                Kind::Cache { place } if place == at => total(),
-                Kind::Recent { place, last } if place == at => {
-                    total().minimum(&Extent::constant(last))
-                }
+                Kind::Cache if at == 0 => total(),
+                Kind::Recent { last } if at == 0 => total().minimum(&Extent::constant(last)),
                 _ => table.extent(*axis).clone(),
             };
             product.times(&extent)

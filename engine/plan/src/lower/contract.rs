@@ -3,8 +3,8 @@
 //! A matrix product reads each element many times and belongs to a routine that
 //! keeps tiles in cache. A contraction that reads its larger factor once – one
 //! factor has no axis of its own – is a sum that fuses with what surrounds it,
-//! unless the factor is stored: then a routine that streams it is as good and
-//! splits over threads.
+//! unless the factor is stored or joined of parts: then a routine that streams it
+//! is as good and splits over threads, and attention is recognized.
 
 use girih_graph::axis::align;
 use girih_graph::op::{Binary, Combine};
@@ -93,8 +93,12 @@ fn is_matrix_product(
     } else {
         factors[1]
     };
-    let stored = matches!(values.all[values.behind_views(matrix)].form, Form::Given(_));
-    product.batch.is_empty() && stored && (rows != one || columns != one)
+    match values.all[values.behind_views(matrix)].form {
+        Form::Given(_) => product.batch.is_empty() && (rows != one || columns != one),
+        // Joined in memory: the keys and values of one query.
+        Form::Concat(..) => rows != one || columns != one,
+        _ => false,
+    }
 }
 
 fn pick(axes: &[AxisId], keep: impl Fn(AxisId) -> bool) -> Vec<AxisId> {

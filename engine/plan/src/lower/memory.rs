@@ -144,7 +144,7 @@ impl Planner<'_, '_> {
     }
 
     /// A group that reads one value: what stands for a view in questions of order.
-    fn alias_group(&mut self, operand: ValueIx) -> usize {
+    pub(super) fn alias_group(&mut self, operand: ValueIx) -> usize {
         self.groups.push(vec![operand]);
         self.groups.len() - 1
     }
@@ -208,7 +208,7 @@ impl Planner<'_, '_> {
     }
 
     /// A view of a tensor without moving data, where strides can say it.
-    fn viewed(&self, view: &View, inner: TensorId, ty: &ValueType) -> Option<Tensor> {
+    pub(super) fn viewed(&self, view: &View, inner: TensorId, ty: &ValueType) -> Option<Tensor> {
         let mut tensor = self.section.tensors[inner.index()].clone();
         let one = Extent::constant(1);
         let step = |tensor: &Tensor, axis: AxisId| {

@@ -32,6 +32,9 @@ pub struct Bindings {
     pub step: u64,
     /// Most bytes that the values of a run may hold together.
     pub limit: u64,
+    /// Bytes that results may be given beyond their size, so that later runs add positions to them
+    /// where they lie.
+    pub room: u64,
 }
 
 impl Bindings {
@@ -49,6 +52,7 @@ impl Bindings {
             stage: 0,
             step: 0,
             limit: Self::LIMIT,
+            room: 0,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use girih_graph::stream::Stream;
 use girih_graph::text;
 
+use super::parameters::{Hash, Reader};
 use crate::backend::{
     Backend, Bindings, CompileError, Executable, Outputs, ParamSource, Params, Progress, RunError,
 };
@@ -16,9 +17,12 @@ pub struct StreamModel {
     stream: Stream,
     once: Box<dyn Executable>,
     step: Box<dyn Executable>,
+    /// The step for one position, when one was asked for; `None` if it is the step.
+    single: OnceLock<Option<Box<dyn Executable>>>,
     once_params: Params,
     step_params: Params,
     fingerprint: u64,
+    parameters: u64,
 }
 
 impl fmt::Debug for StreamModel {
@@ -39,20 +43,22 @@ impl StreamModel {
     pub fn compile(backend: &dyn Backend, stream: Stream) -> Result<Self, CompileError> {
         let once = backend.compile(&stream.once)?;
         let step = backend.compile(&stream.step)?;
-        let mut hash = Fnv::new();
+        let mut hash = Hash::new();
         hash.add(text::print(&stream.once).as_bytes());
         hash.add(text::print(&stream.step).as_bytes());
         Ok(Self {
             stream,
             once,
             step,
+            single: OnceLock::new(),
             once_params: Params::default(),
             step_params: Params::default(),
-            fingerprint: hash.0,
+            fingerprint: hash.value(),
+            parameters: 0,
         })
     }
 
-    /// Loads the parameters; see [`Executable::load`].
+    /// Loads the parameters, each once; see [`Executable::load`].
     ///
     /// # Errors
     ///
@@ -62,12 +68,17 @@ impl StreamModel {
         source: &mut dyn ParamSource,
         progress: &mut Progress<'_>,
     ) -> Result<(), RunError> {
-        self.step_params = self.step.load(source, progress)?;
-        self.once_params = self.once.load(source, progress)?;
+        let (once, step) = (self.stream.once.params(), self.stream.step.params());
+        let both = once.into_keys().filter(|path| step.contains_key(path));
+        let mut reader = Reader::new(source, both);
+        self.step_params = self.step.load(&mut reader, progress)?;
+        self.once_params = self.once.load(&mut reader, progress)?;
+        self.parameters = reader.hash();
         Ok(())
     }
 
-    /// Parameters that were loaded already, by an executable of the same backend.
+    /// Parameters that were loaded already, by an executable of the same backend. What they are is
+    /// not known then to saved sessions.
     pub fn share(&mut self, params: &Params) {
         self.step_params = Arc::clone(params);
         self.once_params = Arc::clone(params);
@@ -81,6 +92,12 @@ impl StreamModel {
     /// A number that is another one for another model, or another version of its graph.
     pub const fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// A number that is another one for other parameters: from their paths, dtypes, shapes and bytes as
+    /// they are stored. 0 if they were not [loaded](Self::load).
+    pub const fn parameters(&self) -> u64 {
+        self.parameters
     }
 
     /// Bytes that are carried after `position` positions, if the sizes that they depend on are
@@ -159,28 +176,30 @@ impl StreamModel {
         self.once.run(&bindings, progress)
     }
 
+    /// Takes `count` positions.
     pub(super) fn run_step(
         &self,
         bindings: &Bindings,
+        count: u64,
         progress: &mut Progress<'_>,
     ) -> Result<Outputs, RunError> {
         let mut bindings = bindings.clone();
         bindings.params = Arc::clone(&self.step_params);
-        self.step.run(&bindings, progress)
-    }
-}
-
-/// Fowler–Noll–Vo, 64 bits, variant 1a: the same on every machine and in every version.
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+        let step = if count == 1 {
+            self.single()
+        } else {
+            &*self.step
+        };
+        step.run(&bindings, progress)
     }
 
-    fn add(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+    /// The step for one position.
+    fn single(&self) -> &dyn Executable {
+        let single = self.single.get_or_init(|| {
+            // What the backend cannot compile so, it has compiled for any number of positions.
+            let own = self.step.with_size(&self.stream.new, 1);
+            own.unwrap_or_default()
+        });
+        single.as_deref().unwrap_or(&*self.step)
     }
 }

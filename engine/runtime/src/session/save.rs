@@ -1,8 +1,8 @@
 //! Sessions in files.
 //!
 //! A saved session is a safetensors file: what it was opened with, what it carries, and in
-//! its metadata the version of this layout, the fingerprint of the model and the
-//! position. The file appears whole or not at all.
+//! its metadata the version of this layout, the fingerprints of the model's graph and of its
+//! parameters, and the position. The file appears whole or not at all.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 use crate::weights::{SafeTensors, WeightSource, write_safetensors};
 
 /// The version of the layout that is written, and the only one that is read.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 impl Session {
     /// Writes the session to a file; marks are left out.
@@ -44,6 +44,10 @@ impl Session {
             (
                 "model".to_owned(),
                 format!("{:016x}", self.model.fingerprint()),
+            ),
+            (
+                "parameters".to_owned(),
+                format!("{:016x}", self.model.parameters()),
             ),
             ("position".to_owned(), self.point.position.to_string()),
             ("seed".to_owned(), self.opening.seed.to_string()),
@@ -84,6 +88,12 @@ impl Session {
         if found != own {
             return Err(saved(format!(
                 "is a session of another model or of another version of it: {found}, not {own}"
+            )));
+        }
+        let (found, own) = (text("parameters")?, format!("{:016x}", model.parameters()));
+        if found != own {
+            return Err(saved(format!(
+                "is a session with other weights: what it carries was computed from {found}, the model has {own}"
             )));
         }
         let number = |key: &str| -> Result<u64, SessionError> {

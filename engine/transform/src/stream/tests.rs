@@ -22,7 +22,7 @@ fn check(results: &str, body: &str, expected: &str) {
                 .carries
                 .iter()
                 .map(|carry| match carry.kind {
-                    Kind::Recent { last, .. } => format!("recent {last}"),
+                    Kind::Recent { last } => format!("recent {last}"),
                     kind => kind.word().to_owned(),
                 })
                 .collect();

@@ -48,14 +48,18 @@ impl Emit<'_, '_> {
             .step
             .axes
             .add(&format!("{}.past", own.name), extent, own.over, own.time);
-        let place = ty.axes.iter().position(|own| *own == axis).unwrap_or(0);
         let kind = match history {
-            History::All => Kind::Cache { place },
-            History::Last(last) => Kind::Recent { place, last },
+            History::All => Kind::Cache,
+            History::Last(last) => Kind::Recent { last },
         };
         let path = self.path(value);
         let name = self.name(&format!("{path}{}", kind.word()));
-        let carried = ty.map_axes(&|own| if own == axis { held } else { own });
+        // New positions lie behind the old ones: the axis that grows is the outermost.
+        let along = |growing: AxisId| {
+            let rest = ty.axes.iter().copied().filter(|own| *own != axis);
+            ValueType::new(ty.dtype, [growing].into_iter().chain(rest).collect())
+        };
+        let carried = along(held);
         let before = self.input(&name, &carried)?;
         let joined_axis = self.roles.axis(&mut self.step.axes, axis, history);
         let join = Op::Concat(vec![held, axis], joined_axis);
@@ -63,9 +67,8 @@ impl Emit<'_, '_> {
         let next = match history {
             History::All => joined,
             History::Last(last) => {
-                let total = Extent::symbol(&self.roles.total);
-                let left = total.minimum(&Extent::constant(last));
                 let there = self.step.axes.extent(joined_axis).clone();
+                let left = there.minimum(&Extent::constant(last));
                 let offset = there.minus(&left);
                 let after =
                     self.step
@@ -85,7 +88,7 @@ impl Emit<'_, '_> {
             None,
             false,
         );
-        let empty = ty.map_axes(&|own| if own == axis { none } else { own });
+        let empty = along(none);
         let zero = self.once.number(ty.dtype, 0.0);
         let start = self.once.value(Op::Expand(empty.axes), &[zero])?;
         self.carry(name, kind, carried, (start, next));
