@@ -9,7 +9,7 @@ use girih_cpu::{Cpu, CpuOptions};
 use girih_graph::text;
 use girih_runtime::backend::{Backend, BoxError, Data, silent};
 use girih_runtime::reference::Reference;
-use girih_runtime::session::{Opening, Session, StreamModel};
+use girih_runtime::session::{Opening, Session, SessionError, StreamModel};
 use girih_runtime::tensor::Tensor;
 use girih_transform::stream;
 
@@ -100,6 +100,27 @@ graph mixed(x: f32[b=2, t, d=2]) -> (y: f32[b=2, t, d=2]) {
 }
 ";
 
+/// Attention in which positions before `p` read one another.
+const PREFIX: &str = "girih-graph 1
+axis t time
+axis i=t over t time
+axis j=t over t time
+graph prefix(x: f32[b=2, t, d=2], p: i64) -> (y: f32[b=2, t, d=2]) {
+  %0 = rename x {axes: [t: i]} : f32[b=2, i=t, d=2]
+  %1 = rename x {axes: [t: j]} : f32[b=2, j=t, d=2]
+  %2 = contract %0, %1 {over: d} : f32[b=2, i=t, j=t]
+  %3 = index {axis: j} : i64[j=t]
+  %4 = index {axis: i} : i64[i=t]
+  %5 = le %3, %4 : bool[j=t, i=t]
+  %6 = lt %3, p : bool[j=t]
+  %7 = or %5, %6 : bool[j=t, i=t]
+  %8 = softmax %2, %7 {over: j} : f32[b=2, i=t, j=t]
+  %9 = contract %8, %1 {over: j} : f32[b=2, i=t, d=2]
+  %10 = rename %9 {axes: [i: t]} : f32[b=2, t, d=2]
+  return %10
+}
+";
+
 const ALL: [&str; 4] = [ATTENTION, WINDOW, NEAR, MIXED];
 
 fn cpu() -> Cpu {
@@ -120,7 +141,12 @@ fn model(graph: &str, backend: &dyn Backend) -> Arc<StreamModel> {
 }
 
 fn open(model: &Arc<StreamModel>) -> Session {
-    Session::open(model, Opening::default()).expect("its inputs are the model's")
+    let mut opening = Opening::default();
+    for name in model.opening_inputs() {
+        let four = Tensor::scalar(4_i64);
+        opening.inputs.insert(name.to_owned(), four.into());
+    }
+    Session::open(model, opening).expect("its inputs are the model's")
 }
 
 /// A sequence, by what stands at each position.
@@ -342,6 +368,39 @@ fn room_is_taken_within_the_limit() {
             assert!(session.held() <= limit, "{} of {limit}", session.held());
         }
     }
+}
+
+#[test]
+fn positions_that_read_one_another_come_together() {
+    let sequence: Vec<usize> = (0..20).collect();
+    let (compiled, reference) = (model(PREFIX, &cpu()), model(PREFIX, &Reference));
+    let all = expected(&reference, &sequence, 20);
+    for piece in [1, 3, 7, 64] {
+        let mut session = open(&compiled);
+        assert_eq!(session.first_piece().expect("it is given"), 4);
+        let outputs = session.run_all(&inputs(&sequence), piece, &mut silent);
+        agree(
+            &outputs
+                .expect("it runs")
+                .tensor("y")
+                .expect("it is a result"),
+            &all,
+        );
+    }
+    // The first position reads the fourth.
+    let short = step(&mut open(&reference), &sequence[..4]);
+    let other = step(&mut open(&reference), &[0, 1, 2, 9]);
+    assert_ne!(short.slice(1, 0..1), other.slice(1, 0..1));
+    let mut session = open(&compiled);
+    let refused = session.step(&inputs(&sequence[..3]), &mut silent);
+    assert!(matches!(refused, Err(SessionError::Together { needed: 4 })));
+    let mut past = Vec::new();
+    go_on(&mut session, &mut past, &sequence[..6], &reference);
+    let back = session.roll_back(3);
+    assert!(matches!(back, Err(SessionError::Together { needed: 4 })));
+    session.roll_back(5).expect("all positions are held");
+    past.truncate(5);
+    go_on(&mut session, &mut past, &[17, 18], &reference);
 }
 
 /// A decaying sum: what is carried has one size.

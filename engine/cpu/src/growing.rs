@@ -72,7 +72,8 @@ impl Stretch {
             return Some(longer);
         }
         let front = self.memory.take(0..last - start, &(0..last - start))?;
-        front.begin(self.base(), end - start);
+        // SAFETY: these bytes are not the front's, which nobody else has yet; whoever wrote them is done.
+        unsafe { front.begin(self.base(), end - start) };
         Some(front)
     }
 
@@ -86,13 +87,15 @@ impl Stretch {
         self.memory.take(part, &(0..0))
     }
 
-    /// Copies bytes to its beginning, from where it is not.
+    /// Copies bytes to its beginning.
     ///
-    /// The stretch is new: nobody else reads or writes it yet.
-    pub(crate) fn begin(&self, from: Base, bytes: usize) {
+    /// # Safety
+    ///
+    /// - So many bytes from `from` on can be read, lie apart from this stretch, and nobody writes them.
+    /// - The stretch is new: nobody else reads or writes it yet.
+    pub(crate) unsafe fn begin(&self, from: Base, bytes: usize) {
         assert!(bytes <= self.bytes(), "a beginning is not longer");
-        // SAFETY: the caller hands over memory of so many bytes that is apart from this stretch; the stretch
-        // is as long, and nobody else has it.
+        // SAFETY: as the caller vouched; the stretch is as long, as just checked.
         unsafe { std::ptr::copy_nonoverlapping(from.0, self.base().0, bytes) };
     }
 
@@ -150,7 +153,8 @@ mod tests {
     fn filled(bytes: &[u8], room: usize) -> Stretch {
         let new = Stretch::new(bytes.len(), room).unwrap();
         let from = Block::of(bytes).unwrap();
-        new.begin(from.base(), bytes.len());
+        // SAFETY: the block is as long, and the stretch is new.
+        unsafe { new.begin(from.base(), bytes.len()) };
         new
     }
 
@@ -198,10 +202,9 @@ mod tests {
         let start = last.base();
         for byte in 2..40_u8 {
             let whole = last.longer(1).expect("the front is free");
-            whole
-                .part(2..3)
-                .unwrap()
-                .begin(Block::of(&[byte]).unwrap().base(), 1);
+            let (new, from) = (whole.part(2..3).unwrap(), Block::of(&[byte]).unwrap());
+            // SAFETY: the block has one byte, and nobody has read the part yet.
+            unsafe { new.begin(from.base(), 1) };
             last = whole.part(1..3).unwrap();
             assert_eq!(read(&last), [byte - 1, byte]);
             assert_eq!(last.memory.block.base(), start);

@@ -178,6 +178,12 @@ impl Session {
             Some(once) => once.clone(),
             None => self.run_once(&symbols, progress)?,
         };
+        if self.point.position == 0 {
+            let needed = self.together(&once)?;
+            if count < needed {
+                return Err(SessionError::Together { needed });
+            }
+        }
         let stream = self.model.stream();
         let mut bindings = StreamModel::bindings(&symbols, self.opening.seed);
         let total_size = i64::try_from(total).unwrap_or(i64::MAX);
@@ -238,7 +244,42 @@ impl Session {
         Ok(outputs)
     }
 
-    /// Takes positions in pieces of at most `chunk`; gives what the last piece gives.
+    /// How many positions come in one piece at the start: a mask lets them read one another.
+    ///
+    /// # Errors
+    ///
+    /// What is computed before the first position fails.
+    pub fn first_piece(&self) -> Result<u64, SessionError> {
+        match &self.once {
+            _ if self.model.stream().prefixes.is_empty() => Ok(0),
+            Some(once) => self.together(once),
+            None => self.together(&self.run_once(&self.symbols, &mut silent)?),
+        }
+    }
+
+    fn together(&self, once: &BTreeMap<String, Output>) -> Result<u64, SessionError> {
+        let mut needed = 0;
+        for (name, more) in &self.model.stream().prefixes {
+            if let Some(output) = once.get(name) {
+                let own = output.data.to_host()?;
+                let own = own.as_slice::<i64>()?.first().copied().unwrap_or(0);
+                needed = needed.max(own.saturating_add(*more));
+            }
+        }
+        Ok(needed.max(0).cast_unsigned())
+    }
+
+    /// The piece that begins at `first` of `count` positions: the first one may be longer.
+    fn end(&self, first: usize, chunk: usize, count: usize) -> Result<usize, SessionError> {
+        let together = match self.point.position {
+            0 => usize::try_from(self.first_piece()?).unwrap_or(usize::MAX),
+            _ => 0,
+        };
+        Ok(first.saturating_add(chunk.max(together).max(1)).min(count))
+    }
+
+    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives what the
+    /// last piece gives.
     ///
     /// # Errors
     ///
@@ -254,21 +295,24 @@ impl Session {
         let mut outputs = Outputs::default();
         let mut first = 0;
         while first < count {
-            let last = first.saturating_add(chunk.max(1)).min(count);
-            let piece = self.piece(inputs, first..last);
-            match piece.and_then(|piece| self.step(&piece, progress)) {
-                Ok(own) => outputs = own,
+            let last = self.end(first, chunk, count);
+            let own = last.and_then(|last| {
+                let piece = self.piece(inputs, first..last)?;
+                Ok((last, self.step(&piece, progress)?))
+            });
+            match own {
+                Ok(own) => (first, outputs) = own,
                 Err(error) => {
                     (self.point, self.once, self.symbols) = start;
                     return Err(error);
                 }
             }
-            first = last;
         }
         Ok(outputs)
     }
 
-    /// Takes positions in pieces of at most `chunk`; gives the results at all of them, joined.
+    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives the
+    /// results at all of them, joined.
     ///
     /// # Errors
     ///
@@ -284,7 +328,7 @@ impl Session {
         let mut outputs = Outputs::default();
         let mut first = 0;
         while first < count {
-            let last = first.saturating_add(chunk.max(1)).min(count);
+            let last = self.end(first, chunk, count)?;
             let piece = self.piece(inputs, first..last)?;
             outputs = self.step(&piece, progress)?;
             for result in &self.model.stream().results {
@@ -413,6 +457,10 @@ impl Session {
                 carries: BTreeMap::new(),
                 updates: BTreeMap::new(),
             });
+        }
+        let needed = self.first_piece()?;
+        if position < needed {
+            return Err(SessionError::Together { needed });
         }
         let reached = self.point.position;
         let lost = |carry: &str| SessionError::Lost {

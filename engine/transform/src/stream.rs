@@ -13,6 +13,9 @@
 //! A call of a plugin's operation that works along the streamed axis is computed by its body,
 //! which says what goes from step to step; along other axes it stays a call.
 //!
+//! A mask may let positions before a number that is known at the start read one another: these
+//! come in one piece.
+//!
 //! Left out: what the model's own states become. They are read as they are at the start, and
 //! their next values hold after the last step.
 
@@ -23,7 +26,7 @@ mod role;
 mod rule;
 mod whole;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::stream::{Source, Stream, StreamResult, Update};
 use girih_graph::{AxisId, CallAs, Graph, Node, Op, Patch, ValueId};
@@ -77,6 +80,7 @@ pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
         classes: &classes,
         domains: Domains::new(&graph.axes, &graph.root),
         longest: BTreeMap::new(),
+        prefixes: BTreeSet::new(),
     };
     let asked = ask(&mut rules, &roles)?;
     let reach = reach(&mut rules, &roles, &asked)?;
@@ -288,7 +292,13 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
             results.push(result);
         }
     }
+    let mut prefixes = Vec::new();
     let mut first = emit.kept.clone();
+    for prefix in emit.rules.prefixes.clone() {
+        let name = emit.name("prefix");
+        first.push((name.clone(), emit.known(prefix.value)?));
+        prefixes.push((name, prefix.more));
+    }
     let mut last = Vec::new();
     for (carry, start, next) in &emit.carries {
         first.push((carry.name.clone(), *start));
@@ -313,6 +323,7 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
         new: emit.roles.new,
         total: emit.roles.total,
         inputs,
+        prefixes,
         kept: emit.kept.into_iter().map(|(name, _)| name).collect(),
         carries: emit.carries.into_iter().map(|(carry, ..)| carry).collect(),
         results,

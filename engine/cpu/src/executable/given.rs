@@ -114,7 +114,8 @@ impl Compiled {
                     limit: wanted as u64,
                 })?;
                 if let Some(old) = old {
-                    new.begin(old.base(), past);
+                    // SAFETY: the array has so many bytes and does not change while it lives; the stretch is new.
+                    unsafe { new.begin(old.base(), past) };
                 }
                 new
             };

@@ -12,8 +12,8 @@ use crate::graph::Graph;
 /// A graph whose positions along one axis come one after another.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stream {
-    /// What does not depend on the streamed axis. Its results are [`Stream::kept`], the starts
-    /// of [`Stream::carries`], and the results and next states that belong to no position.
+    /// What does not depend on the streamed axis. Its results are [`Stream::kept`],
+    /// [`Stream::prefixes`], the starts of [`Stream::carries`], and the results and next states that belong to no position.
     pub once: Graph,
     /// One step. Its inputs are those of the whole graph that it reads, with the new positions
     /// only, then `kept` and `carries`; its results are the next carries and the results of
@@ -25,6 +25,9 @@ pub struct Stream {
     pub total: String,
     /// Inputs of the whole graph that have the streamed axis, with its place in their shape.
     pub inputs: Vec<(String, usize)>,
+    /// Integers without axes among the results of `once`, each with what is added to it: so many
+    /// positions at least come in one piece at the start, because they read one another.
+    pub prefixes: Vec<(String, i64)>,
     /// Results of `once` that every step takes as inputs.
     pub kept: Vec<String>,
     /// What goes from step to step.

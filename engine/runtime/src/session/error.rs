@@ -41,6 +41,14 @@ pub enum SessionError {
         /// Its positions.
         other: usize,
     },
+    /// The first positions read one another, and do not come together.
+    #[error(
+        "the first {needed} positions read one another: they come in one piece, and there is no way back between them"
+    )]
+    Together {
+        /// How many.
+        needed: u64,
+    },
     /// There is no new position.
     #[error("a step takes at least one new position")]
     Nothing,

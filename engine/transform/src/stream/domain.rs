@@ -5,7 +5,7 @@
 //! value, or a number is the identity of its combination. Everything that is not proved
 //! counts as possible.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{AxisId, AxisTable, Op, Region, ValueId};
@@ -13,9 +13,20 @@ use girih_graph::{AxisId, AxisTable, Op, Region, ValueId};
 /// The deepest chain of values that is followed.
 const MAX_DEPTH: usize = 200;
 
+/// Columns before a position that is known when the stream begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Prefix {
+    /// A number without axes.
+    pub(super) value: ValueId,
+    /// Added to it.
+    pub(super) more: i64,
+}
+
 /// Differences column − row that are possible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
+    /// Columns that are possible whatever the difference; differences are about all others.
+    pub(super) prefixes: BTreeSet<Prefix>,
     /// No position at all.
     pub(super) empty: bool,
     /// At least, if known.
@@ -26,22 +37,45 @@ pub(super) struct Bounds {
 
 impl Bounds {
     const ANY: Self = Self {
+        prefixes: BTreeSet::new(),
         empty: false,
         least: None,
         most: None,
     };
     const EMPTY: Self = Self {
+        prefixes: BTreeSet::new(),
         empty: true,
-        ..Self::ANY
+        least: None,
+        most: None,
     };
+
+    /// Nothing but columns of a prefix.
+    fn before(value: ValueId, more: i64) -> Self {
+        Self {
+            prefixes: BTreeSet::from([Prefix { value, more }]),
+            ..Self::EMPTY
+        }
+    }
+
+    /// Whether a column that is not in a prefix may lie `ahead` of its row, or further.
+    pub(super) fn reaches(&self, ahead: i64) -> bool {
+        !self.empty && self.most.is_none_or(|most| most >= ahead)
+    }
 
     /// Both hold.
     pub(super) fn and(self, other: Self) -> Self {
+        // A bound without exceptions says more than one with them.
+        match (self.prefixes.is_empty(), other.prefixes.is_empty()) {
+            (true, false) if !self.reaches(1) => return self,
+            (false, true) if !other.reaches(1) => return other,
+            _ => {}
+        }
         let tighter = |a: Option<i64>, b: Option<i64>, pick: fn(i64, i64) -> i64| match (a, b) {
             (Some(a), Some(b)) => Some(pick(a, b)),
             (one, other) => one.or(other),
         };
         Self {
+            prefixes: self.prefixes.union(&other.prefixes).copied().collect(),
             empty: self.empty || other.empty,
             least: tighter(self.least, other.least, i64::max),
             most: tighter(self.most, other.most, i64::min),
@@ -49,15 +83,22 @@ impl Bounds {
     }
 
     /// One of them holds.
-    fn or(self, other: Self) -> Self {
-        match (self.empty, other.empty) {
-            (true, _) => other,
-            (_, true) => self,
-            _ => Self {
-                empty: false,
-                least: self.least.zip(other.least).map(|(a, b)| a.min(b)),
-                most: self.most.zip(other.most).map(|(a, b)| a.max(b)),
-            },
+    fn or(&self, other: &Self) -> Self {
+        let prefixes = self.prefixes.union(&other.prefixes).copied().collect();
+        let (empty, least, most) = match (self.empty, other.empty) {
+            (true, _) => (other.empty, other.least, other.most),
+            (_, true) => (self.empty, self.least, self.most),
+            _ => (
+                false,
+                self.least.zip(other.least).map(|(a, b)| a.min(b)),
+                self.most.zip(other.most).map(|(a, b)| a.max(b)),
+            ),
+        };
+        Self {
+            prefixes,
+            empty,
+            least,
+            most,
         }
     }
 }
@@ -193,13 +234,13 @@ impl<'a> Domains<'a> {
     ) -> Bounds {
         let key = (value, neutral, at.0, at.1);
         if let Some(known) = self.known.get(&key) {
-            return *known;
+            return known.clone();
         }
         let found = match depth.checked_sub(1) {
             Some(depth) => self.look(value, neutral, at, depth),
             None => Bounds::ANY,
         };
-        self.known.insert(key, found);
+        self.known.insert(key, found.clone());
         found
     }
 
@@ -252,11 +293,11 @@ impl<'a> Domains<'a> {
                     .all(|own| own != axis && !from.contains(own)) =>
             {
                 let all = 0..node.operands.len();
-                all.fold(Bounds::EMPTY, |sum, own| sum.or(of(own, neutral)))
+                all.fold(Bounds::EMPTY, |sum, own| sum.or(&of(own, neutral)))
             }
             (Op::Select, _) => {
                 let first = of(0, Neutral::False).and(of(1, neutral));
-                first.or(of(0, Neutral::True).and(of(2, neutral)))
+                first.or(&of(0, Neutral::True).and(of(2, neutral)))
             }
             (Op::Cast(_), Neutral::Zero) => {
                 if region.ty(operand(0)).dtype == girih_graph::DType::Bool {
@@ -270,7 +311,7 @@ impl<'a> Domains<'a> {
             (Op::Binary(Binary::And), Neutral::False) => of(0, neutral).and(of(1, neutral)),
             (Op::Binary(Binary::Or), Neutral::True) => of(0, neutral).and(of(1, neutral)),
             (Op::Binary(Binary::And), Neutral::True) | (Op::Binary(Binary::Or), Neutral::False) => {
-                of(0, neutral).or(of(1, neutral))
+                of(0, neutral).or(&of(1, neutral))
             }
             (Op::Binary(op), Neutral::False | Neutral::True) => {
                 self.compared(*op, neutral == Neutral::False, (operand(0), operand(1)), at)
@@ -297,10 +338,10 @@ impl<'a> Domains<'a> {
             (Op::Binary(Binary::Div), Neutral::Zero) => of(0, neutral),
             (Op::Binary(Binary::Sub), Neutral::Least | Neutral::Greatest) => of(0, neutral),
             (Op::Binary(Binary::Add | Binary::Sub | Binary::Max | Binary::Min), Neutral::Zero) => {
-                of(0, neutral).or(of(1, neutral))
+                of(0, neutral).or(&of(1, neutral))
             }
             (Op::Binary(Binary::Max), Neutral::Least)
-            | (Op::Binary(Binary::Min), Neutral::Greatest) => of(0, neutral).or(of(1, neutral)),
+            | (Op::Binary(Binary::Min), Neutral::Greatest) => of(0, neutral).or(&of(1, neutral)),
             (Op::Reduce(combine, _), _) if Neutral::of(*combine) == neutral => of(0, neutral),
             (Op::Softmax(_), Neutral::Zero) if node.operands.len() == 2 => of(1, Neutral::False),
             _ => Bounds::ANY,
@@ -331,6 +372,9 @@ impl<'a> Domains<'a> {
             (None, None) => (x, y, 0),
             _ => return Bounds::ANY,
         };
+        if let Some(prefix) = self.prefix(op, (x, y), at.1, slack) {
+            return prefix;
+        }
         let (Some(x), Some(y)) = (self.affine(x, MAX_DEPTH), self.affine(y, MAX_DEPTH)) else {
             return Bounds::ANY;
         };
@@ -381,6 +425,28 @@ impl<'a> Domains<'a> {
             Binary::Eq => at_most(&x, &y, slack).and(at_most(&y, &x, slack)),
             _ => Bounds::ANY,
         }
+    }
+
+    /// What `column < n` leaves, for a number without axes.
+    fn prefix(
+        &self,
+        op: Binary,
+        (x, y): (ValueId, ValueId),
+        column: AxisId,
+        slack: i64,
+    ) -> Option<Bounds> {
+        let (column_side, limit, more) = match op {
+            Binary::Lt => (x, y, 0),
+            Binary::Le => (x, y, 1),
+            Binary::Gt => (y, x, 0),
+            Binary::Ge => (y, x, 1),
+            _ => return None,
+        };
+        let own = self.affine(column_side, MAX_DEPTH)?;
+        let alone = own.terms.len() == 1 && own.terms.get(&column) == Some(&1);
+        let single = self.region.ty(limit).axes.is_empty();
+        let more = i64::checked_sub(more, own.constant)?;
+        (alone && single && slack == 0).then(|| Bounds::before(limit, more))
     }
 
     /// `⌊x / n⌋` with a constant n.

@@ -6,12 +6,12 @@
 
 mod refuse;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::{AxisId, Combine, Extent, Graph, Node, Op, ValueId};
 
 use super::class::{Class, Classes, mixes};
-use super::domain::{Domains, Neutral};
+use super::domain::{Domains, Neutral, Prefix};
 use super::role::{Demand, History, Roles};
 use super::whole::Cause;
 
@@ -35,6 +35,8 @@ pub(super) struct Rules<'a> {
     pub(super) domains: Domains<'a>,
     /// The longest past that is asked of a value whose past is carried.
     pub(super) longest: BTreeMap<ValueId, History>,
+    /// Positions before these come in one piece: each of them may read all.
+    pub(super) prefixes: BTreeSet<Prefix>,
 }
 
 impl Rules<'_> {
@@ -197,7 +199,7 @@ impl Rules<'_> {
             .copied()
             .filter(|row| *row != column && !over.contains(row))
             .collect();
-        let mut best: Option<(AxisId, History)> = None;
+        let mut best: Option<(AxisId, History, BTreeSet<Prefix>)> = None;
         for row in &rows {
             let of = |this: &mut Self, operand: usize, neutral: Neutral| {
                 let operand = node.operands[operand];
@@ -214,20 +216,26 @@ impl Rules<'_> {
                     x.and(y)
                 }
             };
-            if !bounds.empty && bounds.most.is_none_or(|most| most > 0) {
+            let known = |own: &Prefix| self.classes.class(own.value) == Class::Once;
+            if bounds.reaches(1) || !bounds.prefixes.iter().all(known) {
                 continue;
             }
             let reach = match bounds.least {
+                _ if !bounds.prefixes.is_empty() => History::All,
                 _ if bounds.empty => History::NEW,
                 Some(least) => History::Last(least.min(0).saturating_neg()),
                 None => History::All,
             };
             let reach = own.get(row).map_or(reach, |row| row.plus(reach));
-            if best.is_none_or(|(_, least)| reach < least) {
-                best = Some((*row, reach));
+            if best.as_ref().is_none_or(|(_, least, _)| reach < *least) {
+                best = Some((*row, reach, bounds.prefixes));
             }
         }
-        best.ok_or_else(|| Cause::Future {
+        if let Some((row, reach, prefixes)) = best {
+            self.prefixes.extend(prefixes);
+            return Ok((row, reach));
+        }
+        Err(Cause::Future {
             op: word(&node.op),
             index: self.domains.name(column),
             axis: roles.new.clone(),
