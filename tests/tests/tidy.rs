@@ -142,7 +142,9 @@ const UNSAFE: &[&str] = &[
     "engine/cpu/kernels/",
     "engine/cpu/src/",
     "engine/cpu/tests/",
+    "engine/runtime/src/plugin/",
     "engine/runtime/src/weights/map.rs",
+    "plugins/api/",
 ];
 
 #[test]
@@ -167,7 +169,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("dsl", &["girih-graph"]),
     ("engine/transform", &["girih-graph"]),
     ("engine/plan", &["girih-graph"]),
-    ("engine/runtime", &["girih-graph"]),
+    ("engine/runtime", &["girih-graph", "girih-plugin"]),
+    ("plugins/api", &[]),
     ("engine/cpu/kernels", &[]),
     (
         "engine/cpu",
