@@ -1,0 +1,409 @@
+//! Loads a plugin's library and checks every table that it gives.
+//!
+//! What is checked can be: sizes, nulls, counts, texts, names, versions. A library that lies about its code – writes where
+//! it may not, never returns – is found by `girih plugin check`, in processes of their own. Libraries are never unloaded.
+#![expect(unsafe_code, reason = "loads libraries and reads their tables")]
+
+use std::collections::BTreeSet;
+use std::ffi::{c_char, c_void};
+use std::mem::{MaybeUninit, offset_of};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use girih_plugin::raw;
+
+use super::error::PluginError;
+use super::host::{HOST, NAME, bounded, taken, with_memory};
+use super::note::Note;
+
+/// The most operations of one plugin.
+const MOST_OPS: u32 = 4096;
+
+/// The longest name, in bytes.
+const NAME_LIMIT: usize = 128;
+
+/// No struct of the border will ever be larger.
+const SIZE_LIMIT: u32 = 1 << 16;
+
+/// Capabilities that this host has for plugins that need them.
+const OFFERED: &[&str] = &["girih.op/1"];
+
+/// A version that a host speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speak {
+    /// Must be the plugin's.
+    pub major: u16,
+    /// Tables are those of the smaller minor.
+    pub minor: u16,
+}
+
+impl Speak {
+    /// This host's.
+    pub const OURS: Self = Self {
+        major: raw::MAJOR,
+        minor: raw::MINOR,
+    };
+}
+
+/// A plugin that is loaded and whose tables hold what the border asks.
+#[derive(Debug)]
+pub struct Library {
+    note: Note,
+    path: PathBuf,
+    source: String,
+    ops: Vec<Entry>,
+    state: *mut c_void,
+    minor: u16,
+}
+
+// SAFETY: the plugin's state is only handed back to functions that any thread may call, several at once.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+/// One operation's functions.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) flags: u32,
+    pub(super) prepare: raw::PrepareFn,
+    pub(super) run: raw::RunFn,
+    pub(super) release: Option<raw::ReleaseFn>,
+    pub(super) cost: Option<raw::CostFn>,
+}
+
+impl Library {
+    /// Loads a library. Runs its code: nobody but the caller has asked whether a person agreed.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the note, the file, or a table.
+    pub fn open(path: &Path) -> Result<Arc<Self>, PluginError> {
+        Self::open_as(path, Speak::OURS)
+    }
+
+    /// Loads a library as an older or newer host would, for `girih plugin check`.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_as(path: &Path, speak: Speak) -> Result<Arc<Self>, PluginError> {
+        let note = Note::read(path)?;
+        note.suits()?;
+        let id = note.id.clone();
+        let broken = |problem: String| PluginError::Broken {
+            id: id.clone(),
+            problem,
+        };
+        let query = find_query(path, &id)?;
+        let Some(table) = ask(query, speak) else {
+            return Err(PluginError::Version {
+                id: id.clone(),
+                speaks: note.speaks(),
+                host: format!("{}.{}", speak.major, speak.minor),
+                remedy: "`girih_plugin_query` gave nothing; get another build of the plugin",
+            });
+        };
+        // SAFETY: the plugin gave it as its table.
+        let table = unsafe { read_sized(table, &[size_of::<raw::Plugin>()], "girih_plugin") };
+        let table = table.map_err(broken)?;
+        if table.major != speak.major || table.minor > speak.minor {
+            return Err(broken(format!(
+                "asked for version {}.{}, it answers {}.{}",
+                speak.major, speak.minor, table.major, table.minor
+            )));
+        }
+        // SAFETY: the plugin gave it as its note.
+        unsafe { check_note(table.note, &note) }.map_err(broken)?;
+        // SAFETY: the plugin gave it as its text.
+        let source = unsafe { read_text(table.source, raw::SOURCE_LIMIT, "`source`") };
+        let source = source.map_err(broken)?;
+        // SAFETY: the plugin gave it as its list of needs.
+        if let Some(capability) = unsafe { first_unknown(table.needs) }.map_err(broken)? {
+            return Err(PluginError::Needs { id, capability });
+        }
+        let get = table
+            .get
+            .ok_or_else(|| broken("`get` is null".to_owned()))?;
+        let state = start(&table, &note)?;
+        // SAFETY: after `init`, with a text that ends with zero.
+        let ops = unsafe { get(state, raw::OPS.as_ptr()) };
+        // SAFETY: the plugin gave it as the table of its operations.
+        let ops = unsafe { read_ops(ops.cast()) }.map_err(broken)?;
+        Ok(Arc::new(Self {
+            note,
+            path: path.to_owned(),
+            source,
+            ops,
+            state,
+            minor: table.minor,
+        }))
+    }
+
+    /// Who it is.
+    pub fn note(&self) -> &Note {
+        &self.note
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text in the Girih language.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Minor version that its tables speak.
+    pub fn minor(&self) -> u16 {
+        self.minor
+    }
+
+    /// Names of its operations, in its order.
+    pub fn operations(&self) -> impl Iterator<Item = &str> {
+        self.ops.iter().map(|op| op.name.as_str())
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<usize> {
+        self.ops.iter().position(|op| op.name == name)
+    }
+
+    pub(super) fn at(&self, entry: usize) -> &Entry {
+        &self.ops[entry]
+    }
+
+    pub(super) fn state(&self) -> *mut c_void {
+        self.state
+    }
+}
+
+/// What the plugin at `path` answers to a host of a version: the version of its tables, or nothing.
+///
+/// # Errors
+///
+/// The library cannot be loaded, or its table is broken.
+pub fn answers(path: &Path, speak: Speak) -> Result<Option<Speak>, PluginError> {
+    let note = Note::read(path)?;
+    let query = find_query(path, &note.id)?;
+    let Some(table) = ask(query, speak) else {
+        return Ok(None);
+    };
+    // SAFETY: the plugin gave it as its table.
+    let table = unsafe { read_sized(table, &[size_of::<raw::Plugin>()], "girih_plugin") };
+    let table = table.map_err(|problem| PluginError::Broken {
+        id: note.id,
+        problem,
+    })?;
+    Ok(Some(Speak {
+        major: table.major,
+        minor: table.minor,
+    }))
+}
+
+/// Loads the file, for good, and finds its one function.
+fn find_query(path: &Path, id: &str) -> Result<raw::QueryFn, PluginError> {
+    let refused = |reason: String| PluginError::Load {
+        id: id.to_owned(),
+        reason,
+    };
+    // With a folder in its name the system looks nowhere else.
+    let path = path.canonicalize().map_err(|source| PluginError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let library = open_library(&path).map_err(|error| refused(error.to_string()))?;
+    // SAFETY: the header gives this function its type.
+    let found = unsafe { library.get::<raw::QueryFn>(raw::QUERY.to_bytes_with_nul()) };
+    let query = *found.map_err(|_| PluginError::NoQuery { id: id.to_owned() })?;
+    std::mem::forget(library);
+    Ok(query)
+}
+
+#[cfg(unix)]
+fn open_library(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+    // Everything is bound now: what the library lacks is an error here and not an abort later.
+    // SAFETY: the library's constructors run; whoever loads a plugin has agreed to its code.
+    unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) }.map(Into::into)
+}
+
+#[cfg(not(unix))]
+fn open_library(path: &Path) -> Result<libloading::Library, libloading::Error> {
+    // SAFETY: the library's constructors run; whoever loads a plugin has agreed to its code.
+    unsafe { libloading::Library::new(path) }
+}
+
+fn ask(query: raw::QueryFn, speak: Speak) -> Option<*const raw::Plugin> {
+    let info = raw::HostInfo {
+        struct_size: size_of::<raw::HostInfo>() as u32,
+        major: speak.major,
+        minor: speak.minor,
+        name: NAME.as_ptr(),
+        version: concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast(),
+    };
+    // SAFETY: the header gives the function this type; `info` is valid until it returns.
+    let table = unsafe { query(&raw const info) };
+    (!table.is_null()).then_some(table)
+}
+
+fn start(table: &raw::Plugin, note: &Note) -> Result<*mut c_void, PluginError> {
+    let mut state = std::ptr::null_mut();
+    let Some(init) = table.init else {
+        return Ok(state);
+    };
+    // SAFETY: the first call of the plugin's own code, with the host's constant table.
+    let status = with_memory(|| unsafe { init(&raw const HOST, &raw mut state) });
+    match taken(status) {
+        None => Ok(state),
+        Some(said) => Err(PluginError::Init {
+            id: note.id.clone(),
+            message: said.message,
+            url: note.url.clone(),
+        }),
+    }
+}
+
+/// Reads a struct that begins with its size: the fields that both sides know, the others zero. `sizes` are those that it
+/// has had, the smallest first.
+///
+/// # Safety
+///
+/// `pointer` is null, misaligned, or readable for the size that stands there; zeros are a valid `T`.
+unsafe fn read_sized<T>(pointer: *const T, sizes: &[usize], what: &str) -> Result<T, String> {
+    if pointer.is_null() {
+        return Err(format!("the table `{what}` is null"));
+    }
+    if !pointer.is_aligned() {
+        return Err(format!("the table `{what}` is at no address of a table"));
+    }
+    // SAFETY: not null, aligned, and it begins with its size.
+    let size = unsafe { pointer.cast::<u32>().read() };
+    let known = sizes.iter().rev().find(|known| **known <= size as usize);
+    let Some(known) = known.filter(|_| size <= SIZE_LIMIT) else {
+        let least = sizes.first().copied().unwrap_or_default();
+        return Err(format!(
+            "the `struct_size` of `{what}` is {size}, and must be {least} at least and {SIZE_LIMIT} at most"
+        ));
+    };
+    let mut read = MaybeUninit::<T>::zeroed();
+    // SAFETY: the struct has `size` bytes where the plugin was built, `known` is no more, and no more than a `T`.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), read.as_mut_ptr().cast(), *known);
+    };
+    // SAFETY: zeros are valid, and whole fields were copied.
+    Ok(unsafe { read.assume_init() })
+}
+
+/// # Safety
+///
+/// `text` is null or readable up to its zero or `limit`.
+unsafe fn read_text(text: *const c_char, limit: usize, what: &str) -> Result<String, String> {
+    if text.is_null() {
+        return Err(format!("{what} is null"));
+    }
+    // SAFETY: as the caller says.
+    let bytes = unsafe { bounded(text, limit) };
+    let bytes = bytes.ok_or_else(|| format!("{what} is longer than {limit} bytes"))?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("{what} is not UTF-8 (byte {})", error.valid_up_to()))?;
+    Ok(text.to_owned())
+}
+
+/// # Safety
+///
+/// `table` is null or a note.
+unsafe fn check_note(table: *const raw::Note, file: &Note) -> Result<(), String> {
+    if table.is_null() || !table.is_aligned() {
+        return Err("`note` is null".to_owned());
+    }
+    // SAFETY: not null and aligned; a note has one size.
+    let table = unsafe { &*table };
+    let same = |bytes: &[u8], text: &str| {
+        bytes.starts_with(text.as_bytes()) && bytes.get(text.len()) == Some(&0)
+    };
+    if table.magic != raw::Note::magic()
+        || !same(&table.id, &file.id)
+        || !same(&table.version, &file.version)
+    {
+        return Err("its table points at another note than its file holds".to_owned());
+    }
+    Ok(())
+}
+
+/// The first capability that this host lacks.
+///
+/// # Safety
+///
+/// `needs` is null or a list of texts that ends with null.
+unsafe fn first_unknown(needs: *const *const c_char) -> Result<Option<String>, String> {
+    if needs.is_null() {
+        return Ok(None);
+    }
+    for at in 0..64 {
+        // SAFETY: the list has not ended yet.
+        let need = unsafe { *needs.wrapping_add(at) };
+        if need.is_null() {
+            return Ok(None);
+        }
+        // SAFETY: a text of the list.
+        let need = unsafe { read_text(need, NAME_LIMIT, "a text in `needs`") }?;
+        if !OFFERED.contains(&need.as_str()) {
+            return Ok(Some(need));
+        }
+    }
+    Err("`needs` has more than 64 texts or does not end with null".to_owned())
+}
+
+/// # Safety
+///
+/// `ops` is null or the table of operations.
+unsafe fn read_ops(ops: *const raw::Ops) -> Result<Vec<Entry>, String> {
+    if ops.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: as the caller says.
+    let ops = unsafe { read_sized(ops, &[size_of::<raw::Ops>()], "girih_ops") }?;
+    if ops.count > MOST_OPS {
+        return Err(format!(
+            "it claims {} operations, and may have {MOST_OPS}",
+            ops.count
+        ));
+    }
+    if ops.ops.is_null() && ops.count > 0 {
+        return Err(format!(
+            "it claims {} operations, and `ops` is null",
+            ops.count
+        ));
+    }
+    let (mut found, mut names) = (Vec::new(), BTreeSet::new());
+    for at in 0..ops.count as usize {
+        // SAFETY: the list has `count` pointers.
+        let op = unsafe { *ops.ops.wrapping_add(at) };
+        let sizes = [offset_of!(raw::OpTable, cost), size_of::<raw::OpTable>()];
+        // SAFETY: the plugin gave it as the table of an operation.
+        let op = unsafe { read_sized(op, &sizes, "girih_op") }
+            .map_err(|problem| format!("operation {at}: {problem}"))?;
+        // SAFETY: the plugin gave it as a name.
+        let name = unsafe { read_text(op.name, NAME_LIMIT, "its name") }
+            .map_err(|problem| format!("operation {at}: {problem}"))?;
+        let word = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !word {
+            return Err(format!("operation {at}: `{name}` is no name of a function"));
+        }
+        if !names.insert(name.clone()) {
+            return Err(format!("two operations are called `{name}`"));
+        }
+        let absent = |what: &str| format!("`{what}` of operation `{name}` is null");
+        found.push(Entry {
+            flags: op.flags,
+            prepare: op.prepare.ok_or_else(|| absent("prepare"))?,
+            run: op.run.ok_or_else(|| absent("run"))?,
+            release: op.release,
+            cost: op.cost,
+            name,
+        });
+    }
+    Ok(found)
+}
