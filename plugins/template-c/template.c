@@ -11,8 +11,6 @@
 GIRIH_NOTE(note, "org.girih.template-c", "1.0.0", "MIT OR Apache-2.0", "https://github.com/girih/girih", GIRIH_OPS);
 
 static const char source[] =
-    "axis t: time\n"
-    "\n"
     "## An exponential average along `t`, with a decay for each channel.\n"
     "@native\n"
     "@gradient(smooth_gradient)\n"

@@ -4,9 +4,10 @@ use std::fmt;
 
 use girih_cpu::{Cpu, CpuOptions};
 use girih_runtime::backend::Backend;
-use girih_runtime::reference::Reference;
+use girih_runtime::reference::ReferenceWith;
 
 use crate::failure::Failure;
+use crate::plugin::at_hand;
 
 /// Every name.
 pub const NAMES: &[&str] = &["cpu", "reference"];
@@ -93,11 +94,12 @@ pub fn by_name(name: &str, options: &Options) -> Result<Box<dyn Backend>, Failur
             let level = girih_cpu::requested_level();
             let level =
                 level.map_err(|error| Failure::Misuse(format!("GIRIH_CPU_LEVEL: {error}")))?;
-            Ok(Box::new(Cpu::new(CpuOptions {
+            let cpu = Cpu::new(CpuOptions {
                 threads: options.threads,
                 level: Some(level),
                 compute: options.compute.into(),
-            })))
+            });
+            Ok(Box::new(cpu.with_natives(at_hand())))
         }
         "reference" => reference(options),
         _ => Err(Failure::Misuse(format!(
@@ -120,7 +122,7 @@ fn reference(options: &Options) -> Result<Box<dyn Backend>, Failure> {
             options.compute
         )));
     }
-    Ok(Box::new(Reference))
+    Ok(Box::new(ReferenceWith(at_hand())))
 }
 
 #[cfg(test)]

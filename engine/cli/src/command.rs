@@ -13,6 +13,7 @@ mod explain;
 mod fmt;
 mod generate;
 mod graph;
+mod plugin;
 pub(crate) mod pull;
 mod run;
 mod select;
@@ -24,6 +25,7 @@ mod weights;
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -48,6 +50,9 @@ First steps:
 Every command explains itself: `girih check --help`."
 )]
 struct Line {
+    /// The library of a plugin that models may name, before those that were added. May be given several times.
+    #[arg(long = "plugin", value_name = "PATH", global = true)]
+    plugins: Vec<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -68,6 +73,7 @@ enum Command {
     Generate(generate::Args),
     Chat(chat::Args),
     Bench(bench::Args),
+    Plugin(plugin::Args),
 }
 
 /// Where a command reads and writes, and what it may write there.
@@ -113,6 +119,7 @@ pub fn run(line: impl IntoIterator<Item = OsString>, streams: &mut Streams<'_>) 
             return u8::try_from(usage.exit_code()).unwrap_or(2);
         }
     };
+    crate::plugin::give(&line.plugins);
     match dispatch(&line.command, streams).and_then(|outcome| {
         streams.out.flush()?;
         Ok(outcome)
@@ -147,5 +154,6 @@ fn dispatch(command: &Command, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Command::Generate(args) => generate::run(args, streams),
         Command::Chat(args) => chat::run(args, streams),
         Command::Bench(args) => bench::run(args, streams),
+        Command::Plugin(args) => plugin::run(args, streams),
     }
 }

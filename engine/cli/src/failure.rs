@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use girih_runtime::plugin::PluginError;
 use girih_runtime::pull::PullError;
 use girih_runtime::weights::WeightError;
 
@@ -46,6 +47,9 @@ pub enum Failure {
     /// A checkpoint cannot be had.
     #[error(transparent)]
     Pull(#[from] PullError),
+    /// A plugin cannot be used.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// Stored weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
@@ -63,6 +67,7 @@ impl Failure {
             | Self::Write { .. }
             | Self::Output(_)
             | Self::Pull(_)
+            | Self::Plugin(_)
             | Self::Weights(_)
             | Self::Refused(_) => 1,
         }

@@ -14,6 +14,7 @@ pub mod known;
 pub mod legend;
 pub mod loader;
 pub mod planned;
+pub mod plugin;
 pub mod promise;
 pub mod session;
 pub mod setting;

@@ -9,6 +9,8 @@ use std::path::{Component, Path, PathBuf};
 
 use girih_dsl::program::Loader;
 
+use crate::plugin::at_hand;
+
 /// The most bytes a model file may have; the parser's own limit.
 const LIMIT: u64 = 16 << 20;
 
@@ -29,6 +31,12 @@ impl Loader for DiskLoader {
         }
         let text = read_text(&file)?;
         Ok((file.display().to_string(), text))
+    }
+
+    /// The text of a plugin that is at hand; its library is loaded by this.
+    fn plugin(&self, id: &str) -> Result<String, String> {
+        let library = at_hand().load(id).map_err(|refused| refused.to_string())?;
+        Ok(library.source().to_owned())
     }
 }
 

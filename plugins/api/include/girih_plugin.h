@@ -243,7 +243,7 @@ enum {
 typedef struct {
     uint32_t struct_size;
     uint32_t flags;
-    /* The function's name in the text. */
+    /* The function's name in the text; "name@2" if the text says `@native(2)`. */
     const char *name;
 
     /* Makes a kernel for the types in `spec`, and may refuse with GIRIH_UNSUPPORTED.
@@ -287,7 +287,7 @@ typedef struct {
     uint16_t unused;
     uint32_t reserved;
     char id[96];            /* reverse domain, unique: "org.example.flashkit" */
-    char version[32];       /* "1.2.0"; the first number is what models name: `flashkit/topk@1` */
+    char version[32];       /* "1.2.0" */
     char license[32];       /* "MIT OR Apache-2.0" */
     char url[128];          /* where to ask */
     char target[48];        /* GIRIH_TARGET */

@@ -154,19 +154,46 @@ impl<'a> Call<'a> {
     ///
     /// It was given out before, or is not aligned for `T`.
     pub fn workspace<T: Element>(&mut self) -> Result<&'a mut [T], Error> {
+        Ok(self
+            .workspace_of::<T, T>(self.workspace_bytes / size_of::<T>())?
+            .0)
+    }
+
+    /// The scratch memory as `count` elements of one type, then as many of another as there is room for.
+    ///
+    /// # Errors
+    ///
+    /// It was given out before, is too small, or is not aligned for its elements.
+    pub fn workspace_of<A: Element, B: Element>(
+        &mut self,
+        count: usize,
+    ) -> Result<(&'a mut [A], &'a mut [B]), Error> {
         self.take(WORKSPACE, "workspace")?;
-        let count = self.workspace_bytes / size_of::<T>();
-        let data = self.raw.workspace.cast::<T>();
-        if count == 0 {
-            return Ok(&mut []);
+        let bytes = count.checked_mul(size_of::<A>());
+        let rest = bytes.and_then(|bytes| self.workspace_bytes.checked_sub(bytes));
+        let (Some(bytes), Some(rest)) = (bytes, rest) else {
+            return Err(Error::internal(
+                "the workspace is smaller than what is taken of it",
+            ));
+        };
+        if self.workspace_bytes == 0 {
+            return Ok((&mut [], &mut []));
         }
-        if data.is_null() || !data.is_aligned() {
+        let (first, second) = (
+            self.raw.workspace.cast::<A>(),
+            self.raw.workspace.wrapping_byte_add(bytes).cast::<B>(),
+        );
+        if first.is_null() || !first.is_aligned() || !second.is_aligned() {
             return Err(Error::internal(
                 "the workspace is not aligned for its elements",
             ));
         }
-        // SAFETY: the host gives the bytes that were asked for, and `take` saw that they were not given out.
-        Ok(unsafe { std::slice::from_raw_parts_mut(data, count) })
+        // SAFETY: the host gives the bytes that were asked for, `take` saw that they were not given out, and these are
+        // the first of them.
+        let first = unsafe { std::slice::from_raw_parts_mut(first, count) };
+        // SAFETY: the rest of the same bytes.
+        let second = unsafe { std::slice::from_raw_parts_mut(second, rest / size_of::<B>()) };
+        Ok((first, second))
     }
 
     /// How many bodies may run at once, from 1 on.

@@ -95,7 +95,6 @@ pub const fn text(with_zero: &'static str) -> &'static CStr {
 /// Makes the library a plugin: its note, its tables and the one exported function.
 ///
 /// `source` is a text or `include_str!` of a file; `ops` are types that implement [`Op`](crate::Op). Once in a library.
-/// The crate says `#![expect(unsafe_code, reason = "exports the plugin")]` if it denies `unsafe`.
 #[macro_export]
 macro_rules! export {
     (

@@ -10,7 +10,7 @@ use crate::spec::Spec;
 
 /// The kernel of one function. Pure, and the same bits each time whatever the number of threads.
 pub trait Op: Sized + Send + Sync + 'static {
-    /// The function's name in the plugin's text.
+    /// The function's name in the plugin's text; `name@2` if the text says `@native(2)`.
     const NAME: &'static CStr;
 
     /// [`raw::STRIDED`], or 0: operands are then row-major.

@@ -2,7 +2,6 @@
 //!
 //! `template.girih` says what `smooth` computes, its gradient, and how it goes on in a stream. Here is only what makes it
 //! fast: a kernel for `f32` that takes the channels on all threads. Whatever it refuses is computed from the text.
-#![expect(unsafe_code, reason = "exports the plugin")]
 
 use girih_plugin::{Call, Cost, Error, Op, Spec};
 

@@ -165,7 +165,9 @@ impl Library {
         self.ops.iter().map(|op| op.name.as_str())
     }
 
+    /// Where an operation stands: `topk@1` is `topk`.
     pub(super) fn entry(&self, name: &str) -> Option<usize> {
+        let name = first_version(name);
         self.ops.iter().position(|op| op.name == name)
     }
 
@@ -387,9 +389,8 @@ unsafe fn read_ops(ops: *const raw::Ops) -> Result<Vec<Entry>, String> {
         // SAFETY: the plugin gave it as a name.
         let name = unsafe { read_text(op.name, NAME_LIMIT, "its name") }
             .map_err(|problem| format!("operation {at}: {problem}"))?;
-        let word = name.starts_with(|c: char| c.is_alphabetic() || c == '_')
-            && name.chars().all(|c| c.is_alphanumeric() || c == '_');
-        if !word {
+        let name = first_version(&name).to_owned();
+        if !is_operation(&name) {
             return Err(format!("operation {at}: `{name}` is no name of a function"));
         }
         if !names.insert(name.clone()) {
@@ -406,4 +407,18 @@ unsafe fn read_ops(ops: *const raw::Ops) -> Result<Vec<Entry>, String> {
         });
     }
     Ok(found)
+}
+
+/// The name without the version that goes without saying.
+fn first_version(name: &str) -> &str {
+    name.strip_suffix("@1").unwrap_or(name)
+}
+
+/// Whether a text is a word, or a word and the number of a version.
+fn is_operation(name: &str) -> bool {
+    let (word, version) = name.split_once('@').unwrap_or((name, "1"));
+    word.starts_with(|c: char| c.is_alphabetic() || c == '_')
+        && word.chars().all(|c| c.is_alphanumeric() || c == '_')
+        && version.starts_with(|c: char| c.is_ascii_digit() && c != '0')
+        && version.chars().all(|c| c.is_ascii_digit())
 }

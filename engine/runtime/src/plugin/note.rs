@@ -107,11 +107,6 @@ impl Note {
             format!("{}.{} to {newest}", self.major, self.oldest_minor)
         }
     }
-
-    /// The number before the version's first dot: what a model's names end with.
-    pub fn generation(&self) -> &str {
-        self.version.split('.').next().unwrap_or_default()
-    }
 }
 
 /// The note in a file's bytes, if there is one.
@@ -247,8 +242,12 @@ mod tests {
         let file = [vec![7; 1001], bytes("org.example.a"), vec![9; 50]].concat();
         let note = find(&file).unwrap().unwrap();
         assert_eq!(
-            (note.id.as_str(), note.generation(), note.speaks().as_str()),
-            ("org.example.a", "1", "0.0 to 0.1")
+            (
+                note.id.as_str(),
+                note.version.as_str(),
+                note.speaks().as_str()
+            ),
+            ("org.example.a", "1.2.3", "0.0 to 0.1")
         );
         assert_eq!(note.capabilities, ["girih.op/1", "girih.draft.x/1"]);
         assert_eq!(note.hash.len(), 64);

@@ -176,16 +176,8 @@ impl Natives for Plugins {
     /// Operations of plugins that were loaded: whoever compiled the call has asked for their text.
     fn native(&self, callee: &str) -> Option<Arc<dyn Native>> {
         let (id, operation) = callee.split_once('/')?;
-        let (name, generation) = match operation.split_once('@') {
-            Some((name, generation)) => (name, Some(generation)),
-            None => (operation, None),
-        };
         let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let library = loaded.get(id)?;
-        if generation.is_some_and(|asked| asked != library.note().generation()) {
-            return None;
-        }
-        Some(Arc::new(PluginNative::new(library, name)?))
+        Some(Arc::new(PluginNative::new(loaded.get(id)?, operation)?))
     }
 }
 
