@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 /// takes in; a product and its sum are two. Bytes are what every operation reads and writes
 /// if nothing is fused. A route counts all of its branches. Parameters count every instance,
 /// state is what the model declares as such; carried are the bytes that a stream holds after a
-/// sequence, where the model can be streamed.
+/// sequence, where the model can be streamed, without the room to grow in: at most as much again.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -26,6 +26,9 @@ fn check(results: &str, body: &str, expected: &str) {
                     kind => kind.word().to_owned(),
                 })
                 .collect();
+            if !stream.prefixes.is_empty() {
+                parts.push(format!("{} prefix", stream.prefixes.len()));
+            }
             let reach = stream.results.first().and_then(|result| result.reach);
             parts.push(reach.map_or("all".to_owned(), |reach| reach.to_string()));
             parts.join(", ")
@@ -57,6 +60,12 @@ fn check_mask(mask: &str, expected: &str) {
 #[test]
 fn masks_decide_how_much_of_the_past_is_carried() {
     let all = "cache, all";
+    // A prefix is seen by all, and so it comes in one piece.
+    let prefix = "%2 = const 4 : i64 %3 = lt %1, %2 : bool[j=t] %4 = le %1, %0 : bool[j=t, i=t]
+                  %10 = or %3, %4 : bool[j=t, i=t]";
+    check_mask(prefix, "cache, 1 prefix, all");
+    // Beside a mask that lets nothing later in, it says nothing more.
+    check_mask(&prefix.replace("= or", "= and"), all);
     check_mask("%10 = le %1, %0 : bool[j=t, i=t]", all);
     check_mask("%10 = ge %0, %1 : bool[i=t, j=t]", all);
     check_mask("%10 = lt %1, %0 : bool[j=t, i=t]", all);
@@ -86,10 +95,6 @@ fn masks_decide_how_much_of_the_past_is_carried() {
 fn masks_that_let_the_future_in_are_refused() {
     let refused = "`sum` over `j` reads positions of `t` that are not there yet; restrict it to what is there: `where j <= i`";
     check_mask("%10 = ge %1, %0 : bool[j=t, i=t]", refused);
-    // A prefix is seen by all.
-    let prefix = "%2 = const 4 : i64 %3 = lt %1, %2 : bool[j=t] %4 = le %1, %0 : bool[j=t, i=t]
-                  %10 = or %3, %4 : bool[j=t, i=t]";
-    check_mask(prefix, refused);
     let next = "%2 = const 1 : i64 %3 = add %0, %2 : i64[i=t] %10 = le %1, %3 : bool[j=t, i=t]";
     check_mask(next, refused);
     let own_block = "%2 = const 8 : i64 %3 = floor_div %0, %2 : i64[i=t]
