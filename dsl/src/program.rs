@@ -65,6 +65,8 @@ pub struct LoadedFile {
     scope: BTreeMap<String, ItemRef>,
     /// Names of items that could not be read: mentioning them is no mistake of its own.
     broken: BTreeSet<String>,
+    /// Whether something that it names could not be had: what it would declare is not known.
+    lacks: bool,
 }
 
 /// A file that another one brings in.
@@ -126,7 +128,7 @@ impl Program {
 
     /// What an item of a file brings in, if it does; why it cannot goes to the sink.
     fn loaded(
-        &self,
+        &mut self,
         file: usize,
         item: &ItemKind,
         loader: &dyn Loader,
@@ -171,6 +173,7 @@ impl Program {
                 let mut found = Diagnostic::error(Code::new(code), message).at(span, reason);
                 found.help = help.map(str::to_owned);
                 sink.report(found);
+                self.files[file].lacks = true;
                 None
             }
         }
@@ -196,6 +199,7 @@ impl Program {
             ast: Arc::new(ast),
             plugin: None,
             scope: BTreeMap::new(),
+            lacks: false,
             broken,
         });
         self.files.len() - 1
@@ -274,9 +278,11 @@ impl Program {
         own.or_else(|| library().names.get(name).copied())
     }
 
-    /// Whether `name` belongs to an item that could not be read and was reported.
+    /// Whether `name` belongs to an item that could not be read and was reported, or may belong to
+    /// a file or plugin that could not be had.
     pub fn is_broken(&self, name: &str) -> bool {
-        self.files.iter().any(|file| file.broken.contains(name))
+        let mut files = self.files.iter();
+        files.any(|file| file.lacks || file.broken.contains(name))
     }
 
     /// Every name that `file` sees.
