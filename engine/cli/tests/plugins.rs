@@ -253,6 +253,20 @@ fn assignments_are_those_of_their_text() {
             .all(held),
         "{said}"
     );
+    let library = "target/debug/libgirih_assign.so";
+    let (status, said) = girih(folder.path(), &["plugin", "add", "--yes", library]);
+    assert_eq!(status, 0, "{said}");
+    let model = root().join("plugins/assign/57-croc/model.girih");
+    let answers = root().join("tests/data/goldens/57-croc.safetensors");
+    let [model, answers] = [&model, &answers].map(|path| path.to_str().unwrap());
+    for backend in ["reference", "cpu"] {
+        let line = ["verify", model, answers, "--backend", backend];
+        let (status, said) = girih(folder.path(), &line);
+        assert_eq!(status, 0, "{backend}: {said}");
+    }
+    let (_, said) = girih(folder.path(), &["explain", model]);
+    let told = "`org.girih.assign/assign@1`, once: by its plugin's kernel";
+    assert!(said.contains(told), "{said}");
 }
 
 #[test]
