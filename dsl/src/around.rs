@@ -10,16 +10,11 @@ use crate::ast::{
     TrainItem,
 };
 use crate::diag::{Code, Diagnostic, Sink};
-use crate::elaborate::{BUILTINS, Request, children, elaborate, nearest};
+use crate::elaborate::{BUILTINS, OPERATIONS, ProcedureRequest, Request, children, elaborate, elaborate_procedure,
+    is_closed, nearest};
 use crate::model::Model;
 use crate::program::Program;
 use crate::span::Span;
-
-/// What a procedure can do beside calling models.
-const PROCEDURE: &[&str] = &[
-    "append", "argmax", "contains", "decode", "drop", "encode", "fork", "greedy", "join", "last",
-    "length", "print", "prompt", "restore", "rollback", "sample", "save", "slice", "split", "wait",
-];
 
 /// What a training plan can mention beside the language's own functions.
 const TRAINING: &[&str] = &[
@@ -88,7 +83,19 @@ pub fn check_blocks(program: &Program, sink: &mut Sink) {
                 names.train(&train.items);
             }
             ItemKind::Probe(probe) => names.probe(probe),
-            ItemKind::Procedure(procedure) => names.procedure(procedure),
+            ItemKind::Procedure(procedure) => {
+                if !is_closed(program, file, procedure) {
+                    // What it is given decides what it means.
+                    names.procedure(procedure);
+                } else if !names.sink.has_errors() {
+                    let request = ProcedureRequest {
+                        name: Some(procedure.name.text.clone()),
+                        ..ProcedureRequest::default()
+                    };
+                    // Everything that is wrong has been reported; nobody looks at the steps.
+                    let _ = elaborate_procedure(program, &request, names.sink);
+                }
+            }
             ItemKind::Snapshot(snapshot) => {
                 let head = match &snapshot.model.kind {
                     ExprKind::Call { callee, .. } => callee,
@@ -235,11 +242,11 @@ impl Names<'_> {
         let mut locals: BTreeSet<String> = BTreeSet::new();
         for parameter in &procedure.params {
             if let Some(default) = &parameter.default {
-                self.expr(default, &locals, PROCEDURE);
+                self.expr(default, &locals, OPERATIONS);
             }
             locals.insert(parameter.name.text.clone());
         }
-        self.block(&procedure.body, &mut locals, PROCEDURE);
+        self.block(&procedure.body, &mut locals, OPERATIONS);
     }
 
     fn block(&mut self, block: &Block, locals: &mut BTreeSet<String>, known: &[&str]) {

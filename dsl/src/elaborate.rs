@@ -44,6 +44,7 @@
 //! | `rearrange`  | … those that move positions?                                   |
 //! | `make`       | … those that make values of nothing: tables, constants, draws? |
 //! | `node`       | how does a primitive become a node?                            |
+//! | `procedure`  | how does a procedure become steps?                             |
 //! | `test_block` | what does a `test` compute and claim?                          |
 
 mod affine;
@@ -69,6 +70,7 @@ mod numbers;
 mod order;
 mod path;
 mod pointwise;
+mod procedure;
 mod promise;
 mod rearrange;
 mod recurrence;
@@ -102,6 +104,8 @@ use instance::Instance;
 use recurrence::Frame;
 use scope::Env;
 pub(crate) use scope::nearest;
+pub(crate) use procedure::{OPERATIONS, is_closed};
+pub use procedure::{ProcedureRequest, elaborate_procedure, procedure_models, procedure_names};
 pub use test_block::elaborate_tests;
 use value::{Eval, InstanceId, Reported, Tensor, Value, to_static};
 

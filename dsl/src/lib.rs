@@ -9,6 +9,7 @@ pub mod format;
 mod library;
 pub mod model;
 pub mod parse;
+pub mod procedure;
 pub mod program;
 pub mod source;
 pub mod span;

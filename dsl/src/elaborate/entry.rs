@@ -33,9 +33,14 @@ pub(crate) fn pick_module(
         _ => None,
     };
     if let Some(wanted) = &request.module {
-        let found = modules
+        let own = modules
             .iter()
             .find(|place| name_of(place).is_some_and(|(name, _)| name == wanted));
+        // A module of a file that this one uses is as good.
+        let found = own.copied().or_else(|| {
+            let place = program.find(program.entry(), wanted)?;
+            name_of(&place).map(|_| place)
+        });
         if found.is_none() {
             let names: Vec<&str> = modules.iter().filter_map(|m| Some(name_of(m)?.0)).collect();
             let nearest = scope::nearest(wanted, names.iter().copied());
@@ -49,7 +54,7 @@ pub(crate) fn pick_module(
             }
             sink.report(diagnostic);
         }
-        return found.copied();
+        return found;
     }
     let is_model =
         |place: &&ItemRef| name_of(place).is_some_and(|(_, kind)| kind == ast::ModuleKind::Model);

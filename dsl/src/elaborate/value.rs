@@ -69,6 +69,8 @@ pub(crate) enum Value {
     Function(ItemRef),
     /// A built-in function, by name.
     Builtin(&'static str),
+    /// What only a procedure holds: a text, a session.
+    Held(&'static str),
     /// An error was reported where it was made.
     Poison,
 }
@@ -93,6 +95,7 @@ impl Value {
             Self::Stack(_) => "a stack of modules",
             Self::Experts(..) => "a group of experts",
             Self::Function(_) | Self::Builtin(_) => "a function",
+            Self::Held(kind) => kind,
             Self::Poison => "an error",
         }
     }

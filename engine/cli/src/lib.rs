@@ -15,6 +15,7 @@ pub mod legend;
 pub mod loader;
 pub mod planned;
 pub mod plugin;
+pub mod procedure;
 pub mod promise;
 pub mod session;
 pub mod setting;

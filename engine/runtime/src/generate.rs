@@ -15,7 +15,7 @@ mod sampling;
 use std::ops::ControlFlow;
 
 pub use beam::{Beams, search};
-pub use sampling::{Choice, Sampling, SamplingError};
+pub use sampling::{Choice, Sampling, SamplingError, draw};
 
 /// A stream of tokens that a model reads and goes on with.
 pub trait Continuation: Sized {

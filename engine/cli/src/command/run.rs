@@ -1,5 +1,7 @@
 //! `girih run`: a model once, from inputs to results.
 
+mod procedure;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -28,17 +30,23 @@ use crate::{backend, setting};
 Examples:
   girih run minilm --text \"That is a happy person\"
   girih run model.girih --set d=64 --input in.safetensors --output out.safetensors
-  girih run model.girih --input in.safetensors --mode step --piece 16")]
+  girih run model.girih --input in.safetensors --mode step --piece 16
+  girih run model.girih --procedure answer --set ids=[1,2,3] --seed 7")]
 pub(super) struct Args {
     /// A model file, or a short name.
     model: String,
-    /// A file or a folder of weights, or a name for `girih pull`.
+    /// Run a procedure of the file instead of its model. What it emits is printed as it comes, what it
+    /// waits for is read from standard input, a line such as `[4, 17]` for each event.
+    #[arg(long, value_name = "NAME")]
+    procedure: Option<String>,
+    /// A file or a folder of weights, or a name for `girih pull`. For a procedure with several models
+    /// `NAME=PATH`, as often as there are models with weights.
     #[arg(long)]
-    weights: Option<PathBuf>,
+    weights: Vec<PathBuf>,
     /// `tokenizer.json`, a GGUF file, or a folder with one of them; by default that of the weights.
     #[arg(long)]
     tokenizer: Option<PathBuf>,
-    /// A static argument, or a size that nothing else tells; before what the weights say.
+    /// A static argument, a procedure's input, or a size that nothing else tells; before what the weights say.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting::parse)]
     settings: Vec<(String, Static)>,
     /// A file with the inputs.
@@ -79,11 +87,20 @@ enum Mode {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    if let Some(name) = &args.procedure {
+        return procedure::run(args, name, streams);
+    }
+    if let [_, second, ..] = args.weights.as_slice() {
+        return Err(Failure::Misuse(format!(
+            "a model has one checkpoint; `{}` is a second one",
+            second.display()
+        )));
+    }
     let start = Instant::now();
     let backend = args.backend.make()?;
     let chosen = choose_model(
         &args.model,
-        args.weights.as_deref(),
+        args.weights.first().map(PathBuf::as_path),
         args.tokenizer.as_deref(),
         streams.colors,
         streams.watched,

@@ -196,7 +196,7 @@ pub(super) fn log_sum(logits: &[f64]) -> f64 {
 }
 
 /// A number in [0, 1) that depends on its key alone (`SplitMix64`, Steele et al. 2014).
-pub(super) fn draw(seed: u64, stream: u64, position: u64) -> f64 {
+pub fn draw(seed: u64, stream: u64, position: u64) -> f64 {
     let mut state = 0;
     for word in [seed, stream, position] {
         state = mix(state ^ word);

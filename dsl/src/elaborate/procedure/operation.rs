@@ -1,0 +1,647 @@
+//! What do the functions of procedures take and give?
+
+use girih_graph::{DType, Extent};
+
+use super::Writer;
+use super::names::Names;
+use super::value::whole;
+use crate::ast::{Arg, Expr, ExprKind};
+use crate::elaborate::value::Eval;
+use crate::procedure::{AxisType, Operation, Place, Step, StepKind, Type};
+use crate::span::Span;
+
+/// Every function that only procedures have.
+pub(crate) const OPERATIONS: &[&str] = &[
+    "append", "decode", "encode", "join", "length", "position", "rename", "roll_back", "sample",
+    "session", "slice", "tokens", "wait",
+];
+
+/// Those that, as a line of their own, change what they are given first.
+pub(super) const CHANGES: &[&str] = &["append", "rename", "roll_back", "slice"];
+
+/// What is done with one tensor.
+type Act<'a> =
+    dyn FnMut(&mut Writer<'_>, Place, &[String], &mut Vec<Step>) -> Eval<Place> + 'a;
+
+/// Arguments of one call, as they are taken.
+pub(super) struct Taken<'a> {
+    pub(super) name: &'static str,
+    args: Vec<&'a Arg>,
+    pub(super) span: Span,
+}
+
+impl<'a> Taken<'a> {
+    /// The next one without a name, or the one called `name`.
+    fn next(&mut self, name: &str) -> Option<&'a Expr> {
+        let named = self.args.iter().position(|arg| {
+            arg.name.as_ref().is_some_and(|own| own.text == name)
+        });
+        let place = named.or_else(|| self.args.iter().position(|arg| arg.name.is_none()))?;
+        Some(&self.args.remove(place).value)
+    }
+
+    /// The one called `name`.
+    fn named(&mut self, name: &str) -> Option<&'a Expr> {
+        let named = self.args.iter().position(|arg| {
+            arg.name.as_ref().is_some_and(|own| own.text == name)
+        });
+        Some(&self.args.remove(named?).value)
+    }
+}
+
+impl Writer<'_> {
+    /// Does what a function of procedures says; `None` where a model's function of the same name is meant.
+    pub(super) fn operate(
+        &mut self,
+        names: &mut Names,
+        name: &'static str,
+        args: &[Arg],
+        span: Span,
+        steps: &mut Vec<Step>,
+    ) -> Eval<Option<Place>> {
+        let mut taken = Taken {
+            name,
+            args: args.iter().collect(),
+            span,
+        };
+        let (operation, ty) = match name {
+            "append" => {
+                let x = self.take(names, &mut taken, "x", steps)?;
+                let y = self.take(names, &mut taken, "y", steps)?;
+                let over = self.named_axis(&mut taken)?;
+                self.all_taken(&taken)?;
+                if let (Type::List(parts), None) = (self.ty(&x), &over) {
+                    return self.append_part(&x, &parts, y, span, steps).map(Some);
+                }
+                let made = self.each(&x, span, steps, &mut |this, x, way, steps| {
+                    let mut y = y.clone();
+                    y.path.extend(way.iter().cloned());
+                    let (operation, ty) = this.append(over.as_ref(), x, y, span)?;
+                    Ok(this.operated(operation, ty, span, steps))
+                });
+                return made.map(Some);
+            }
+            "slice" => {
+                let x = self.take(names, &mut taken, "x", steps)?;
+                let over = self.named_axis(&mut taken)?;
+                let from = match taken.next("from") {
+                    Some(expr) => self.integer(names, expr, steps)?,
+                    None => whole(self.constant(crate::procedure::Constant::Int(0), span, steps)),
+                };
+                let to = match taken.next("to") {
+                    Some(expr) => Some(self.integer(names, expr, steps)?),
+                    None => None,
+                };
+                self.all_taken(&taken)?;
+                let made = self.each(&x, span, steps, &mut |this, x, _, steps| {
+                    let over = this.over(over.as_ref(), name, &x, span)?;
+                    this.require_open(&x, &over, span)?;
+                    let to = match &to {
+                        Some(to) => to.clone(),
+                        None => this.length(x.clone(), &over, span, steps),
+                    };
+                    let ty = this.ty(&x);
+                    let from = from.clone();
+                    let operation = Operation::Slice { x, from, to, over };
+                    Ok(this.operated(operation, ty, span, steps))
+                });
+                return made.map(Some);
+            }
+            "length" => {
+                // Of a model's list of layers the model's own function knows.
+                let known = args.first().is_some_and(|arg| {
+                    !matches!(&arg.value.kind, ExprKind::Field { .. } | ExprKind::Name(_))
+                        || matches!(self.place(names, &arg.value), Ok(Some(_)))
+                });
+                if !known {
+                    return Ok(None);
+                }
+                let x = self.take(names, &mut taken, "x", steps)?;
+                if let Type::List(parts) = self.ty(&x) {
+                    let count = crate::procedure::Constant::Int(parts.len() as i64);
+                    return Ok(Some(whole(self.constant(count, span, steps))));
+                }
+                let over = self.named_axis(&mut taken)?;
+                let over = self.over(over.as_ref(), name, &x, span)?;
+                self.all_taken(&taken)?;
+                return Ok(Some(self.length(x, &over, span, steps)));
+            }
+            "rename" => {
+                let x = self.take(names, &mut taken, "x", steps)?;
+                let axes = self.arrow(&mut taken)?;
+                self.all_taken(&taken)?;
+                let made = self.each(&x, span, steps, &mut |this, x, _, steps| {
+                    let ty = this.renamed(&axes, &x, span)?;
+                    Ok(this.operated(Operation::Rename(x), ty, span, steps))
+                });
+                return made.map(Some);
+            }
+            "tokens" => {
+                let axis = self.axis_name(&mut taken, "axis")?;
+                let mut parts = Vec::new();
+                while let Some(expr) = taken.next("") {
+                    parts.push(self.integer(names, expr, steps)?);
+                }
+                (Operation::Tokens(parts), Type::tokens(&axis))
+            }
+            "wait" => {
+                let axis = self.axis_name(&mut taken, "axis")?;
+                (Operation::Wait, Type::tokens(&axis))
+            }
+            "sample" => self.sample(names, &mut taken, steps)?,
+            "join" => {
+                let mut parts = Vec::new();
+                while let Some(expr) = taken.next("") {
+                    let part = self.value(names, expr, steps)?;
+                    let ty = self.ty(&part);
+                    if !matches!(&ty, Type::Text) && !matches!(&ty, Type::Tensor { axes, .. } if axes.is_empty())
+                    {
+                        return self.error(
+                            303,
+                            expr.span,
+                            "`join` takes texts and numbers",
+                            format!("this is `{ty}`"),
+                            "make a text of tokens with `decode(ids)`",
+                        );
+                    }
+                    parts.push(part);
+                }
+                (Operation::Join(parts), Type::Text)
+            }
+            "encode" => {
+                let text = self.take(names, &mut taken, "text", steps)?;
+                self.require_type(&text, &Type::Text, span)?;
+                let axis = self.axis_name(&mut taken, "axis")?;
+                (Operation::Encode(text), Type::tokens(&axis))
+            }
+            "decode" => {
+                let ids = self.take(names, &mut taken, "ids", steps)?;
+                let ty = self.ty(&ids);
+                let fits = matches!(&ty, Type::Tensor { dtype, axes } if dtype.is_integer() && axes.len() <= 1);
+                if !fits {
+                    return self.error(
+                        303,
+                        span,
+                        "`decode` takes tokens along one axis",
+                        format!("this is `{ty}`"),
+                        "",
+                    );
+                }
+                (Operation::Decode(ids), Type::Text)
+            }
+            "session" => {
+                let Some(model) = taken.next("model") else {
+                    return self.lacks(&taken, "model");
+                };
+                return self
+                    .open_session(names, model, &taken.args, span, steps)
+                    .map(Some);
+            }
+            "roll_back" => {
+                let session = self.take(names, &mut taken, "session", steps)?;
+                let ty = self.session_type(&session, span)?;
+                let Some(expr) = taken.next("position") else {
+                    return self.lacks(&taken, "position");
+                };
+                let position = self.integer(names, expr, steps)?;
+                (Operation::RollBack { session, position }, ty)
+            }
+            // The last one.
+            _ => {
+                let session = self.take(names, &mut taken, "session", steps)?;
+                self.session_type(&session, span)?;
+                (Operation::Position(session), Type::scalar(DType::I64))
+            }
+        };
+        self.all_taken(&taken)?;
+        Ok(Some(self.operated(operation, ty, span, steps)))
+    }
+
+    pub(super) fn operated(
+        &mut self,
+        operation: Operation,
+        ty: Type,
+        span: Span,
+        steps: &mut Vec<Step>,
+    ) -> Place {
+        let id = self.variable("", ty, span);
+        steps.push(Step {
+            kind: StepKind::Operate(operation, id),
+            span,
+        });
+        whole(id)
+    }
+
+    fn take(
+        &mut self,
+        names: &mut Names,
+        taken: &mut Taken<'_>,
+        name: &str,
+        steps: &mut Vec<Step>,
+    ) -> Eval<Place> {
+        match taken.next(name) {
+            Some(expr) => self.value(names, expr, steps),
+            None => self.lacks(taken, name),
+        }
+    }
+
+    fn lacks<T>(&mut self, taken: &Taken<'_>, name: &str) -> Eval<T> {
+        self.error(
+            205,
+            taken.span,
+            format!("`{}` needs its input `{name}`", taken.name),
+            "not given here",
+            "",
+        )
+    }
+
+    fn all_taken(&mut self, taken: &Taken<'_>) -> Eval<()> {
+        let Some(arg) = taken.args.first() else {
+            return Ok(());
+        };
+        let message = match &arg.name {
+            Some(name) => format!("`{}` has no input `{}`", taken.name, name.text),
+            None => format!("`{}` is given too much", taken.name),
+        };
+        self.error(205, arg.value.span, message, "one too many", "")
+    }
+
+    fn integer(&mut self, names: &mut Names, expr: &Expr, steps: &mut Vec<Step>) -> Eval<Place> {
+        let place = self.value(names, expr, steps)?;
+        self.require_scalar(&place, DType::I64, expr.span)?;
+        Ok(place)
+    }
+
+    fn length(&mut self, x: Place, over: &str, span: Span, steps: &mut Vec<Step>) -> Place {
+        let over = over.to_owned();
+        let ty = Type::scalar(DType::I64);
+        self.operated(Operation::Length { x, over }, ty, span, steps)
+    }
+
+    fn require_type(&mut self, place: &Place, wanted: &Type, span: Span) -> Eval<()> {
+        let found = self.ty(place);
+        if wanted.takes(&found) {
+            return Ok(());
+        }
+        self.error(
+            303,
+            span,
+            format!("{} is needed here", wanted.kind()),
+            format!("this is `{found}`"),
+            "",
+        )
+    }
+
+    /// The name of an axis as an argument.
+    fn axis_name(&mut self, taken: &mut Taken<'_>, name: &str) -> Eval<String> {
+        let Some(expr) = taken.next(name) else {
+            return self.lacks(taken, name);
+        };
+        self.as_axis(expr)
+    }
+
+    fn as_axis(&mut self, expr: &Expr) -> Eval<String> {
+        match &expr.kind {
+            ExprKind::Name(name) => Ok(name.clone()),
+            _ => self.error(
+                303,
+                expr.span,
+                "the name of an axis is needed here",
+                "this is none",
+                "write the axis alone: `wait(t)`",
+            ),
+        }
+    }
+
+    /// The axis after `over`.
+    fn named_axis(&mut self, taken: &mut Taken<'_>) -> Eval<Option<(String, Span)>> {
+        match taken.named("over") {
+            Some(expr) => Ok(Some((self.as_axis(expr)?, expr.span))),
+            None => Ok(None),
+        }
+    }
+
+    /// Does the same with every tensor of a record or a list. What is done is told the way to each.
+    fn each(
+        &mut self,
+        x: &Place,
+        span: Span,
+        steps: &mut Vec<Step>,
+        act: &mut Act<'_>,
+    ) -> Eval<Place> {
+        self.each_at(x, &mut Vec::new(), span, steps, act)
+    }
+
+    fn each_at(
+        &mut self,
+        x: &Place,
+        way: &mut Vec<String>,
+        span: Span,
+        steps: &mut Vec<Step>,
+        act: &mut Act<'_>,
+    ) -> Eval<Place> {
+        let words: Vec<String> = match self.ty(x) {
+            Type::Record(fields) => fields.into_iter().map(|(name, _)| name).collect(),
+            Type::List(parts) => (0..parts.len()).map(|at| at.to_string()).collect(),
+            _ => return act(self, x.clone(), way, steps),
+        };
+        let mut places = Vec::new();
+        let mut types = Vec::new();
+        for word in &words {
+            let mut part = x.clone();
+            part.path.push(word.clone());
+            way.push(word.clone());
+            let made = self.each_at(&part, way, span, steps, act);
+            way.pop();
+            let made = made?;
+            types.push(self.ty(&made));
+            places.push(made);
+        }
+        let ty = match self.ty(x) {
+            Type::Record(_) => Type::Record(words.into_iter().zip(types).collect()),
+            _ => Type::List(types),
+        };
+        let id = self.variable("", ty, span);
+        steps.push(Step {
+            kind: StepKind::Gather(places, id),
+            span,
+        });
+        Ok(whole(id))
+    }
+
+    /// The axis that `over` names; that of a value with one axis if it is left out.
+    fn over(
+        &mut self,
+        named: Option<&(String, Span)>,
+        name: &str,
+        x: &Place,
+        whole: Span,
+    ) -> Eval<String> {
+        let ty = self.ty(x);
+        let axes = ty.axes();
+        match (named, axes) {
+            (Some((own, _)), _) if axes.iter().any(|axis| axis.name == *own) => Ok(own.clone()),
+            (Some((own, span)), _) => self.error(
+                304,
+                *span,
+                format!("`{name}` along `{own}`, which the value does not have"),
+                format!("this is `{ty}`"),
+                "",
+            ),
+            (None, [axis]) => Ok(axis.name.clone()),
+            (None, _) => self.error(
+                304,
+                whole,
+                format!("`{name}` along which axis?"),
+                format!("this is `{ty}`"),
+                "say it: `over = t`",
+            ),
+        }
+    }
+
+    /// An axis that may have another size tomorrow.
+    fn require_open(&mut self, x: &Place, over: &str, span: Span) -> Eval<()> {
+        let ty = self.ty(x);
+        let fixed = ty.axes().iter().find(|axis| axis.name == over);
+        match fixed.and_then(|axis| axis.size.as_ref()) {
+            None => Ok(()),
+            Some(size) => self.error(
+                301,
+                span,
+                format!("the axis `{over}` has {size} positions, never more or fewer"),
+                format!("this is `{ty}`"),
+                format!("give it another name first: `rename(x, {over} -> t)`"),
+            ),
+        }
+    }
+
+    fn append(
+        &mut self,
+        over: Option<&(String, Span)>,
+        x: Place,
+        y: Place,
+        span: Span,
+    ) -> Eval<(Operation, Type)> {
+        let over = self.over(over, "append", &x, span)?;
+        self.require_open(&x, &over, span)?;
+        let (ty, more) = (self.ty(&x), self.ty(&y));
+        let Type::Tensor { dtype, axes } = &ty else {
+            return self.error(303, span, "a list or a tensor grows", format!("this is `{ty}`"), "");
+        };
+        let Type::Tensor {
+            dtype: own,
+            axes: others,
+        } = &more
+        else {
+            return self.error(303, span, "a tensor is added", format!("this is `{more}`"), "");
+        };
+        if dtype != own {
+            return self.error(
+                302,
+                span,
+                format!("`{own}` is added to `{dtype}`"),
+                format!("`{more}` is added to `{ty}`"),
+                "convert it: `real(x)`, `int(x)`",
+            );
+        }
+        // What is added has the axes of what there is; the one that grows may be missing.
+        let mut wanted: Vec<AxisType> = axes.clone();
+        if !others.iter().any(|axis| axis.name == over) {
+            wanted.retain(|axis| axis.name != over);
+        }
+        let wanted = Type::Tensor {
+            dtype: *dtype,
+            axes: wanted,
+        };
+        if !wanted.takes(&more) {
+            return self.error(
+                304,
+                span,
+                format!("`{more}` does not go on `{ty}` along `{over}`"),
+                format!("`{wanted}` does"),
+                "",
+            );
+        }
+        Ok((Operation::Append { x, y, over }, ty))
+    }
+
+    fn append_part(
+        &mut self,
+        x: &Place,
+        parts: &[Type],
+        y: Place,
+        span: Span,
+        steps: &mut Vec<Step>,
+    ) -> Eval<Place> {
+        let mut types = parts.to_vec();
+        types.push(self.ty(&y));
+        let mut places: Vec<Place> = (0..parts.len())
+            .map(|at| {
+                let mut place = x.clone();
+                place.path.push(at.to_string());
+                place
+            })
+            .collect();
+        places.push(y);
+        let id = self.variable("", Type::List(types), span);
+        steps.push(Step {
+            kind: StepKind::Gather(places, id),
+            span,
+        });
+        Ok(whole(id))
+    }
+
+    /// `old -> new`.
+    fn arrow(&mut self, taken: &mut Taken<'_>) -> Eval<(String, String, Span)> {
+        let Some(expr) = taken.next("axes") else {
+            return self.lacks(taken, "axes");
+        };
+        let ExprKind::Arrow(from, to) = &expr.kind else {
+            return self.error(
+                303,
+                expr.span,
+                "which axis becomes which?",
+                "not `old -> new`",
+                "write `rename(x, t -> s)`",
+            );
+        };
+        Ok((self.as_axis(from)?, self.as_axis(to)?, expr.span))
+    }
+
+    fn renamed(
+        &mut self,
+        (from, to, place): &(String, String, Span),
+        x: &Place,
+        span: Span,
+    ) -> Eval<Type> {
+        let ty = self.ty(x);
+        let Type::Tensor { dtype, mut axes } = ty.clone() else {
+            return self.error(303, span, "a tensor has axes", format!("this is `{ty}`"), "");
+        };
+        if axes.iter().any(|axis| axis.name == *to) {
+            return self.error(
+                305,
+                *place,
+                format!("the value has an axis `{to}` already"),
+                format!("this is `{ty}`"),
+                "",
+            );
+        }
+        let Some(axis) = axes.iter_mut().find(|axis| axis.name == *from) else {
+            return self.error(
+                304,
+                *place,
+                format!("the value has no axis `{from}`"),
+                format!("this is `{ty}`"),
+                "",
+            );
+        };
+        axis.name.clone_from(to);
+        // Under another name it may grow.
+        axis.size = None;
+        Ok(Type::Tensor { dtype, axes })
+    }
+
+    fn sample(
+        &mut self,
+        names: &mut Names,
+        taken: &mut Taken<'_>,
+        steps: &mut Vec<Step>,
+    ) -> Eval<(Operation, Type)> {
+        let logits = self.take(names, taken, "logits", steps)?;
+        let over = self.named_axis(taken)?;
+        let over = self.over(over.as_ref(), taken.name, &logits, taken.span)?;
+        let ty = self.ty(&logits);
+        let Type::Tensor { dtype, axes } = &ty else {
+            return self.lacks(taken, "logits");
+        };
+        if !dtype.is_real() {
+            return self.error(
+                302,
+                taken.span,
+                "logits are real numbers",
+                format!("this is `{ty}`"),
+                "",
+            );
+        }
+        let mut rules = Vec::new();
+        for (rule, kind) in [
+            ("temperature", DType::F32),
+            ("top_k", DType::I64),
+            ("top_p", DType::F32),
+            ("min_p", DType::F32),
+        ] {
+            if let Some(expr) = taken.named(rule) {
+                let place = self.value(names, expr, steps)?;
+                self.require_scalar(&place, kind, expr.span)?;
+                rules.push((rule.to_owned(), place));
+            }
+        }
+        let drawn = Type::Tensor {
+            dtype: DType::I64,
+            axes: axes.iter().filter(|axis| axis.name != over).cloned().collect(),
+        };
+        Ok((
+            Operation::Sample {
+                logits,
+                over,
+                rules,
+            },
+            drawn,
+        ))
+    }
+
+    fn session_type(&mut self, place: &Place, span: Span) -> Eval<Type> {
+        match self.ty(place) {
+            ty @ Type::Session(_) => Ok(ty),
+            other => self.error(
+                303,
+                span,
+                "a session is needed here",
+                format!("this is {}", other.kind()),
+                "open one: `s = session(m)`",
+            ),
+        }
+    }
+
+    /// A type with one more axis, first.
+    pub(super) fn with_axis(ty: &Type, name: &str) -> Type {
+        match ty {
+            Type::Tensor { dtype, axes } => {
+                let mut own = vec![AxisType {
+                    name: name.to_owned(),
+                    size: None::<Extent>,
+                }];
+                own.extend(axes.iter().cloned());
+                Type::Tensor {
+                    dtype: *dtype,
+                    axes: own,
+                }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// A type without an axis.
+    pub(super) fn without_axis(ty: &Type, name: &str) -> Type {
+        match ty {
+            Type::Tensor { dtype, axes } => Type::Tensor {
+                dtype: *dtype,
+                axes: axes.iter().filter(|axis| axis.name != name).cloned().collect(),
+            },
+            Type::Record(fields) => Type::Record(
+                fields
+                    .iter()
+                    .map(|(field, ty)| (field.clone(), Self::without_axis(ty, name)))
+                    .collect(),
+            ),
+            Type::List(parts) => Type::List(
+                parts
+                    .iter()
+                    .map(|ty| Self::without_axis(ty, name))
+                    .collect(),
+            ),
+            other => other.clone(),
+        }
+    }
+}

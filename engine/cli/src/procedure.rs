@@ -1,0 +1,176 @@
+//! Procedures are run: their steps one after another, on a backend.
+//!
+//! What a procedure means is decided before anything runs: its types, its graphs, and that
+//! each model that it streams can be streamed. Runs are deterministic: what is drawn
+//! depends on the seed and on how many draws came before.
+//!
+//! | file      | question                                                    |
+//! |-----------|-------------------------------------------------------------|
+//! | `value`   | what does a variable hold, and how is it shown?             |
+//! | `given`   | what are models and inputs given, by file and by `--set`?   |
+//! | `models`  | where do parameters come from, and what are sessions of?    |
+//! | `machine` | what does each step do?                                     |
+//! | `operate` | what does each operation do?                                |
+
+mod given;
+mod machine;
+mod models;
+mod operate;
+mod value;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
+use girih_dsl::elaborate::{ProcedureRequest, elaborate_procedure, procedure_models};
+use girih_dsl::model::Static;
+use girih_dsl::procedure::{Procedure, Type};
+use girih_dsl::program::Program;
+use girih_runtime::backend::{Backend, Done};
+use girih_runtime::tensor::Tensor;
+use girih_runtime::text::Tokenizer;
+
+use crate::failure::Failure;
+use crate::source::mistakes;
+pub use given::{split_weights, static_tensor};
+use machine::Machine;
+use models::Models;
+pub use value::{Value, json, line};
+
+/// What a procedure is run with.
+pub struct Setup<'a> {
+    /// The model file.
+    pub program: &'a Program,
+    /// Which procedure; the last one when absent.
+    pub name: Option<&'a str>,
+    /// What computes.
+    pub backend: &'a dyn Backend,
+    /// Weights of models by their names; of all others parameters start as the file says.
+    pub weights: &'a BTreeMap<String, PathBuf>,
+    /// Parameters that go before all others, by model and path.
+    pub params: &'a BTreeMap<String, Tensor>,
+    /// Static parameters of models, inputs that are no tensors of a file, sizes.
+    pub set: &'a [(String, Static)],
+    /// Starts and draws depend on it.
+    pub seed: u64,
+    /// Whether diagnostics are colored.
+    pub colors: Colors,
+    /// Turns texts into tokens and back, if there is one.
+    pub tokenizer: Option<&'a Tokenizer>,
+}
+
+/// What a procedure meets while it runs.
+pub struct Around<'a> {
+    /// Is told what is emitted.
+    pub emit: &'a mut dyn FnMut(&Value, &Type) -> Result<(), Failure>,
+    /// Gives the next event, `None` when there will be no more.
+    pub wait: &'a mut dyn FnMut() -> Result<Option<Vec<i64>>, Failure>,
+    /// Is told of progress; may cancel.
+    pub progress: &'a mut dyn FnMut(Done) -> ControlFlow<()>,
+}
+
+/// A procedure that is ready to run.
+pub struct Ready<'a> {
+    /// Its steps.
+    pub procedure: Procedure,
+    setup: &'a Setup<'a>,
+    models: Models<'a>,
+    given: BTreeMap<String, Static>,
+    sizes: BTreeMap<String, i64>,
+}
+
+impl<'a> Ready<'a> {
+    /// Makes a procedure ready: everything about it that can be wrong before it runs has been said.
+    ///
+    /// # Errors
+    ///
+    /// Mistakes in the file, weights that do not fit, a model that is streamed and cannot be.
+    pub fn new(setup: &'a Setup<'a>) -> Result<Self, Failure> {
+        let mut sink = Sink::new();
+        let told = |sink: &Sink| mistakes(&setup.program.sources, sink, setup.colors);
+        let mut request = ProcedureRequest {
+            name: setup.name.map(str::to_owned),
+            ..ProcedureRequest::default()
+        };
+        let split = given::split(setup, &mut request)?;
+        let slots = procedure_models(setup.program, &request, &mut sink);
+        let Some(slots) = slots.filter(|_| !sink.has_errors()) else {
+            return Err(told(&sink));
+        };
+        let models = Models::open(setup, &slots, &mut request, &mut sink)?;
+        let Some(models) = models.filter(|_| !sink.has_errors()) else {
+            return Err(told(&sink));
+        };
+        let procedure = elaborate_procedure(setup.program, &request, &mut sink);
+        let Some(procedure) = procedure.filter(|_| !sink.has_errors()) else {
+            return Err(told(&sink));
+        };
+        let mut ready = Self {
+            procedure,
+            setup,
+            models,
+            given: split.inputs,
+            sizes: split.sizes,
+        };
+        ready.models.start(setup, &ready.sizes)?;
+        check_streams(setup.program, &ready.procedure, &mut sink);
+        if sink.has_errors() {
+            return Err(told(&sink));
+        }
+        ready.models.compile_streams(setup, &ready.procedure)?;
+        Ok(ready)
+    }
+
+    fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.setup.tokenizer
+    }
+
+    fn seed(&self) -> u64 {
+        self.setup.seed
+    }
+
+    const fn sizes(&self) -> &BTreeMap<String, i64> {
+        &self.sizes
+    }
+
+    /// Runs it once; what it returns, with its type. `inputs` go before what `--set` gives.
+    ///
+    /// # Errors
+    ///
+    /// Inputs that are missing or do not fit, and what fails in a step, with its place.
+    pub fn run(
+        &self,
+        inputs: &BTreeMap<String, Tensor>,
+        around: &mut Around<'_>,
+    ) -> Result<Option<(Type, Value)>, Failure> {
+        let mut machine = Machine::new(self, around);
+        machine.enter(inputs)?;
+        machine.all(&self.procedure.body)?;
+        Ok(self.procedure.result.map(|id| {
+            let ty = self.procedure.variables[id.0].ty.clone();
+            (ty, machine.variable(id))
+        }))
+    }
+}
+
+/// Says which models are streamed that need their sequence as a whole.
+pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) {
+    for form in procedure.sessions.iter().filter(|form| !form.steps.is_empty()) {
+        let Some(model) = models::streamed(program, procedure, form, sink) else {
+            continue;
+        };
+        if let Err(failure) = crate::streaming::stream_of(program, &model, Some(&form.axis)) {
+            let slot = &procedure.models[form.model];
+            let reason = failure.to_string();
+            sink.report(
+                Diagnostic::error(
+                    Code::new(412),
+                    format!("`{}` cannot be a session", slot.module),
+                )
+                .at(form.span, "opened here")
+                .note(reason),
+            );
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! Where do parameters come from, and what are sessions of?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use girih_dsl::ast::{ItemKind, MemberKind};
+use girih_dsl::blocks::WeightPlan;
+use girih_dsl::diag::Sink;
+use girih_dsl::elaborate::{ProcedureRequest, Request, elaborate};
+use girih_dsl::model::Model;
+use girih_dsl::procedure::{ModelSlot, Procedure, SessionForm, Type};
+use girih_dsl::program::Program;
+use girih_runtime::backend::{
+    Bindings, BoxError, Outputs, ParamData, ParamSource, silent,
+};
+use girih_runtime::session::StreamModel;
+use girih_runtime::tensor::Tensor;
+
+use super::Setup;
+use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
+use crate::failure::Failure;
+use crate::stored::StoredParams;
+use crate::streaming::stream_of;
+
+/// The models of a procedure.
+pub(super) struct Models<'a> {
+    slots: Vec<Slot>,
+    pub(super) streams: Vec<Option<Streamed>>,
+    params: &'a BTreeMap<String, Tensor>,
+}
+
+/// A model that a procedure is given.
+struct Slot {
+    name: String,
+    model: Model,
+    weights: Option<(Checkpoint, WeightPlan)>,
+    started: Outputs,
+}
+
+/// A model's stream, compiled.
+pub(super) struct Streamed {
+    pub(super) shared: Arc<StreamModel>,
+    /// Names of the axes of each input.
+    pub(super) inputs: BTreeMap<String, Vec<String>>,
+    pub(super) model: Model,
+}
+
+impl<'a> Models<'a> {
+    /// Opens weights and fits models to them; their static parameters go into the request. `None` after
+    /// mistakes, which are in the sink.
+    pub(super) fn open(
+        setup: &Setup<'a>,
+        slots: &[ModelSlot],
+        request: &mut ProcedureRequest,
+        sink: &mut Sink,
+    ) -> Result<Option<Self>, Failure> {
+        let unknown = setup
+            .weights
+            .keys()
+            .find(|name| !slots.iter().any(|slot| slot.name == **name));
+        if let Some(name) = unknown {
+            let names: Vec<&str> = slots.iter().map(|slot| slot.name.as_str()).collect();
+            return Err(Failure::Misuse(format!(
+                "the procedure is given no model `{name}`; it is given `{}`",
+                names.join("`, `")
+            )));
+        }
+        let mut own = Vec::new();
+        for slot in slots {
+            let asked = Request {
+                module: Some(slot.module.clone()),
+                method: first_method(setup.program, &slot.module),
+                statics: slot.statics.clone(),
+                ..Request::default()
+            };
+            let ready = match setup.weights.get(&slot.name) {
+                Some(path) => {
+                    let checkpoint = Checkpoint::open(path)?;
+                    let Some(fitted) =
+                        fit(setup.program, &checkpoint, &asked, &slot.statics, sink)
+                    else {
+                        return Ok(None);
+                    };
+                    request.statics.retain(|(name, _, _)| *name != slot.name);
+                    let statics = fitted.statics.into_iter();
+                    request
+                        .statics
+                        .extend(statics.map(|(key, value)| (slot.name.clone(), key, value)));
+                    (fitted.model, Some((checkpoint, fitted.plan)))
+                }
+                None => match elaborate(setup.program, &asked, sink) {
+                    Some(model) => (model, None),
+                    None => return Ok(None),
+                },
+            };
+            own.push(Slot {
+                name: slot.name.clone(),
+                model: ready.0,
+                weights: ready.1,
+                started: Outputs::default(),
+            });
+        }
+        Ok(Some(Self {
+            slots: own,
+            streams: Vec::new(),
+            params: setup.params,
+        }))
+    }
+
+    /// Starts the parameters of models without weights, each model from a seed of its own.
+    pub(super) fn start(
+        &mut self,
+        setup: &Setup<'_>,
+        sizes: &BTreeMap<String, i64>,
+    ) -> Result<(), Failure> {
+        let given = self.params;
+        for (at, slot) in self.slots.iter_mut().enumerate() {
+            let all_given = slot
+                .model
+                .params
+                .iter()
+                .all(|own| given.contains_key(&format!("{}.{}", slot.name, own.path)));
+            if slot.weights.is_some() || all_given {
+                continue;
+            }
+            let init = setup.backend.compile(&slot.model.init).map_err(refused)?;
+            let mut bindings = Bindings::new();
+            bindings.symbols.clone_from(sizes);
+            bindings.seed = setup.seed.wrapping_add(at as u64);
+            let started = init.run(&bindings, &mut silent);
+            slot.started = started.map_err(|error| {
+                refused(format!(
+                    "the parameters of `{}` cannot be started: {error}; give missing sizes with `--set {}.name=…`",
+                    slot.name, slot.name
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Compiles what is streamed.
+    pub(super) fn compile_streams(
+        &mut self,
+        setup: &Setup<'_>,
+        procedure: &Procedure,
+    ) -> Result<(), Failure> {
+        for form in &procedure.sessions {
+            if form.steps.is_empty() {
+                // It is opened and never moved on.
+                self.streams.push(None);
+                continue;
+            }
+            let mut sink = Sink::new();
+            let Some(model) = streamed(setup.program, procedure, form, &mut sink) else {
+                return Err(crate::source::mistakes(
+                    &setup.program.sources,
+                    &sink,
+                    setup.colors,
+                ));
+            };
+            let stream = stream_of(setup.program, &model, Some(&form.axis))?;
+            let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
+            let name = procedure.models[form.model].name.clone();
+            let mut source = Prefixed {
+                models: self,
+                prefix: name,
+            };
+            shared.load(&mut source, &mut silent).map_err(refused)?;
+            let table = &model.graph.axes;
+            let inputs = model.inputs.iter().map(|input| {
+                let axes = input.axes.iter().map(|axis| table.name(*axis).to_owned());
+                (input.name.clone(), axes.collect())
+            });
+            self.streams.push(Some(Streamed {
+                inputs: inputs.collect(),
+                shared: Arc::new(shared),
+                model,
+            }));
+        }
+        Ok(())
+    }
+
+    /// The parameter of a model: `m.layers.0.w`.
+    pub(super) fn param(&self, path: &str) -> Result<ParamData, BoxError> {
+        if let Some(tensor) = self.params.get(path) {
+            return Ok(ParamData::Tensor(tensor.clone()));
+        }
+        let (name, rest) = path.split_once('.').unwrap_or((path, ""));
+        let slot = self
+            .slots
+            .iter()
+            .find(|slot| slot.name == name)
+            .ok_or_else(|| format!("there is no model `{name}`"))?;
+        match &slot.weights {
+            Some((checkpoint, plan)) => {
+                let mut numbers = CheckpointParams::new(checkpoint, plan);
+                StoredParams::new(&slot.model, &mut numbers).param(rest)
+            }
+            None => {
+                let mut numbers =
+                    |path: &str| -> Result<Tensor, BoxError> { Ok(slot.started.tensor(path)?) };
+                StoredParams::new(&slot.model, &mut numbers).param(rest)
+            }
+        }
+    }
+}
+
+/// Parameters of one model, by their paths within it.
+struct Prefixed<'m, 'a> {
+    models: &'m Models<'a>,
+    prefix: String,
+}
+
+impl ParamSource for Prefixed<'_, '_> {
+    fn param(&mut self, path: &str) -> Result<ParamData, BoxError> {
+        self.models.param(&format!("{}.{path}", self.prefix))
+    }
+}
+
+/// The model that sessions of a form stream, over the axes that they are given.
+pub(super) fn streamed(
+    program: &Program,
+    procedure: &Procedure,
+    form: &SessionForm,
+    sink: &mut Sink,
+) -> Option<Model> {
+    let slot = &procedure.models[form.model];
+    let mut types: Vec<(&str, &Type)> = Vec::new();
+    for (name, id) in &form.opening {
+        types.push((name, &procedure.variables[id.0].ty));
+    }
+    types.extend(form.steps.iter().map(|(name, ty)| (name.as_str(), ty)));
+    let mut request = Request {
+        module: Some(slot.module.clone()),
+        method: Some(form.method.clone()),
+        statics: slot.statics.clone(),
+        ..Request::default()
+    };
+    let plain = elaborate(program, &request, sink)?;
+    let mut absent = BTreeSet::new();
+    for input in &plain.inputs {
+        let Some((_, ty)) = types.iter().find(|(name, _)| *name == input.name) else {
+            absent.insert(input.name.clone());
+            continue;
+        };
+        let declared: Vec<&str> = input
+            .axes
+            .iter()
+            .map(|axis| plain.graph.axes.name(*axis))
+            .collect();
+        let lifted: Vec<String> = ty
+            .axes()
+            .iter()
+            .filter(|axis| !declared.contains(&axis.name.as_str()))
+            .map(|axis| axis.name.clone())
+            .collect();
+        if !lifted.is_empty() {
+            request.lifted.insert(input.name.clone(), lifted);
+        }
+    }
+    if request.lifted.is_empty() && absent.is_empty() {
+        return Some(plain);
+    }
+    request.absent = absent;
+    elaborate(program, &request, sink)
+}
+
+/// A method that a model can be looked at with: one whose inputs all have types.
+fn first_method(program: &Program, module: &str) -> Option<String> {
+    let place = program.find(program.entry(), module)?;
+    let ItemKind::Module(module) = &program.item(place).kind else {
+        return None;
+    };
+    let mut methods = module.members.iter().filter_map(|member| match &member.kind {
+        MemberKind::Method(method) => Some(method),
+        _ => None,
+    });
+    let typed = methods.find(|method| method.params.iter().all(|own| own.ty.is_some()))?;
+    Some(typed.name.text.clone())
+}
+
+fn refused(error: impl std::fmt::Display) -> Failure {
+    Failure::Refused(error.to_string())
+}

@@ -1,0 +1,371 @@
+//! What does each operation do?
+
+use std::collections::BTreeMap;
+
+use girih_dsl::procedure::{Operation, Place, Type, VariableId};
+use girih_dsl::span::Span;
+use girih_runtime::backend::{Bindings, Data, Outputs};
+use girih_runtime::generate::{Sampling, draw};
+use girih_runtime::session::{Opening, Session};
+use girih_runtime::tensor::{Tensor, byte_count};
+
+use super::Value;
+use super::machine::Machine;
+use super::models::Streamed;
+use super::value::{Stream, line, permuted};
+use crate::failure::Failure;
+use crate::session::PIECE;
+
+impl Machine<'_, '_, '_> {
+    pub(super) fn operate(
+        &mut self,
+        operation: &Operation,
+        id: VariableId,
+        span: Span,
+    ) -> Result<Value, Failure> {
+        let value = match operation {
+            Operation::Append { x, y, over } => host(self.append(x, y, over, span)?),
+            Operation::Slice { x, from, to, over } => {
+                let (from, to) = (self.integer(from, span)?, self.integer(to, span)?);
+                let axis = place_of(self.type_at(x), over);
+                let x = self.tensor(x, span)?;
+                let count = x.shape().get(axis).copied().unwrap_or(0);
+                let range = usize::try_from(from)
+                    .ok()
+                    .zip(usize::try_from(to).ok())
+                    .filter(|(from, to)| from <= to && *to <= count);
+                let Some((from, to)) = range else {
+                    return Err(self.failed(
+                        &format!("positions {from} to {to} of `{over}`, which has {count}"),
+                        span,
+                    ));
+                };
+                let part = x.slice(axis, from..to);
+                host(part.map_err(|error| self.failed(&error, span))?)
+            }
+            Operation::Rename(x) => Value::Tensor(self.data(x, span)?),
+            Operation::Tokens(parts) => {
+                let ids: Result<Vec<i64>, Failure> =
+                    parts.iter().map(|part| self.integer(part, span)).collect();
+                host(self.row(ids?, span)?)
+            }
+            Operation::Length { x, over } => {
+                let axis = place_of(self.type_at(x), over);
+                let count = self.data(x, span)?.shape().get(axis).copied().unwrap_or(0);
+                host(Tensor::scalar(i64::try_from(count).unwrap_or(i64::MAX)))
+            }
+            Operation::Sample {
+                logits,
+                over,
+                rules,
+            } => host(self.sample(logits, over, rules, span)?),
+            Operation::Wait => {
+                let event = (self.around.wait)()?;
+                host(self.row(event.unwrap_or_default(), span)?)
+            }
+            Operation::Join(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    let shown = line(self.at(part), self.type_at(part));
+                    text.push_str(&shown.map_err(|error| self.failed(&error, span))?);
+                }
+                Value::Text(text)
+            }
+            Operation::Encode(text) => {
+                let tokenizer = self.tokenizer(span)?;
+                let Value::Text(text) = self.at(text) else {
+                    return Err(self.failed(&"a text is read before it is there", span));
+                };
+                let ids = tokenizer.encode_plain(text);
+                let ids = ids.map_err(|error| self.failed(&error, span))?;
+                host(self.row(ids.into_iter().map(i64::from).collect(), span)?)
+            }
+            Operation::Decode(ids) => {
+                let tokenizer = self.tokenizer(span)?;
+                let ids = self.tensor(ids, span)?.to_i64_vec();
+                let ids: Result<Vec<u32>, _> = ids.into_iter().map(u32::try_from).collect();
+                let ids = ids.map_err(|_| self.failed(&"a token is below 0", span))?;
+                let text = tokenizer.decode(&ids);
+                Value::Text(text.map_err(|error| self.failed(&error, span))?)
+            }
+            Operation::Open { form, inputs } => {
+                let mut opening = BTreeMap::new();
+                if let Some(streamed) = &self.ready.models.streams[*form] {
+                    for (name, place) in inputs {
+                        let data = self.data(place, span)?;
+                        let data = as_input(streamed, name, data, self.type_at(place));
+                        opening.insert(name.clone(), data.map_err(|error| self.failed(&error, span))?);
+                    }
+                }
+                let session = None;
+                Value::Session(Box::new(Stream { opening, session }))
+            }
+            Operation::Call {
+                session,
+                form,
+                inputs,
+                single,
+            } => self.call(*session, *form, inputs, *single, id, span)?,
+            Operation::RollBack { session, position } => {
+                let position = self.integer(position, span)?;
+                let Value::Session(stream) = self.at(session) else {
+                    return Err(self.failed(&"a session is read before it is there", span));
+                };
+                let mut stream = stream.clone();
+                let wanted = u64::try_from(position);
+                let wanted =
+                    wanted.map_err(|_| self.failed(&"a position is 0 or more", span))?;
+                match &mut stream.session {
+                    Some(session) => session
+                        .roll_back(wanted)
+                        .map_err(|error| self.failed(&error, span))?,
+                    None if wanted == 0 => {}
+                    None => return Err(self.failed(&"the session is at position 0", span)),
+                }
+                Value::Session(stream)
+            }
+            Operation::Position(session) => {
+                let Value::Session(stream) = self.at(session) else {
+                    return Err(self.failed(&"a session is read before it is there", span));
+                };
+                let position = stream.session.as_ref().map_or(0, Session::position);
+                host(Tensor::scalar(i64::try_from(position).unwrap_or(i64::MAX)))
+            }
+        };
+        Ok(value)
+    }
+
+    fn tokenizer(&self, span: Span) -> Result<&girih_runtime::text::Tokenizer, Failure> {
+        let own = self.ready.tokenizer();
+        own.ok_or_else(|| self.failed(&"which tokenizer? give it with `--tokenizer`", span))
+    }
+
+    fn row(&self, ids: Vec<i64>, span: Span) -> Result<Tensor, Failure> {
+        Tensor::new([ids.len()], ids).map_err(|error| self.failed(&error, span))
+    }
+
+    fn append(&self, x: &Place, y: &Place, over: &str, span: Span) -> Result<Tensor, Failure> {
+        let (ty, more) = (self.type_at(x), self.type_at(y));
+        let axis = place_of(ty, over);
+        let wanted: Vec<String> = ty.axes().iter().map(|own| own.name.clone()).collect();
+        let mut names: Vec<String> = more.axes().iter().map(|own| own.name.clone()).collect();
+        let x = self.tensor(x, span)?;
+        let mut y = self.tensor(y, span)?;
+        let failed = |error: &dyn std::fmt::Display| self.failed(error, span);
+        if !names.iter().any(|name| name == over) {
+            let mut shape = y.shape().to_vec();
+            shape.insert(0, 1);
+            y = y.reshape(shape).map_err(|error| failed(&error))?;
+            names.insert(0, over.to_owned());
+        }
+        let y = permuted(Data::Host(y), &names, &wanted).and_then(|own| own.to_host());
+        let y = y.map_err(|error| failed(&error))?;
+        let mut shape = x.shape().to_vec();
+        if let (Some(size), Some(more)) = (shape.get_mut(axis), y.shape().get(axis)) {
+            *size = size.saturating_add(*more);
+        }
+        let bytes = byte_count(x.dtype(), &shape);
+        if bytes.is_none_or(|bytes| bytes as u64 > Bindings::LIMIT) {
+            return Err(failed(&format!(
+                "a value would have more than {} bytes",
+                Bindings::LIMIT
+            )));
+        }
+        Tensor::concat(&[&x, &y], axis).map_err(|error| failed(&error))
+    }
+
+    /// Positions that are drawn from logits; rows are keyed one after another.
+    fn sample(
+        &mut self,
+        logits: &Place,
+        over: &str,
+        rules: &[(String, Place)],
+        span: Span,
+    ) -> Result<Tensor, Failure> {
+        let mut sampling = Sampling::PLAIN;
+        for (rule, place) in rules {
+            let number = self.number(place, span)?;
+            match rule.as_str() {
+                "temperature" => sampling.temperature = number,
+                "top_p" => sampling.top_p = number,
+                "min_p" => sampling.min_p = number,
+                // A count below 0 counts as 0: no rule.
+                _ => sampling.top_k = number.max(0.0) as usize,
+            }
+        }
+        sampling.check().map_err(|error| self.failed(&error, span))?;
+        let axes: Vec<String> = (self.type_at(logits).axes().iter())
+            .map(|own| own.name.clone())
+            .collect();
+        let mut last: Vec<String> = axes.iter().filter(|name| *name != over).cloned().collect();
+        last.push(over.to_owned());
+        let data = permuted(self.data(logits, span)?, &axes, &last);
+        let tensor = data
+            .and_then(|own| own.to_host())
+            .map_err(|error| self.failed(&error, span))?;
+        let (count, shape) = match tensor.shape().split_last() {
+            Some((count, shape)) => (*count, shape.to_vec()),
+            None => (1, Vec::new()),
+        };
+        let numbers = tensor.to_f64_vec();
+        let mut ids: Vec<i64> = Vec::new();
+        let seed = self.ready.seed();
+        for (row, logits) in numbers.chunks(count.max(1)).enumerate() {
+            let draw = draw(seed, row as u64, self.draws);
+            let choice = sampling.choose(logits, &[], &[], draw);
+            let Some(choice) = choice else {
+                return Err(self.failed(&"nothing can be drawn: no logit is a number", span));
+            };
+            ids.push(i64::from(choice.id));
+        }
+        self.draws += 1;
+        Tensor::new(shape, ids).map_err(|error| self.failed(&error, span))
+    }
+
+    fn call(
+        &mut self,
+        variable: VariableId,
+        form: usize,
+        inputs: &[(String, Place)],
+        single: bool,
+        result: VariableId,
+        span: Span,
+    ) -> Result<Value, Failure> {
+        let ready = self.ready;
+        let Some(streamed) = &ready.models.streams[form] else {
+            return Err(self.failed(&"the session has no model", span));
+        };
+        let axis = &ready.procedure.sessions[form].axis;
+        let mut steps = BTreeMap::new();
+        for (name, place) in inputs {
+            let data = self.data(place, span)?;
+            let ty = self.type_at(place);
+            let given = if single {
+                one_position(data, ty, axis).and_then(|(data, names)| {
+                    as_named_input(streamed, name, data, &names)
+                })
+            } else {
+                as_input(streamed, name, data, ty)
+            };
+            steps.insert(name.clone(), given.map_err(|error| self.failed(&error, span))?);
+        }
+        let Value::Session(stream) = &self.values[variable.0] else {
+            return Err(self.failed(&"a session is read before it is there", span));
+        };
+        let mut stream = stream.clone();
+        if stream.session.is_none() {
+            let opening = Opening {
+                inputs: stream.opening.clone(),
+                symbols: ready.sizes().clone(),
+                seed: ready.seed(),
+                ..Opening::default()
+            };
+            let opened = Session::open(&streamed.shared, opening);
+            stream.session = Some(opened.map_err(|error| self.failed(&error, span))?);
+        }
+        let Some(session) = &mut stream.session else {
+            return Err(self.failed(&"a session is read before it is there", span));
+        };
+        let outputs = session.run_all(&steps, PIECE, self.around.progress);
+        let outputs = outputs.map_err(|error| self.failed(&error, span))?;
+        let ty = &ready.procedure.variables[result.0].ty;
+        let value = named(streamed, &outputs, "out", ty, single.then_some(axis));
+        let value = value.map_err(|error| self.failed(&error, span))?;
+        self.values[variable.0] = Value::Session(stream);
+        Ok(value)
+    }
+}
+
+fn host(tensor: Tensor) -> Value {
+    Value::Tensor(Data::Host(tensor))
+}
+
+/// Where an axis stands in a type; checked when the procedure was read.
+fn place_of(ty: &Type, over: &str) -> usize {
+    let axes = ty.axes();
+    axes.iter().position(|axis| axis.name == over).unwrap_or(0)
+}
+
+type Given<T> = Result<T, girih_runtime::backend::RunError>;
+
+/// A value as a model's input has it.
+fn as_input(streamed: &Streamed, name: &str, data: Data, ty: &Type) -> Given<Data> {
+    let names: Vec<String> = ty.axes().iter().map(|axis| axis.name.clone()).collect();
+    as_named_input(streamed, name, data, &names)
+}
+
+fn as_named_input(streamed: &Streamed, name: &str, data: Data, axes: &[String]) -> Given<Data> {
+    let wanted = streamed.inputs.get(name).map_or(axes, Vec::as_slice);
+    let data = permuted(data, axes, wanted)?;
+    let inputs = streamed.model.graph.inputs();
+    let dtype = inputs
+        .get(name)
+        .map(|value| streamed.model.graph.root.ty(*value).dtype);
+    Ok(match dtype.filter(|dtype| *dtype != data.dtype()) {
+        Some(dtype) => Data::Host(data.to_host()?.to_dtype(dtype)),
+        None => data,
+    })
+}
+
+/// One position as a sequence of one.
+fn one_position(data: Data, ty: &Type, axis: &str) -> Given<(Data, Vec<String>)> {
+    let tensor = data.to_host()?;
+    let mut shape = tensor.shape().to_vec();
+    shape.insert(0, 1);
+    let mut names = vec![axis.to_owned()];
+    names.extend(ty.axes().iter().map(|axis| axis.name.clone()));
+    Ok((Data::Host(tensor.reshape(shape)?), names))
+}
+
+/// Results of a model by name, as a value of a type; of a single position without its axis.
+fn named(
+    streamed: &Streamed,
+    outputs: &Outputs,
+    name: &str,
+    ty: &Type,
+    single: Option<&String>,
+) -> Given<Value> {
+    Ok(match ty {
+        Type::Tensor { axes, .. } => {
+            let table = &streamed.model.graph.axes;
+            let found = streamed.model.results.iter().find(|own| own.0 == name);
+            let mut own: Vec<String> = found
+                .iter()
+                .flat_map(|(_, axes)| axes)
+                .map(|axis| table.name(*axis).to_owned())
+                .collect();
+            let mut tensor = outputs.tensor(name)?;
+            if let Some(place) = single.and_then(|axis| own.iter().position(|name| name == axis)) {
+                let mut shape = tensor.shape().to_vec();
+                shape.remove(place);
+                own.remove(place);
+                tensor = tensor.reshape(shape)?;
+            }
+            let wanted: Vec<String> = axes.iter().map(|axis| axis.name.clone()).collect();
+            Value::Tensor(permuted(Data::Host(tensor), &own, &wanted)?)
+        }
+        Type::Record(fields) => {
+            let parts: Given<Vec<Value>> = fields
+                .iter()
+                .map(|(field, ty)| {
+                    let name = if name == "out" {
+                        field.clone()
+                    } else {
+                        format!("{name}.{field}")
+                    };
+                    named(streamed, outputs, &name, ty, single)
+                })
+                .collect();
+            Value::Parts(parts?)
+        }
+        Type::List(types) => {
+            let parts: Given<Vec<Value>> = types
+                .iter()
+                .enumerate()
+                .map(|(at, ty)| named(streamed, outputs, &format!("{name}.{at}"), ty, single))
+                .collect();
+            Value::Parts(parts?)
+        }
+        Type::None | Type::Text | Type::Session(_) => Value::None,
+    })
+}
