@@ -22,7 +22,10 @@ mod settings;
 mod weights;
 
 pub use config::nested;
-pub use golden::{Golden, Lines, Named, Source, golden_blocks, read_golden};
+pub use golden::{
+    Golden, Lines, Named, ProcedureGolden, Source, golden_blocks, is_for_procedure, read_golden,
+    read_procedure_golden,
+};
 pub use layout::{Arrangement, Factor, LayoutProblem, arrange, factors};
 pub use pattern::{Binding, Pattern};
 pub use settings::read_settings;

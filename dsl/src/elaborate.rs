@@ -101,11 +101,13 @@ pub(crate) use builtin::NAMES as BUILTINS;
 use entry::pick_module;
 pub(crate) use index::children;
 use instance::Instance;
+pub(crate) use procedure::{OPERATIONS, is_closed};
+pub use procedure::{
+    ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models, procedure_names,
+};
 use recurrence::Frame;
 use scope::Env;
 pub(crate) use scope::nearest;
-pub(crate) use procedure::{OPERATIONS, is_closed};
-pub use procedure::{ProcedureRequest, elaborate_procedure, procedure_models, procedure_names};
 pub use test_block::elaborate_tests;
 use value::{Eval, InstanceId, Reported, Tensor, Value, to_static};
 

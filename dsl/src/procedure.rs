@@ -229,6 +229,8 @@ pub enum Operation {
     Rename(Place),
     /// `tokens(t, a, b)`: single numbers along an axis.
     Tokens(Vec<Place>),
+    /// `empty(x, t)`: no positions of what `x` is, along a new axis.
+    Empty(Place),
     /// `length(x)`: how many positions an axis has.
     Length {
         /// Of what.
@@ -352,9 +354,13 @@ impl Type {
     /// order of axes and for sizes that it leaves open.
     pub fn takes(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Tensor { dtype, axes }, Self::Tensor { dtype: own, axes: b }) => {
-                dtype == own && axes.len() == b.len() && axes.iter().all(|axis| axis.is_among(b))
-            }
+            (
+                Self::Tensor { dtype, axes },
+                Self::Tensor {
+                    dtype: own,
+                    axes: b,
+                },
+            ) => dtype == own && axes.len() == b.len() && axes.iter().all(|axis| axis.is_among(b)),
             (Self::Record(a), Self::Record(b)) => {
                 a.len() == b.len()
                     && a.iter()

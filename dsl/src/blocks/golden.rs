@@ -7,6 +7,7 @@
 //! another file than the one given does not apply; that is no mistake.
 
 mod axes;
+mod procedure;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use crate::model::{Model, Static};
 use crate::program::Program;
 use crate::span::Span;
 use axes::{declared_names, lifted_axes};
+pub use procedure::{ProcedureGolden, is_for_procedure, read_procedure_golden};
 use source::Names;
 
 /// What a golden block asks for, before the model is there.

@@ -101,6 +101,20 @@ pub(crate) fn is_closed(program: &Program, file: usize, procedure: &ast::Procedu
     })
 }
 
+/// Names of the procedures of the entry file that can be looked at before anyone says which models they
+/// are given.
+pub fn closed_procedures(program: &Program) -> Vec<String> {
+    let file = program.entry();
+    let ast = program.ast(file);
+    let names = ast.items.iter().filter_map(|item| match &item.kind {
+        ItemKind::Procedure(procedure) if is_closed(program, file, procedure) => {
+            Some(procedure.name.text.clone())
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
 /// Names of the procedures of the entry file, in order.
 pub fn procedure_names(program: &Program) -> Vec<String> {
     let ast = program.ast(program.entry());
@@ -338,7 +352,10 @@ impl<'p> Writer<'p> {
                 return self.error(
                     205,
                     expr.span,
-                    format!("the parameter `{name}` of a model is given {}", value.kind()),
+                    format!(
+                        "the parameter `{name}` of a model is given {}",
+                        value.kind()
+                    ),
                     "not a number, a text or a list of such",
                     "declare a model that has it inside",
                 );
@@ -387,10 +404,9 @@ impl<'p> Writer<'p> {
             }
             let symbol = girih_graph::Extent::symbol(name);
             match parameter.ty.as_ref().and_then(type_word) {
-                Some("axis") => args.push((
-                    name.clone(),
-                    Value::Axes(super::value::Axes::Size(symbol)),
-                )),
+                Some("axis") => {
+                    args.push((name.clone(), Value::Axes(super::value::Axes::Size(symbol))))
+                }
                 None | Some("int") => args.push((name.clone(), Value::Int(symbol))),
                 // Instantiation says what is missing.
                 Some(_) => {}

@@ -23,8 +23,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
-use girih_dsl::elaborate::{ProcedureRequest, elaborate_procedure, procedure_models};
-use girih_dsl::model::Static;
+use girih_dsl::elaborate::{
+    ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
+};
+use girih_dsl::model::{Model, Static};
 use girih_dsl::procedure::{Procedure, Type};
 use girih_dsl::program::Program;
 use girih_runtime::backend::{Backend, Done};
@@ -87,21 +89,9 @@ impl<'a> Ready<'a> {
     ///
     /// Mistakes in the file, weights that do not fit, a model that is streamed and cannot be.
     pub fn new(setup: &'a Setup<'a>) -> Result<Self, Failure> {
+        let (request, models, split) = open(setup)?;
         let mut sink = Sink::new();
         let told = |sink: &Sink| mistakes(&setup.program.sources, sink, setup.colors);
-        let mut request = ProcedureRequest {
-            name: setup.name.map(str::to_owned),
-            ..ProcedureRequest::default()
-        };
-        let split = given::split(setup, &mut request)?;
-        let slots = procedure_models(setup.program, &request, &mut sink);
-        let Some(slots) = slots.filter(|_| !sink.has_errors()) else {
-            return Err(told(&sink));
-        };
-        let models = Models::open(setup, &slots, &mut request, &mut sink)?;
-        let Some(models) = models.filter(|_| !sink.has_errors()) else {
-            return Err(told(&sink));
-        };
         let procedure = elaborate_procedure(setup.program, &request, &mut sink);
         let Some(procedure) = procedure.filter(|_| !sink.has_errors()) else {
             return Err(told(&sink));
@@ -154,9 +144,36 @@ impl<'a> Ready<'a> {
     }
 }
 
+/// The models that a procedure is given, by their names.
+///
+/// # Errors
+///
+/// Mistakes in the file, weights that do not fit.
+pub fn models_of(setup: &Setup<'_>) -> Result<Vec<(String, Model)>, Failure> {
+    let (_, models, _) = open(setup)?;
+    Ok(models.into_models())
+}
+
+/// Says for every procedure of the entry file which of its models cannot be sessions.
+pub fn check_sessions(program: &Program, sink: &mut Sink) {
+    for name in closed_procedures(program) {
+        let request = ProcedureRequest {
+            name: Some(name),
+            ..ProcedureRequest::default()
+        };
+        if let Some(procedure) = elaborate_procedure(program, &request, sink) {
+            check_streams(program, &procedure, sink);
+        }
+    }
+}
+
 /// Says which models are streamed that need their sequence as a whole.
 pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) {
-    for form in procedure.sessions.iter().filter(|form| !form.steps.is_empty()) {
+    for form in procedure
+        .sessions
+        .iter()
+        .filter(|form| !form.steps.is_empty())
+    {
         let Some(model) = models::streamed(program, procedure, form, sink) else {
             continue;
         };
@@ -172,5 +189,25 @@ pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) 
                 .note(reason),
             );
         }
+    }
+}
+
+/// The models of a procedure, with what their weights and the settings say in the request.
+fn open<'a>(setup: &Setup<'a>) -> Result<(ProcedureRequest, Models<'a>, given::Split), Failure> {
+    let mut sink = Sink::new();
+    let told = |sink: &Sink| mistakes(&setup.program.sources, sink, setup.colors);
+    let mut request = ProcedureRequest {
+        name: setup.name.map(str::to_owned),
+        ..ProcedureRequest::default()
+    };
+    let split = given::split(setup, &mut request)?;
+    let slots = procedure_models(setup.program, &request, &mut sink);
+    let Some(slots) = slots.filter(|_| !sink.has_errors()) else {
+        return Err(told(&sink));
+    };
+    let models = Models::open(setup, &slots, &mut request, &mut sink)?;
+    match models.filter(|_| !sink.has_errors()) {
+        Some(models) => Ok((request, models, split)),
+        None => Err(told(&sink)),
     }
 }

@@ -7,6 +7,7 @@
 //! | file      | question                                                      |
 //! |-----------|---------------------------------------------------------------|
 //! | `block`   | what does one golden block ask for?                           |
+//! | `procedure` | what does a procedure give, and does that agree?            |
 //! | `run`     | what does it give, and does that agree?                       |
 //! | `leaf`    | how do tensors of a file become inputs, parameters, states?   |
 //! | `compare` | how far is a tensor from its reference?                       |
@@ -17,6 +18,7 @@ mod block;
 mod compare;
 mod kit;
 mod leaf;
+mod procedure;
 mod run;
 mod stream;
 mod table;
@@ -24,7 +26,7 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use girih_dsl::blocks::{Stored, golden_blocks};
+use girih_dsl::blocks::{Stored, golden_blocks, is_for_procedure};
 use girih_dsl::diag::{Colors, Sink};
 use girih_dsl::model::Static;
 use girih_dsl::program::Program;
@@ -135,6 +137,8 @@ pub fn verify(
         claimed.extend(block.claimed());
         report.rows.extend(case.run_block(&block)?);
     }
+    let declared = golden_blocks(program);
+    case.procedures(&declared, &mut claimed, &mut report)?;
     case.add_unclaimed(&claimed, &mut report);
     Ok(report)
 }
@@ -163,6 +167,9 @@ impl Case<'_> {
         let mut blocks = Vec::new();
         let mut sink = Sink::new();
         for golden in &declared {
+            if is_for_procedure(self.program, golden) {
+                continue;
+            }
             match prepare(self, golden, &mut sink)? {
                 Some(Ok(block)) => blocks.push(block),
                 Some(Err(reason)) => report.notes.push(format!(

@@ -3,9 +3,9 @@
 //! A procedure that is called is written out at the place of the call: it has variables of
 //! its own, and sees no name of the caller. What it is given are copies.
 
+use super::Writer;
 use super::names::{Known, Names};
 use super::value::whole;
-use super::Writer;
 use crate::ast::{Arg, ExprKind, ItemKind, Parameter};
 use crate::diag::{Code, Diagnostic};
 use crate::elaborate::DEPTH;
@@ -14,6 +14,9 @@ use crate::elaborate::value::{Eval, Reported};
 use crate::procedure::{Place, Step, StepKind, Type};
 use crate::program::ItemRef;
 use crate::span::Span;
+
+/// Most values that a procedure may have, with those that it calls.
+const MOST: usize = 20_000;
 
 impl Writer<'_> {
     /// Writes another procedure out; what it returns.
@@ -32,6 +35,15 @@ impl Writer<'_> {
                 "procedures call one another without end",
                 format!("more than {DEPTH} calls inside one another"),
                 "nothing can call itself: repeat with `while c limit n { … }`",
+            );
+        }
+        if self.variables.len() > MOST {
+            return self.error(
+                408,
+                span,
+                "the procedure is too large when its calls are written out",
+                format!("past {MOST} values"),
+                "repeat with `for` or `while` what is called again and again",
             );
         }
         let ast = self.program.ast(place.file);
@@ -53,7 +65,10 @@ impl Writer<'_> {
                 return self.error(
                     205,
                     arg.map_or(span, |arg| arg.value.span),
-                    format!("`{}` takes a model as `{}`", procedure.name.text, parameter.name.text),
+                    format!(
+                        "`{}` takes a model as `{}`",
+                        procedure.name.text, parameter.name.text
+                    ),
                     "not a model of this procedure",
                     "hand over a parameter that is a model",
                 );
@@ -128,15 +143,20 @@ impl Writer<'_> {
             let slot = place.and_then(|place| given.get_mut(place));
             let Some(slot) = slot else {
                 let names = params.iter().map(|own| own.name.text.as_str());
-                let (message, near) = match &arg.name {
+                let (message, label, near) = match &arg.name {
                     Some(name) => (
                         format!("`{owner}` has no input `{}`", name.text),
+                        "not an input",
                         nearest(&name.text, names).map(str::to_owned),
                     ),
-                    None => (format!("`{owner}` takes {} inputs", params.len()), None),
+                    None => (
+                        format!("`{owner}` takes {} inputs", params.len()),
+                        "one too many",
+                        None,
+                    ),
                 };
                 let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                return self.error(205, arg.value.span, message, "one too many", help);
+                return self.error(205, arg.value.span, message, label, help);
             };
             if slot.is_some() {
                 return self.error(

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use girih_graph::{AxisId, Builder, DType, Extent, Graph, Op, Patch, ValueId, ValueType};
 
-use super::names::{Known, Names};
 use super::Writer;
+use super::names::{Known, Names};
 use crate::ast::{self, Stmt};
 use crate::diag::{Code, Diagnostic};
 use crate::elaborate::mentioned::stmt_names;
@@ -239,7 +239,10 @@ impl Around<'_> {
                         .is_some_and(|own| mentions(&own.ty, name))
                 })
         };
-        if mentioned.iter().any(|name| is_open(name) && !own_axes(name)) {
+        if mentioned
+            .iter()
+            .any(|name| is_open(name) && !own_axes(name))
+        {
             // A name that nothing else has may be an axis of some model.
             let all = self.names.all().map(|(name, _)| name);
             for (name, at) in all.filter_map(model) {
@@ -405,7 +408,10 @@ impl Around<'_> {
                 let mut own = Vec::new();
                 for (field, value) in fields {
                     let name = format!("{name}.{field}");
-                    own.push((field, self.results(elaborator, value, &name, span, outputs)?));
+                    own.push((
+                        field,
+                        self.results(elaborator, value, &name, span, outputs)?,
+                    ));
                 }
                 Type::Record(own)
             }
@@ -451,16 +457,12 @@ impl Around<'_> {
         self.type_of(elaborator, &ty, span)
     }
 
-    fn type_of(
-        &self,
-        elaborator: &mut Elaborator<'_>,
-        ty: &ValueType,
-        span: Span,
-    ) -> Eval<Type> {
+    fn type_of(&self, elaborator: &mut Elaborator<'_>, ty: &ValueType, span: Span) -> Eval<Type> {
         let mut axes: Vec<AxisType> = Vec::new();
         for axis in &ty.axes {
             let found = &elaborator.b.axes[*axis];
-            let name = found.name.to_string();
+            // A graph numbers axes of one name; sizes tell them apart here.
+            let name = found.name.split('.').next().unwrap_or_default().to_owned();
             if axes.iter().any(|own| own.name == name) {
                 return elaborator.error_help(
                     305,

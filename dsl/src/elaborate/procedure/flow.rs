@@ -2,10 +2,10 @@
 
 use girih_graph::DType;
 
+use super::Writer;
 use super::names::{Known, Names};
 use super::operation::CHANGES;
 use super::value::whole;
-use super::Writer;
 use crate::ast::{self, Block, Expr, ExprKind, Stmt, StmtKind};
 use crate::elaborate::mentioned::defined_names;
 use crate::elaborate::value::{Eval, Reported};
@@ -70,12 +70,7 @@ impl Writer<'_> {
         if broken { Err(Reported) } else { Ok(open) }
     }
 
-    fn statement(
-        &mut self,
-        names: &mut Names,
-        stmt: &Stmt,
-        steps: &mut Vec<Step>,
-    ) -> Eval<bool> {
+    fn statement(&mut self, names: &mut Names, stmt: &Stmt, steps: &mut Vec<Step>) -> Eval<bool> {
         let span = stmt.span;
         match &stmt.kind {
             StmtKind::Bind { places, value } => {
@@ -263,9 +258,8 @@ impl Writer<'_> {
     fn for_effect(&mut self, names: &mut Names, expr: &Expr, steps: &mut Vec<Step>) -> Eval<()> {
         if let ExprKind::Call { callee, args } = &expr.kind
             && let ExprKind::Name(name) = &callee.kind
-            && names.get(name).is_none()
             && CHANGES.contains(&name.as_str())
-            && self.program.find(self.file, name).is_none()
+            && is_operation(names, self, name)
         {
             let first = args.first().map(|arg| &arg.value.kind);
             let Some(ExprKind::Name(changed)) = first else {
@@ -283,11 +277,22 @@ impl Writer<'_> {
             }
             return Ok(());
         }
-        match self.operation(names, expr, steps)? {
-            Some(_) => Ok(()),
-            None => {
-                // What is wrong within is told first.
-                self.value(names, expr, steps)?;
+        let made = self.operation(names, expr, steps)?;
+        let is_pure = match &expr.kind {
+            ExprKind::Call { callee, .. } => match &callee.kind {
+                // An event that is not looked at has been waited for.
+                ExprKind::Name(name) => name != "wait" && is_operation(names, self, name),
+                _ => true,
+            },
+            _ => true,
+        };
+        match made {
+            Some(_) if !is_pure => Ok(()),
+            made => {
+                if made.is_none() {
+                    // What is wrong within is told first.
+                    self.value(names, expr, steps)?;
+                }
                 self.error(
                     405,
                     expr.span,
@@ -360,6 +365,13 @@ impl Writer<'_> {
             help,
         )
     }
+}
+
+/// Whether a name is a function of procedures: nothing else has it.
+fn is_operation(names: &Names, writer: &Writer<'_>, name: &str) -> bool {
+    names.get(name).is_none()
+        && writer.program.find(writer.file, name).is_none()
+        && super::OPERATIONS.contains(&name)
 }
 
 /// Names of models alone: types are declared before anything has a value.

@@ -33,7 +33,10 @@ impl Names {
 
     pub(super) fn get(&self, name: &str) -> Option<Known> {
         match name.strip_prefix(Self::BETWEEN) {
-            Some(number) => number.parse().ok().map(|id| Known::Variable(VariableId(id))),
+            Some(number) => number
+                .parse()
+                .ok()
+                .map(|id| Known::Variable(VariableId(id))),
             None => self.0.get(name).copied(),
         }
     }
@@ -66,8 +69,7 @@ impl Writer<'_> {
         let (a, _) = first;
         let (b, second_steps) = second;
         let mut met = Names::default();
-        let names: std::collections::BTreeSet<&String> =
-            a.0.keys().chain(b.0.keys()).collect();
+        let names: std::collections::BTreeSet<&String> = a.0.keys().chain(b.0.keys()).collect();
         for name in names {
             let known = match (a.get(name), b.get(name)) {
                 (Some(x), Some(y)) if x == y => x,

@@ -12,16 +12,27 @@ use crate::span::Span;
 
 /// Every function that only procedures have.
 pub(crate) const OPERATIONS: &[&str] = &[
-    "append", "decode", "encode", "join", "length", "position", "rename", "roll_back", "sample",
-    "session", "slice", "tokens", "wait",
+    "append",
+    "decode",
+    "empty",
+    "encode",
+    "join",
+    "length",
+    "position",
+    "rename",
+    "roll_back",
+    "sample",
+    "session",
+    "slice",
+    "tokens",
+    "wait",
 ];
 
 /// Those that, as a line of their own, change what they are given first.
 pub(super) const CHANGES: &[&str] = &["append", "rename", "roll_back", "slice"];
 
 /// What is done with one tensor.
-type Act<'a> =
-    dyn FnMut(&mut Writer<'_>, Place, &[String], &mut Vec<Step>) -> Eval<Place> + 'a;
+type Act<'a> = dyn FnMut(&mut Writer<'_>, Place, &[String], &mut Vec<Step>) -> Eval<Place> + 'a;
 
 /// Arguments of one call, as they are taken.
 pub(super) struct Taken<'a> {
@@ -33,18 +44,20 @@ pub(super) struct Taken<'a> {
 impl<'a> Taken<'a> {
     /// The next one without a name, or the one called `name`.
     fn next(&mut self, name: &str) -> Option<&'a Expr> {
-        let named = self.args.iter().position(|arg| {
-            arg.name.as_ref().is_some_and(|own| own.text == name)
-        });
+        let named = self
+            .args
+            .iter()
+            .position(|arg| arg.name.as_ref().is_some_and(|own| own.text == name));
         let place = named.or_else(|| self.args.iter().position(|arg| arg.name.is_none()))?;
         Some(&self.args.remove(place).value)
     }
 
     /// The one called `name`.
     fn named(&mut self, name: &str) -> Option<&'a Expr> {
-        let named = self.args.iter().position(|arg| {
-            arg.name.as_ref().is_some_and(|own| own.text == name)
-        });
+        let named = self
+            .args
+            .iter()
+            .position(|arg| arg.name.as_ref().is_some_and(|own| own.text == name));
         Some(&self.args.remove(named?).value)
     }
 }
@@ -144,6 +157,22 @@ impl Writer<'_> {
                 }
                 (Operation::Tokens(parts), Type::tokens(&axis))
             }
+            "empty" => {
+                let x = self.take(names, &mut taken, "x", steps)?;
+                let axis = self.axis_name(&mut taken, "axis")?;
+                let ty = self.ty(&x);
+                let is_new = !ty.axes().iter().any(|own| own.name == axis);
+                if !matches!(ty, Type::Tensor { .. }) || !is_new {
+                    return self.error(
+                        305,
+                        span,
+                        format!("`empty` gives a tensor another axis, `{axis}`"),
+                        format!("this is `{ty}`"),
+                        "",
+                    );
+                }
+                (Operation::Empty(x), Self::with_axis(&ty, &axis))
+            }
             "wait" => {
                 let axis = self.axis_name(&mut taken, "axis")?;
                 (Operation::Wait, Type::tokens(&axis))
@@ -154,7 +183,8 @@ impl Writer<'_> {
                 while let Some(expr) = taken.next("") {
                     let part = self.value(names, expr, steps)?;
                     let ty = self.ty(&part);
-                    if !matches!(&ty, Type::Text) && !matches!(&ty, Type::Tensor { axes, .. } if axes.is_empty())
+                    if !matches!(&ty, Type::Text)
+                        && !matches!(&ty, Type::Tensor { axes, .. } if axes.is_empty())
                     {
                         return self.error(
                             303,
@@ -259,11 +289,17 @@ impl Writer<'_> {
         let Some(arg) = taken.args.first() else {
             return Ok(());
         };
-        let message = match &arg.name {
-            Some(name) => format!("`{}` has no input `{}`", taken.name, name.text),
-            None => format!("`{}` is given too much", taken.name),
+        let (message, label) = match &arg.name {
+            Some(name) => (
+                format!("`{}` has no input `{}`", taken.name, name.text),
+                "not an input",
+            ),
+            None => (
+                format!("`{}` is given too much", taken.name),
+                "one too many",
+            ),
         };
-        self.error(205, arg.value.span, message, "one too many", "")
+        self.error(205, arg.value.span, message, label, "")
     }
 
     fn integer(&mut self, names: &mut Names, expr: &Expr, steps: &mut Vec<Step>) -> Eval<Place> {
@@ -426,14 +462,26 @@ impl Writer<'_> {
         self.require_open(&x, &over, span)?;
         let (ty, more) = (self.ty(&x), self.ty(&y));
         let Type::Tensor { dtype, axes } = &ty else {
-            return self.error(303, span, "a list or a tensor grows", format!("this is `{ty}`"), "");
+            return self.error(
+                303,
+                span,
+                "a list or a tensor grows",
+                format!("this is `{ty}`"),
+                "",
+            );
         };
         let Type::Tensor {
             dtype: own,
             axes: others,
         } = &more
         else {
-            return self.error(303, span, "a tensor is added", format!("this is `{more}`"), "");
+            return self.error(
+                303,
+                span,
+                "a tensor is added",
+                format!("this is `{more}`"),
+                "",
+            );
         };
         if dtype != own {
             return self.error(
@@ -516,7 +564,13 @@ impl Writer<'_> {
     ) -> Eval<Type> {
         let ty = self.ty(x);
         let Type::Tensor { dtype, mut axes } = ty.clone() else {
-            return self.error(303, span, "a tensor has axes", format!("this is `{ty}`"), "");
+            return self.error(
+                303,
+                span,
+                "a tensor has axes",
+                format!("this is `{ty}`"),
+                "",
+            );
         };
         if axes.iter().any(|axis| axis.name == *to) {
             return self.error(
@@ -579,7 +633,11 @@ impl Writer<'_> {
         }
         let drawn = Type::Tensor {
             dtype: DType::I64,
-            axes: axes.iter().filter(|axis| axis.name != over).cloned().collect(),
+            axes: axes
+                .iter()
+                .filter(|axis| axis.name != over)
+                .cloned()
+                .collect(),
         };
         Ok((
             Operation::Sample {
@@ -627,7 +685,11 @@ impl Writer<'_> {
         match ty {
             Type::Tensor { dtype, axes } => Type::Tensor {
                 dtype: *dtype,
-                axes: axes.iter().filter(|axis| axis.name != name).cloned().collect(),
+                axes: axes
+                    .iter()
+                    .filter(|axis| axis.name != name)
+                    .cloned()
+                    .collect(),
             },
             Type::Record(fields) => Type::Record(
                 fields

@@ -4,10 +4,12 @@
 //! alone, as in any other call of a model. Whether the method can be streamed at all is for
 //! whoever transforms it.
 
+use super::Writer;
 use super::names::{Known, Names};
 use super::value::whole;
-use super::Writer;
-use crate::ast::{self, Arg, Expr, ExprKind, Index, ItemKind, MemberKind, Name, Stmt, StmtKind, TypeKind};
+use crate::ast::{
+    self, Arg, Expr, ExprKind, Index, ItemKind, MemberKind, Name, Stmt, StmtKind, TypeKind,
+};
 use crate::diag::{Code, Diagnostic};
 use crate::elaborate::scope::nearest;
 use crate::elaborate::value::{Eval, Reported};
@@ -50,7 +52,10 @@ impl Writer<'_> {
             return self.error(
                 412,
                 expr.span,
-                format!("`{}` of `{}` takes no sequence piece by piece", method, slot.module),
+                format!(
+                    "`{}` of `{}` takes no sequence piece by piece",
+                    method, slot.module
+                ),
                 "none of its inputs has an axis of time",
                 "mark the axis of the sequence, `axis t: time`, or call the model as a whole",
             );
@@ -126,7 +131,11 @@ impl Writer<'_> {
         let open: Vec<ast::Parameter> = declared
             .params
             .iter()
-            .filter(|parameter| !own.opening.iter().any(|(name, _)| *name == parameter.name.text))
+            .filter(|parameter| {
+                !own.opening
+                    .iter()
+                    .any(|(name, _)| *name == parameter.name.text)
+            })
             .cloned()
             .collect();
         let given = self.matched(&own.method, &open, args)?;
@@ -166,7 +175,11 @@ impl Writer<'_> {
         let mut types = Vec::new();
         for (name, place, _) in &inputs {
             let ty = self.ty(place);
-            let ty = if single { Self::with_axis(&ty, &own.axis) } else { ty };
+            let ty = if single {
+                Self::with_axis(&ty, &own.axis)
+            } else {
+                ty
+            };
             types.push((name.clone(), ty));
         }
         let result = if own.steps.is_empty() {
@@ -185,7 +198,9 @@ impl Writer<'_> {
                     return self.error(
                         303,
                         at,
-                        format!("a session takes the same inputs at every call: `{first}: {wanted}`"),
+                        format!(
+                            "a session takes the same inputs at every call: `{first}: {wanted}`"
+                        ),
                         format!("this is `{name}: {ty}`"),
                         "open another session for other inputs",
                     );
@@ -329,8 +344,7 @@ impl Writer<'_> {
         axes.into_iter()
             .find(|word| is_time(self.program, place.file, word))
     }
-
-    }
+}
 
 /// Whether an input has a value at every position.
 fn is_streamed(parameter: &ast::Parameter, axis: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Which step gives the value of an expression?
 
-use super::names::{Known, Names};
 use super::compute::Made;
+use super::names::{Known, Names};
 use super::{OPERATIONS, Writer};
 use crate::ast::{self, Expr, ExprKind, Index, ItemKind, Name, Stmt, StmtKind};
 use crate::elaborate::value::Eval;

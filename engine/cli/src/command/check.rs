@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Streams;
 use crate::failure::{Failure, Outcome};
+use crate::procedure::check_sessions;
 use crate::promise::check_all_promises;
 use crate::source::{counted, load, mistakes, render_all, tally};
 
@@ -30,6 +31,9 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let (program, mut sink) = load(&args.file)?;
     check(&program, &mut sink);
     check_all_promises(&program, &mut sink);
+    if !sink.has_errors() {
+        check_sessions(&program, &mut sink);
+    }
     if args.json {
         let report = json!({
             "file": args.file,

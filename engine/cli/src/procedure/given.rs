@@ -24,10 +24,7 @@ pub(super) struct Split {
 
 /// Shares settings out: `m.d` to a model, `m` names one, an input's name is an input, a static parameter
 /// goes to every model that has it, what is left is a size.
-pub(super) fn split(
-    setup: &Setup<'_>,
-    request: &mut ProcedureRequest,
-) -> Result<Split, Failure> {
+pub(super) fn split(setup: &Setup<'_>, request: &mut ProcedureRequest) -> Result<Split, Failure> {
     let mut split = Split::default();
     let Some(procedure) = find(setup.program, setup.name) else {
         // Whoever looks for it says so.
@@ -181,11 +178,13 @@ pub(super) fn tensor_input(name: &str, tensor: &Tensor, ty: &Type) -> Result<Val
         )));
     };
     let own = tensor.dtype();
-    let same_kind = own == *dtype
-        || own.is_real() && dtype.is_real()
-        || own.is_integer() && dtype.is_integer();
+    let same_kind =
+        own == *dtype || own.is_real() && dtype.is_real() || own.is_integer() && dtype.is_integer();
     let fixed = axes.iter().zip(tensor.shape()).all(|(axis, size)| {
-        let wanted = axis.size.as_ref().and_then(girih_graph::Extent::as_constant);
+        let wanted = axis
+            .size
+            .as_ref()
+            .and_then(girih_graph::Extent::as_constant);
         wanted.is_none_or(|wanted| usize::try_from(wanted).is_ok_and(|wanted| wanted == *size))
     });
     if tensor.rank() != axes.len() || !same_kind || !fixed {
@@ -203,7 +202,9 @@ pub(super) fn static_input(name: &str, value: &Static, ty: &Type) -> Result<Valu
         (Static::Text(text), Type::Text) => Ok(Value::Text(text.clone())),
         (value, Type::Tensor { dtype, .. }) => {
             let tensor = static_tensor(value, *dtype).ok_or_else(|| {
-                Failure::Misuse(format!("the input `{name}` is `{ty}`, which its value is not"))
+                Failure::Misuse(format!(
+                    "the input `{name}` is `{ty}`, which its value is not"
+                ))
             })?;
             tensor_input(name, &tensor, ty)
         }

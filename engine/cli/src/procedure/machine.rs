@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 
 use girih_dsl::procedure::{Compute, Constant, Place, Step, StepKind, Type, VariableId};
 use girih_dsl::span::Span;
-use girih_runtime::backend::{Bindings, BoxError, Data, Done, Executable, Params, Outputs};
+use girih_runtime::backend::{Bindings, BoxError, Data, Done, Executable, Outputs, Params};
 use girih_runtime::tensor::Tensor;
 
 use super::given::{static_input, tensor_input};
-use super::value::permuted;
+use super::value::{declared, permuted};
 use super::{Around, Ready, Value};
 use crate::failure::Failure;
 
@@ -56,7 +56,11 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
         let procedure = &self.ready.procedure;
         let known = |name: &str| procedure.inputs.iter().any(|input| input.name == name);
         if let Some(name) = inputs.keys().find(|name| !known(name)) {
-            let names: Vec<&str> = procedure.inputs.iter().map(|own| own.name.as_str()).collect();
+            let names: Vec<&str> = procedure
+                .inputs
+                .iter()
+                .map(|own| own.name.as_str())
+                .collect();
             return Err(Failure::Misuse(format!(
                 "the procedure has no input `{name}`; its inputs are `{}`",
                 names.join("`, `")
@@ -252,7 +256,9 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
         }
         let mut bindings = Bindings::new();
         for (name, place) in &compute.inputs {
-            bindings.inputs.insert(name.clone(), self.data(place, span)?);
+            bindings
+                .inputs
+                .insert(name.clone(), self.data(place, span)?);
         }
         bindings.symbols.clone_from(&self.ready.sizes);
         bindings.seed = self.ready.setup.seed;
@@ -277,7 +283,11 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
             // Constants have been set by steps of their own.
             let mut leaves = Vec::new();
             ty.leaves(&at.to_string(), &mut leaves);
-            if leaves.iter().all(|(name, _)| outputs.results.contains_key(name)) && !leaves.is_empty() {
+            if leaves
+                .iter()
+                .all(|(name, _)| outputs.results.contains_key(name))
+                && !leaves.is_empty()
+            {
                 let value = results(&mut outputs, &at.to_string(), ty);
                 self.values[id.0] = value.map_err(|error| self.failed(&error, span))?;
             }
@@ -330,7 +340,8 @@ fn results(
         Type::Tensor { axes, .. } => match outputs.results.remove(name) {
             Some(output) => {
                 let wanted: Vec<String> = axes.iter().map(|axis| axis.name.clone()).collect();
-                Value::Tensor(permuted(output.data, &output.axes, &wanted)?)
+                let own: Vec<String> = output.axes.iter().map(|name| declared(name)).collect();
+                Value::Tensor(permuted(output.data, &own, &wanted)?)
             }
             None => Value::None,
         },

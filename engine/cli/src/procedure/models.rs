@@ -10,13 +10,12 @@ use girih_dsl::elaborate::{ProcedureRequest, Request, elaborate};
 use girih_dsl::model::Model;
 use girih_dsl::procedure::{ModelSlot, Procedure, SessionForm, Type};
 use girih_dsl::program::Program;
-use girih_runtime::backend::{
-    Bindings, BoxError, Outputs, ParamData, ParamSource, silent,
-};
+use girih_runtime::backend::{Bindings, BoxError, Outputs, ParamData, ParamSource, silent};
 use girih_runtime::session::StreamModel;
 use girih_runtime::tensor::Tensor;
 
 use super::Setup;
+use super::value::declared;
 use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::failure::Failure;
 use crate::stored::StoredParams;
@@ -76,8 +75,7 @@ impl<'a> Models<'a> {
             let ready = match setup.weights.get(&slot.name) {
                 Some(path) => {
                     let checkpoint = Checkpoint::open(path)?;
-                    let Some(fitted) =
-                        fit(setup.program, &checkpoint, &asked, &slot.statics, sink)
+                    let Some(fitted) = fit(setup.program, &checkpoint, &asked, &slot.statics, sink)
                     else {
                         return Ok(None);
                     };
@@ -138,6 +136,12 @@ impl<'a> Models<'a> {
         Ok(())
     }
 
+    /// The models by their names.
+    pub(super) fn into_models(self) -> Vec<(String, Model)> {
+        let slots = self.slots.into_iter();
+        slots.map(|slot| (slot.name, slot.model)).collect()
+    }
+
     /// Compiles what is streamed.
     pub(super) fn compile_streams(
         &mut self,
@@ -168,7 +172,7 @@ impl<'a> Models<'a> {
             shared.load(&mut source, &mut silent).map_err(refused)?;
             let table = &model.graph.axes;
             let inputs = model.inputs.iter().map(|input| {
-                let axes = input.axes.iter().map(|axis| table.name(*axis).to_owned());
+                let axes = input.axes.iter().map(|axis| declared(table.name(*axis)));
                 (input.name.clone(), axes.collect())
             });
             self.streams.push(Some(Streamed {
@@ -243,15 +247,15 @@ pub(super) fn streamed(
             absent.insert(input.name.clone());
             continue;
         };
-        let declared: Vec<&str> = input
+        let own: Vec<String> = input
             .axes
             .iter()
-            .map(|axis| plain.graph.axes.name(*axis))
+            .map(|axis| declared(plain.graph.axes.name(*axis)))
             .collect();
         let lifted: Vec<String> = ty
             .axes()
             .iter()
-            .filter(|axis| !declared.contains(&axis.name.as_str()))
+            .filter(|axis| !own.contains(&axis.name))
             .map(|axis| axis.name.clone())
             .collect();
         if !lifted.is_empty() {
@@ -271,10 +275,13 @@ fn first_method(program: &Program, module: &str) -> Option<String> {
     let ItemKind::Module(module) = &program.item(place).kind else {
         return None;
     };
-    let mut methods = module.members.iter().filter_map(|member| match &member.kind {
-        MemberKind::Method(method) => Some(method),
-        _ => None,
-    });
+    let mut methods = module
+        .members
+        .iter()
+        .filter_map(|member| match &member.kind {
+            MemberKind::Method(method) => Some(method),
+            _ => None,
+        });
     let typed = methods.find(|method| method.params.iter().all(|own| own.ty.is_some()))?;
     Some(typed.name.text.clone())
 }

@@ -12,7 +12,7 @@ use girih_runtime::tensor::{Tensor, byte_count};
 use super::Value;
 use super::machine::Machine;
 use super::models::Streamed;
-use super::value::{Stream, line, permuted};
+use super::value::{Stream, declared, line, permuted};
 use crate::failure::Failure;
 use crate::session::PIECE;
 
@@ -48,6 +48,13 @@ impl Machine<'_, '_, '_> {
                 let ids: Result<Vec<i64>, Failure> =
                     parts.iter().map(|part| self.integer(part, span)).collect();
                 host(self.row(ids?, span)?)
+            }
+            Operation::Empty(x) => {
+                let x = self.data(x, span)?;
+                let mut shape = x.shape().to_vec();
+                shape.insert(0, 0);
+                let empty = Tensor::zeros(x.dtype(), shape);
+                host(empty.map_err(|error| self.failed(&error, span))?)
             }
             Operation::Length { x, over } => {
                 let axis = place_of(self.type_at(x), over);
@@ -94,7 +101,10 @@ impl Machine<'_, '_, '_> {
                     for (name, place) in inputs {
                         let data = self.data(place, span)?;
                         let data = as_input(streamed, name, data, self.type_at(place));
-                        opening.insert(name.clone(), data.map_err(|error| self.failed(&error, span))?);
+                        opening.insert(
+                            name.clone(),
+                            data.map_err(|error| self.failed(&error, span))?,
+                        );
                     }
                 }
                 let session = None;
@@ -113,8 +123,7 @@ impl Machine<'_, '_, '_> {
                 };
                 let mut stream = stream.clone();
                 let wanted = u64::try_from(position);
-                let wanted =
-                    wanted.map_err(|_| self.failed(&"a position is 0 or more", span))?;
+                let wanted = wanted.map_err(|_| self.failed(&"a position is 0 or more", span))?;
                 match &mut stream.session {
                     Some(session) => session
                         .roll_back(wanted)
@@ -193,7 +202,9 @@ impl Machine<'_, '_, '_> {
                 _ => sampling.top_k = number.max(0.0) as usize,
             }
         }
-        sampling.check().map_err(|error| self.failed(&error, span))?;
+        sampling
+            .check()
+            .map_err(|error| self.failed(&error, span))?;
         let axes: Vec<String> = (self.type_at(logits).axes().iter())
             .map(|own| own.name.clone())
             .collect();
@@ -241,13 +252,15 @@ impl Machine<'_, '_, '_> {
             let data = self.data(place, span)?;
             let ty = self.type_at(place);
             let given = if single {
-                one_position(data, ty, axis).and_then(|(data, names)| {
-                    as_named_input(streamed, name, data, &names)
-                })
+                one_position(data, ty, axis)
+                    .and_then(|(data, names)| as_named_input(streamed, name, data, &names))
             } else {
                 as_input(streamed, name, data, ty)
             };
-            steps.insert(name.clone(), given.map_err(|error| self.failed(&error, span))?);
+            steps.insert(
+                name.clone(),
+                given.map_err(|error| self.failed(&error, span))?,
+            );
         }
         let Value::Session(stream) = &self.values[variable.0] else {
             return Err(self.failed(&"a session is read before it is there", span));
@@ -332,7 +345,7 @@ fn named(
             let mut own: Vec<String> = found
                 .iter()
                 .flat_map(|(_, axes)| axes)
-                .map(|axis| table.name(*axis).to_owned())
+                .map(|axis| declared(table.name(*axis)))
                 .collect();
             let mut tensor = outputs.tensor(name)?;
             if let Some(place) = single.and_then(|axis| own.iter().position(|name| name == axis)) {

@@ -101,16 +101,28 @@ fn all_ordered<'t>(
         .collect()
 }
 
+/// The name of an axis of a graph as it was declared: graphs number axes of one name.
+pub(super) fn declared(name: &str) -> String {
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
 /// Data whose axes are called `from`, with them in the order of `to`.
 pub(super) fn permuted(data: Data, from: &[String], to: &[String]) -> Result<Data, RunError> {
     if from == to {
         return Ok(data);
     }
-    let order: Vec<usize> = to
+    let order: Option<Vec<usize>> = to
         .iter()
-        .filter_map(|name| from.iter().position(|own| own == name))
+        .map(|name| from.iter().position(|own| own == name))
         .collect();
-    if order.len() != from.len() || order.iter().copied().eq(0..order.len()) {
+    let order = order.filter(|order| order.len() == from.len());
+    let Some(order) = order else {
+        return Err(RunError::NoResult {
+            name: format!("[{}]", to.join(", ")),
+            known: from.to_vec(),
+        });
+    };
+    if order.iter().copied().eq(0..order.len()) {
         return Ok(data);
     }
     Ok(Data::Host(data.to_host()?.permute(&order)?))
@@ -156,7 +168,11 @@ fn numbers(tensor: &girih_runtime::tensor::Tensor) -> Vec<serde_json::Value> {
         let truths = tensor.to_f64_vec().into_iter();
         truths.map(|truth| json!(truth != 0.0)).collect()
     } else if dtype.is_integer() {
-        tensor.to_i64_vec().into_iter().map(|own| json!(own)).collect()
+        tensor
+            .to_i64_vec()
+            .into_iter()
+            .map(|own| json!(own))
+            .collect()
     } else {
         // What is no number has a name, for JSON has none.
         let shown = |own: f64| {

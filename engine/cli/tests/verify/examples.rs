@@ -57,7 +57,8 @@ fn papers_agree_with_their_goldens() {
     for entry in std::fs::read_dir(repository().join("examples/papers")).unwrap() {
         let name = entry.unwrap().file_name().to_str().unwrap().to_owned();
         let model = format!("examples/papers/{name}/model.girih");
-        if repository().join(&model).is_file() {
+        // This one is a procedure around a model of others.
+        if name != "28-re-reading" && repository().join(&model).is_file() {
             check(&model, &format!("goldens/{name}.safetensors"));
             count += 1;
         }
