@@ -31,6 +31,7 @@ pub use pattern::{Binding, Pattern};
 pub use settings::read_settings;
 pub use weights::{
     LoadStep, Part, Piece, StoreStep, WeightPlan, plan_export, plan_weights, weights_blocks,
+    weights_blocks_for,
 };
 
 /// A tensor of a file: its name and its shape, row-major.

@@ -105,6 +105,19 @@ pub fn weights_blocks(program: &Program) -> Vec<WeightsBlock> {
     blocks.collect()
 }
 
+/// The `weights` blocks for a module in the file that declares it, in order.
+pub fn weights_blocks_for(program: &Program, module: &str) -> Vec<WeightsBlock> {
+    let Some(place) = program.find(program.entry(), module) else {
+        return Vec::new();
+    };
+    let ast = program.ast(place.file);
+    let blocks = ast.items.iter().filter_map(|item| match &item.kind {
+        ItemKind::Weights(block) if block.model.text == module => Some(block.clone()),
+        _ => None,
+    });
+    blocks.collect()
+}
+
 /// Proves that `stored` holds exactly the parameters, and says how each is made. Mistakes go
 /// to the sink; `None` if there was one.
 ///

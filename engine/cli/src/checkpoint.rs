@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use girih_dsl::ast::WeightsBlock;
 use girih_dsl::blocks::{
     Arrangement, LoadStep, StoreStep, Stored, WeightPlan, nested, plan_weights, read_settings,
-    weights_blocks,
+    weights_blocks, weights_blocks_for,
 };
 use girih_dsl::diag::{Code, Diagnostic, Sink};
 use girih_dsl::elaborate::{Request, elaborate};
@@ -250,13 +250,19 @@ pub fn fit(
     given: &[(String, Static)],
     sink: &mut Sink,
 ) -> Option<Fitted> {
-    let blocks = weights_blocks(program);
+    let mut blocks = weights_blocks(program);
     let wanted = |block: &&WeightsBlock| {
         request
             .module
             .as_ref()
             .is_none_or(|module| *module == block.model.text)
     };
+    if let Some(module) = &request.module
+        && !blocks.iter().any(|block| wanted(&block))
+    {
+        // A file that is used says how its own models are stored.
+        blocks.extend(weights_blocks_for(program, module));
+    }
     let mut best: Option<Sink> = None;
     let mut tried = false;
     for block in blocks.iter().filter(wanted) {

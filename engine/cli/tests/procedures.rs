@@ -85,6 +85,14 @@ fn numbers(value: &Value) -> Vec<f64> {
     }
 }
 
+/// The same, where they are whole.
+fn ids(value: &Value) -> Vec<i64> {
+    numbers(value)
+        .into_iter()
+        .map(|number| number as i64)
+        .collect()
+}
+
 #[track_caller]
 fn close(ours: &Value, theirs: &Value) {
     let (a, b) = (numbers(ours), numbers(theirs));
@@ -204,13 +212,11 @@ fn a_word_at_a_time_is_the_same_question_asked_again() {
             rest.extend(statics.iter().flat_map(|own| ["--set", own]));
             let (_, span) = told(&model, "fill", backend, &rest);
             assert_eq!(turn["span"], span);
-            let word: Vec<i64> = numbers(&turn["word"]).iter().map(|id| *id as i64).collect();
-            let span = numbers(&span);
+            let word = ids(&turn["word"]);
+            let span = ids(&span);
             // A word ends before a sentinel, and before what begins another one.
-            let ends = |(at, id): (usize, &f64)| {
-                let id = *id as usize;
-                matches!(id, 1 | 22 | 23) || at > 0 && id % 3 == 0
-            };
+            let ends =
+                |(at, id): (usize, &i64)| matches!(*id, 1 | 22 | 23) || at > 0 && id % 3 == 0;
             let end = span.iter().enumerate().position(ends).unwrap_or(span.len());
             assert_eq!(word.len(), end);
             text.extend(&word);
@@ -377,12 +383,11 @@ fn a_mode_is_what_an_answer_begins_with() {
                 backend,
                 &["--set", "maze=[1,3,9,10,4,12,11,2]"],
             );
-            let text = numbers(&own["text"]);
-            let begins: Vec<i64> = text[..begun.len()].iter().map(|id| *id as i64).collect();
-            assert_eq!(begins, begun);
-            let count = |id: f64| text.iter().filter(|own| **own == id).count() as u64;
-            assert_eq!(own["creates"].as_u64().unwrap(), count(6.0));
-            assert_eq!(own["plans"].as_u64().unwrap(), count(8.0));
+            let text = ids(&own["text"]);
+            assert_eq!(text[..begun.len()], *begun);
+            let count = |id: i64| text.iter().filter(|own| **own == id).count() as u64;
+            assert_eq!(own["creates"].as_u64().unwrap(), count(6));
+            assert_eq!(own["plans"].as_u64().unwrap(), count(8));
             all.push(own);
         }
     }
@@ -674,11 +679,61 @@ fn an_example_procedure_runs_with_the_model_that_it_is_given() {
         let mut line = vec!["--seed", "6"];
         line.extend(rest.iter().flat_map(|own| ["--set", own]));
         let (emitted, own) = told(path, "draw", backend, &line);
-        let text = numbers(&own);
-        assert_eq!(&text[..3], [1.0, 2.0, 3.0]);
-        let said: Vec<f64> = emitted.iter().flat_map(numbers).collect();
+        let text = ids(&own);
+        assert_eq!(text[..3], [1, 2, 3]);
+        let said: Vec<i64> = emitted.iter().flat_map(ids).collect();
         assert_eq!(&text[3..], said);
         all.push(own);
     }
     assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn weights_say_what_a_model_is() {
+    let model = paper("28-re-reading");
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/conformance/llama");
+    let answers = weights::open(&data.join("io.safetensors")).unwrap();
+    let ids = answers.tensor("input_ids").unwrap();
+    let logits = answers.tensor("logits").unwrap();
+    // The whole of the first prompt, read in three parts.
+    let row = ids.slice(0, 0..1).unwrap().to_i64_vec();
+    let (first, rest) = row.split_at(3);
+    let (second, third) = rest.split_at(2);
+    let vocab = *logits.shape().last().unwrap();
+    let theirs = logits.to_f64_vec();
+    let theirs = &theirs[(row.len() - 1) * vocab..row.len() * vocab];
+    let place = data.to_str().unwrap();
+    let parts = [
+        format!("question={first:?}"),
+        format!("again={second:?}"),
+        format!("ask={third:?}"),
+    ];
+    for (backend, given) in NAMES
+        .iter()
+        .flat_map(|own| [(own, place.to_owned()), (own, format!("m={place}"))])
+    {
+        let mut line = vec![
+            "--weights",
+            given.as_str(),
+            "--set",
+            "readings=1",
+            "--set",
+            "samples=1",
+        ];
+        // One reading: the question, then what asks, which is the rest of the prompt here.
+        let ask = format!("ask={:?}", [second, third].concat());
+        line.extend(["--set", &parts[0], "--set", &ask]);
+        let (_, own) = told(&model, "re_read", backend, &line);
+        close(&own["logits"], &value!(theirs));
+    }
+    let line = [
+        "run",
+        &model,
+        "--procedure",
+        "re_read",
+        "--weights",
+        "x=nowhere",
+    ];
+    let (status, _, err) = girih("", &line);
+    assert!(status != 0 && err.contains("nowhere"), "{err}");
 }

@@ -72,6 +72,18 @@ impl Writer<'_> {
 
     fn statement(&mut self, names: &mut Names, stmt: &Stmt, steps: &mut Vec<Step>) -> Eval<bool> {
         let span = stmt.span;
+        if let (Some(attribute), false) = (
+            stmt.attributes.first(),
+            matches!(stmt.kind, StmtKind::Recurrence { .. }),
+        ) {
+            return self.error(
+                405,
+                attribute.name.span,
+                "a procedure promises nothing about how it is computed",
+                "an attribute stands here",
+                "write it in the model, before the equation that it is about",
+            );
+        }
         match &stmt.kind {
             StmtKind::Bind { places, value } => {
                 self.bind(names, places, value, span, steps)?;

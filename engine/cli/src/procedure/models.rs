@@ -7,7 +7,7 @@ use girih_dsl::ast::{ItemKind, MemberKind};
 use girih_dsl::blocks::WeightPlan;
 use girih_dsl::diag::Sink;
 use girih_dsl::elaborate::{ProcedureRequest, Request, elaborate};
-use girih_dsl::model::Model;
+use girih_dsl::model::{Model, Static};
 use girih_dsl::procedure::{ModelSlot, Procedure, SessionForm, Type};
 use girih_dsl::program::Program;
 use girih_runtime::backend::{Bindings, BoxError, Outputs, ParamData, ParamSource, silent};
@@ -75,10 +75,24 @@ impl<'a> Models<'a> {
             let ready = match setup.weights.get(&slot.name) {
                 Some(path) => {
                     let checkpoint = Checkpoint::open(path)?;
-                    let Some(fitted) = fit(setup.program, &checkpoint, &asked, &slot.statics, sink)
-                    else {
+                    // Only what the caller says goes before what the weights say.
+                    let given: Vec<(String, Static)> = request
+                        .statics
+                        .iter()
+                        .filter(|(name, _, _)| *name == slot.name)
+                        .map(|(_, key, value)| (key.clone(), value.clone()))
+                        .collect();
+                    let asked = Request {
+                        statics: given.clone(),
+                        ..asked
+                    };
+                    let Some(fitted) = fit(setup.program, &checkpoint, &asked, &given, sink) else {
                         return Ok(None);
                     };
+                    // Nothing of a default stays beside it.
+                    request
+                        .modules
+                        .push((slot.name.clone(), slot.module.clone()));
                     request.statics.retain(|(name, _, _)| *name != slot.name);
                     let statics = fitted.statics.into_iter();
                     request
