@@ -374,6 +374,7 @@ fn a_cache_that_is_handed_over_is_the_cache_of_the_whole() {
 #[test]
 fn a_mode_is_what_an_answer_begins_with() {
     let model = paper("26-dualformer");
+    let maze = "maze=[1,3,9,10,4,12,11,2]";
     let mut all = Vec::new();
     for backend in NAMES {
         for (mode, begun) in [("auto", &[1][..]), ("fast", &[1, 8]), ("slow", &[1, 6])] {
