@@ -163,8 +163,21 @@ fn what_is_drawn_depends_on_the_seed_alone() {
             all.push(told(&model, "re_read", backend, &rest).0);
         }
     }
-    assert_eq!(all[0], all[1]);
-    assert_eq!(all[0], all[3]);
+    for threads in ["1", "2"] {
+        let rest = [
+            "--set",
+            "question=[5,6]",
+            "--set",
+            "samples=3",
+            "--seed",
+            "4",
+        ];
+        let rest = [&rest[..], &["--threads", threads]].concat();
+        all.push(told(&model, "re_read", "cpu", &rest).0);
+    }
+    for other in [1, 3, 4, 6, 7] {
+        assert_eq!(all[0], all[other]);
+    }
     assert_ne!(all[0], all[2]);
 }
 

@@ -12,7 +12,6 @@ use girih_runtime::weights::write_safetensors;
 use serde_json::json;
 
 use super::{Args, read_inputs};
-use crate::backend;
 use crate::command::Streams;
 use crate::failure::{Failure, Outcome};
 use crate::procedure::{Around, Ready, Setup, Value, json as as_json, line, split_weights};
@@ -25,7 +24,7 @@ pub(super) fn run(args: &Args, name: &str, streams: &mut Streams<'_>) -> Result<
             "a procedure says itself how it runs; leave `--text` and `--mode` out".to_owned(),
         ));
     }
-    let backend = backend::by_name(&args.backend, &backend::Options::default())?;
+    let backend = args.backend.make()?;
     let chosen = choose_model(&args.model, None, None, streams.colors, streams.watched)?;
     let weights = split_weights(&chosen.program, Some(name), &args.weights)?;
     let place = args.tokenizer.as_deref().or_else(|| {
