@@ -405,7 +405,7 @@ impl<'p> Writer<'p> {
             let symbol = girih_graph::Extent::symbol(name);
             match parameter.ty.as_ref().and_then(type_word) {
                 Some("axis") => {
-                    args.push((name.clone(), Value::Axes(super::value::Axes::Size(symbol))))
+                    args.push((name.clone(), Value::Axes(super::value::Axes::Size(symbol))));
                 }
                 None | Some("int") => args.push((name.clone(), Value::Int(symbol))),
                 // Instantiation says what is missing.

@@ -133,12 +133,11 @@ impl Writer<'_> {
         let mut given: Vec<Option<&Arg>> = vec![None; params.len()];
         let mut position = 0;
         for arg in args {
-            let place = match &arg.name {
-                Some(name) => params.iter().position(|own| own.name.text == name.text),
-                None => {
-                    position += 1;
-                    Some(position - 1)
-                }
+            let place = if let Some(name) = &arg.name {
+                params.iter().position(|own| own.name.text == name.text)
+            } else {
+                position += 1;
+                Some(position - 1)
             };
             let slot = place.and_then(|place| given.get_mut(place));
             let Some(slot) = slot else {

@@ -187,9 +187,9 @@ impl Around<'_> {
             .filter(|(name, _)| used.contains_key(name.as_str()))
             .collect();
         Ok(Computed {
+            graph,
             inputs,
             made,
-            graph,
         })
     }
 

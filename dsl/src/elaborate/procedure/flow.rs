@@ -55,16 +55,15 @@ impl Writer<'_> {
         let mut broken = false;
         let mut open = true;
         for stmt in &block.stmts {
-            match self.statement(names, stmt, steps) {
-                Ok(goes_on) => open &= goes_on,
-                Err(Reported) => {
-                    broken = true;
-                    let mut defined = Vec::new();
-                    defined_names(&stmt.kind, &mut defined);
-                    for name in defined {
-                        names.insert(&name, Known::Poison);
-                    }
-                }
+            if let Ok(goes_on) = self.statement(names, stmt, steps) {
+                open &= goes_on;
+                continue;
+            }
+            broken = true;
+            let mut defined = Vec::new();
+            defined_names(&stmt.kind, &mut defined);
+            for name in defined {
+                names.insert(&name, Known::Poison);
             }
         }
         if broken { Err(Reported) } else { Ok(open) }
@@ -251,11 +250,7 @@ impl Writer<'_> {
         *names = match (first_open, second_open) {
             (true, false) => first,
             (false, true) => second,
-            _ => self.meet(
-                (&first, &mut first_steps),
-                (&second, &mut second_steps),
-                span,
-            ),
+            _ => self.meet(&first, &second, &mut second_steps, span),
         };
         let kind = StepKind::If {
             cond: place,

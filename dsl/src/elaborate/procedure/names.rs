@@ -59,15 +59,15 @@ impl Names {
 }
 
 impl Writer<'_> {
-    /// Names after two ways have met; a value that each way has made for itself goes to one variable.
+    /// Names after two ways have met; a value that each way has made for itself goes to one
+    /// variable, at the end of the second way.
     pub(super) fn meet(
         &mut self,
-        first: (&Names, &mut Vec<Step>),
-        second: (&Names, &mut Vec<Step>),
+        a: &Names,
+        b: &Names,
+        second_steps: &mut Vec<Step>,
         span: Span,
     ) -> Names {
-        let (a, _) = first;
-        let (b, second_steps) = second;
         let mut met = Names::default();
         let names: std::collections::BTreeSet<&String> = a.0.keys().chain(b.0.keys()).collect();
         for name in names {

@@ -84,7 +84,7 @@ impl Writer<'_> {
                 let over = self.named_axis(&mut taken)?;
                 self.all_taken(&taken)?;
                 if let (Type::List(parts), None) = (self.ty(&x), &over) {
-                    return self.append_part(&x, &parts, y, span, steps).map(Some);
+                    return Ok(Some(self.append_part(&x, &parts, y, span, steps)));
                 }
                 let made = self.each(&x, span, steps, &mut |this, x, way, steps| {
                     let mut y = y.clone();
@@ -520,7 +520,7 @@ impl Writer<'_> {
         y: Place,
         span: Span,
         steps: &mut Vec<Step>,
-    ) -> Eval<Place> {
+    ) -> Place {
         let mut types = parts.to_vec();
         types.push(self.ty(&y));
         let mut places: Vec<Place> = (0..parts.len())
@@ -536,7 +536,7 @@ impl Writer<'_> {
             kind: StepKind::Gather(places, id),
             span,
         });
-        Ok(whole(id))
+        whole(id)
     }
 
     /// `old -> new`.

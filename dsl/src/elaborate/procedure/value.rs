@@ -234,13 +234,9 @@ impl Writer<'_> {
             return match &self.program.item(place).kind {
                 ItemKind::Procedure(_) => {
                     let place = self.inline(names, place, args, expr.span, steps)?;
-                    match place {
-                        Some(place) => Ok(Some(place)),
-                        None => {
-                            let nothing = self.constant(Constant::None, expr.span, steps);
-                            Ok(Some(whole(nothing)))
-                        }
-                    }
+                    Ok(Some(place.unwrap_or_else(|| {
+                        whole(self.constant(Constant::None, expr.span, steps))
+                    })))
                 }
                 _ => Ok(None),
             };
