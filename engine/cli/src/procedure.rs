@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
+use girih_dsl::diag::{Colors, Sink};
 use girih_dsl::elaborate::{
     ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
 };
@@ -32,9 +32,11 @@ use girih_dsl::program::Program;
 use girih_runtime::backend::{Backend, Done};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::Tokenizer;
+use girih_transform::stream;
 
 use crate::failure::Failure;
 use crate::source::mistakes;
+use crate::streaming::refusal;
 pub use given::{split_weights, static_tensor};
 use machine::Machine;
 use models::Models;
@@ -177,17 +179,14 @@ pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) 
         let Some(model) = models::streamed(program, procedure, form, sink) else {
             continue;
         };
-        if let Err(failure) = crate::streaming::stream_of(program, &model, Some(&form.axis)) {
-            let slot = &procedure.models[form.model];
-            let reason = failure.to_string();
-            sink.report(
-                Diagnostic::error(
-                    Code::new(412),
-                    format!("`{}` cannot be a session", slot.module),
-                )
-                .at(form.span, "opened here")
-                .note(reason),
-            );
+        if let Err(whole) = stream(&model.graph, &form.axis) {
+            let told = refusal(program, &whole);
+            let here = "a session of it is opened here";
+            sink.report(if told.span().is_some() {
+                told.also(form.span, here)
+            } else {
+                told.at(form.span, here)
+            });
         }
     }
 }

@@ -659,13 +659,13 @@ fn a_model_that_needs_its_sequence_as_a_whole_is_no_session() {
       }";
     let (_folder, model) = file(text);
     let (status, _, err) = girih("", &["check", &model]);
-    assert!(status == 1 && err.contains("E0412"), "{err}");
+    assert!(status == 1 && err.contains("E042"), "{err}");
     let (status, _, err) = girih(
         "",
         &["run", &model, "--procedure", "read", "--set", "x=[[1,2]]"],
     );
     assert!(
-        status == 1 && err.contains("E0412") && err.contains("as a whole"),
+        status == 1 && err.contains("E042") && err.contains("as a whole"),
         "{err}"
     );
 }

@@ -176,7 +176,7 @@ impl<'a> Models<'a> {
                     setup.colors,
                 ));
             };
-            let stream = stream_of(setup.program, &model, Some(&form.axis))?;
+            let stream = stream_of(setup.program, &model, Some(&form.axis), setup.colors)?;
             let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
             let name = procedure.models[form.model].name.clone();
             let mut source = Prefixed {
@@ -209,17 +209,13 @@ impl<'a> Models<'a> {
             .iter()
             .find(|slot| slot.name == name)
             .ok_or_else(|| format!("there is no model `{name}`"))?;
-        match &slot.weights {
-            Some((checkpoint, plan)) => {
-                let mut numbers = CheckpointParams::new(checkpoint, plan);
-                StoredParams::new(&slot.model, &mut numbers).param(rest)
-            }
-            None => {
-                let mut numbers =
-                    |path: &str| -> Result<Tensor, BoxError> { Ok(slot.started.tensor(path)?) };
-                StoredParams::new(&slot.model, &mut numbers).param(rest)
-            }
+        if let Some((checkpoint, plan)) = &slot.weights {
+            let mut numbers = CheckpointParams::new(checkpoint, plan);
+            return StoredParams::new(&slot.model, &mut numbers).param(rest);
         }
+        let mut numbers =
+            |path: &str| -> Result<Tensor, BoxError> { Ok(slot.started.tensor(path)?) };
+        StoredParams::new(&slot.model, &mut numbers).param(rest)
     }
 }
 

@@ -252,7 +252,7 @@ impl Machine<'_, '_, '_> {
             let data = self.data(place, span)?;
             let ty = self.type_at(place);
             let given = if single {
-                one_position(data, ty, axis)
+                one_position(&data, ty, axis)
                     .and_then(|(data, names)| as_named_input(streamed, name, data, &names))
             } else {
                 as_input(streamed, name, data, ty)
@@ -321,7 +321,7 @@ fn as_named_input(streamed: &Streamed, name: &str, data: Data, axes: &[String]) 
 }
 
 /// One position as a sequence of one.
-fn one_position(data: Data, ty: &Type, axis: &str) -> Given<(Data, Vec<String>)> {
+fn one_position(data: &Data, ty: &Type, axis: &str) -> Given<(Data, Vec<String>)> {
     let tensor = data.to_host()?;
     let mut shape = tensor.shape().to_vec();
     shape.insert(0, 1);
