@@ -474,3 +474,17 @@ graph route(
         assert_eq!(difference(&backends(), &random, seed), None, "{size}");
     }
 }
+
+/// The same in a process whose memory has fences: pages that nobody may touch around every buffer.
+#[test]
+fn no_kernel_leaves_its_memory() {
+    let own = std::env::current_exe().expect("this test runs from a file");
+    let run = std::process::Command::new(own)
+        .args(["random_graphs_compute_what_the_reference_does", "--exact"])
+        .env("GIRIH_CPU_FENCES", "1")
+        .env("GIRIH_GRAPHS", "150")
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{}\n{said}", run.status);
+}

@@ -13,6 +13,8 @@
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
 
+use crate::fence;
+
 /// Alignment of every block: a cache line, and the widest vector.
 pub(crate) const ALIGN: usize = 64;
 
@@ -37,6 +39,13 @@ impl Block {
     /// They are asked for with an alignment that every allocation has: only then a system gives zeroed
     /// pages as they are touched, instead of writing zeros to all.
     pub(crate) fn new(bytes: usize) -> Option<Self> {
+        if fence::wanted() {
+            return Some(Self {
+                first: fence::allocate(bytes)?,
+                skipped: 0,
+                bytes,
+            });
+        }
         // SAFETY: the layout's size is at least `ALIGN`.
         let start = NonNull::new(unsafe { alloc::alloc_zeroed(layout(bytes)?) })?;
         let skipped = start.addr().get().next_multiple_of(ALIGN) - start.addr().get();
@@ -46,6 +55,16 @@ impl Block {
             skipped,
             bytes,
         })
+    }
+
+    /// Bytes that will be written before they are read; `None` if there is no memory for them.
+    pub(crate) fn unwritten(bytes: usize) -> Option<Self> {
+        let block = Self::new(bytes)?;
+        if fence::wanted() {
+            // SAFETY: the block is new and as long.
+            unsafe { block.first.write_bytes(0xff, bytes) };
+        }
+        Some(block)
     }
 
     /// A copy of bytes; `None` if there is no memory for them.
@@ -80,7 +99,10 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Some(layout) = layout(self.bytes) {
+        if fence::wanted() {
+            // SAFETY: allocated by `new`, as what is wanted never changes, with so many bytes.
+            unsafe { fence::free(self.first, self.bytes) };
+        } else if let Some(layout) = layout(self.bytes) {
             let start = self.first.as_ptr().wrapping_sub(self.skipped);
             // SAFETY: allocated by `new` with this very layout.
             unsafe { alloc::dealloc(start, layout) };

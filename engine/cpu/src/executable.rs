@@ -494,7 +494,7 @@ fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
 }
 
 fn allocated(bytes: usize) -> Result<Block, RunError> {
-    Block::new(bytes).ok_or(RunError::Memory {
+    Block::unwritten(bytes).ok_or(RunError::Memory {
         what: "what a run computes".to_owned(),
         bytes: bytes as u64,
         limit: bytes as u64,

@@ -57,7 +57,7 @@ impl Stretch {
     /// So many bytes with room behind them. `None` if there is no memory for them.
     pub(crate) fn new(bytes: usize, room: usize) -> Option<Self> {
         let memory = Arc::new(Growing {
-            block: Block::new(bytes.checked_add(room)?)?,
+            block: Block::unwritten(bytes.checked_add(room)?)?,
             taken: Mutex::default(),
         });
         memory.take(0..bytes, &(0..bytes))

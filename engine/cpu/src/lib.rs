@@ -7,6 +7,7 @@ mod block;
 pub mod codegen;
 mod executable;
 mod fallback;
+mod fence;
 mod frame;
 mod growing;
 mod launch;

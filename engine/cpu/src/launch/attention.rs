@@ -410,7 +410,7 @@ impl Context<'_> {
             buffers.extend(tiles.bases.iter().map(|base| base.0));
             let wanted = tiles.compiled.scratch_bytes(sizes).max(tiles.bound.scratch);
             if block.as_ref().is_none_or(|block| block.bytes() < wanted) {
-                *block = Block::new(wanted);
+                *block = Block::unwritten(wanted);
             }
             let scratch = block.as_ref().map_or(Base::NOWHERE, Block::base);
             let points = tiles.compiled.points(sizes);

@@ -58,7 +58,7 @@ impl Branches {
         }
         drop(blocks);
         // The next number of items is seldom the same.
-        Block::new(bytes.checked_add(bytes / 4)?)
+        Block::unwritten(bytes.checked_add(bytes / 4)?)
     }
 
     /// For the next branch.
