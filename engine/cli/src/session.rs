@@ -24,6 +24,7 @@ use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::command::pull::Bar;
 use crate::failure::Failure;
 use crate::known::known_model;
+use crate::promise::check_promises;
 use crate::source;
 use crate::stored::StoredParams;
 use crate::streaming::stream_of;
@@ -484,6 +485,9 @@ fn prepare(
             .map(|fitted| (fitted.model, Some(fitted.plan))),
         None => elaborate(setup.program, request, &mut sink).map(|model| (model, None)),
     };
+    if let Some((model, _)) = &prepared {
+        check_promises(&model.graph, &mut sink);
+    }
     match prepared {
         Some(prepared) if !sink.has_errors() => Ok(prepared),
         _ => Err(source::mistakes(
