@@ -16,6 +16,7 @@
 //! | `operation` | what do the functions of procedures take and give?              |
 //! | `session`   | how is a model's stream opened and moved on?                    |
 
+mod argument;
 mod call;
 mod compute;
 mod flow;

@@ -3,9 +3,10 @@
 use girih_graph::{DType, Extent};
 
 use super::Writer;
+use super::argument::Taken;
 use super::names::Names;
 use super::value::whole;
-use crate::ast::{Arg, Expr, ExprKind};
+use crate::ast::{Arg, ExprKind};
 use crate::elaborate::value::Eval;
 use crate::procedure::{AxisType, Operation, Place, Step, StepKind, Type};
 use crate::span::Span;
@@ -33,34 +34,6 @@ pub(super) const CHANGES: &[&str] = &["append", "rename", "roll_back", "slice"];
 
 /// What is done with one tensor.
 type Act<'a> = dyn FnMut(&mut Writer<'_>, Place, &[String], &mut Vec<Step>) -> Eval<Place> + 'a;
-
-/// Arguments of one call, as they are taken.
-pub(super) struct Taken<'a> {
-    pub(super) name: &'static str,
-    args: Vec<&'a Arg>,
-    pub(super) span: Span,
-}
-
-impl<'a> Taken<'a> {
-    /// The next one without a name, or the one called `name`.
-    fn next(&mut self, name: &str) -> Option<&'a Expr> {
-        let named = self
-            .args
-            .iter()
-            .position(|arg| arg.name.as_ref().is_some_and(|own| own.text == name));
-        let place = named.or_else(|| self.args.iter().position(|arg| arg.name.is_none()))?;
-        Some(&self.args.remove(place).value)
-    }
-
-    /// The one called `name`.
-    fn named(&mut self, name: &str) -> Option<&'a Expr> {
-        let named = self
-            .args
-            .iter()
-            .position(|arg| arg.name.as_ref().is_some_and(|own| own.text == name));
-        Some(&self.args.remove(named?).value)
-    }
-}
 
 impl Writer<'_> {
     /// Does what a function of procedures says; `None` where a model's function of the same name is meant.
@@ -262,99 +235,10 @@ impl Writer<'_> {
         whole(id)
     }
 
-    fn take(
-        &mut self,
-        names: &mut Names,
-        taken: &mut Taken<'_>,
-        name: &str,
-        steps: &mut Vec<Step>,
-    ) -> Eval<Place> {
-        match taken.next(name) {
-            Some(expr) => self.value(names, expr, steps),
-            None => self.lacks(taken, name),
-        }
-    }
-
-    fn lacks<T>(&mut self, taken: &Taken<'_>, name: &str) -> Eval<T> {
-        self.error(
-            205,
-            taken.span,
-            format!("`{}` needs its input `{name}`", taken.name),
-            "not given here",
-            "",
-        )
-    }
-
-    fn all_taken(&mut self, taken: &Taken<'_>) -> Eval<()> {
-        let Some(arg) = taken.args.first() else {
-            return Ok(());
-        };
-        let (message, label) = match &arg.name {
-            Some(name) => (
-                format!("`{}` has no input `{}`", taken.name, name.text),
-                "not an input",
-            ),
-            None => (
-                format!("`{}` is given too much", taken.name),
-                "one too many",
-            ),
-        };
-        self.error(205, arg.value.span, message, label, "")
-    }
-
-    fn integer(&mut self, names: &mut Names, expr: &Expr, steps: &mut Vec<Step>) -> Eval<Place> {
-        let place = self.value(names, expr, steps)?;
-        self.require_scalar(&place, DType::I64, expr.span)?;
-        Ok(place)
-    }
-
     fn length(&mut self, x: Place, over: &str, span: Span, steps: &mut Vec<Step>) -> Place {
         let over = over.to_owned();
         let ty = Type::scalar(DType::I64);
         self.operated(Operation::Length { x, over }, ty, span, steps)
-    }
-
-    fn require_type(&mut self, place: &Place, wanted: &Type, span: Span) -> Eval<()> {
-        let found = self.ty(place);
-        if wanted.takes(&found) {
-            return Ok(());
-        }
-        self.error(
-            303,
-            span,
-            format!("{} is needed here", wanted.kind()),
-            format!("this is `{found}`"),
-            "",
-        )
-    }
-
-    /// The name of an axis as an argument.
-    fn axis_name(&mut self, taken: &mut Taken<'_>, name: &str) -> Eval<String> {
-        let Some(expr) = taken.next(name) else {
-            return self.lacks(taken, name);
-        };
-        self.as_axis(expr)
-    }
-
-    fn as_axis(&mut self, expr: &Expr) -> Eval<String> {
-        match &expr.kind {
-            ExprKind::Name(name) => Ok(name.clone()),
-            _ => self.error(
-                303,
-                expr.span,
-                "the name of an axis is needed here",
-                "this is none",
-                "write the axis alone: `wait(t)`",
-            ),
-        }
-    }
-
-    /// The axis after `over`.
-    fn named_axis(&mut self, taken: &mut Taken<'_>) -> Eval<Option<(String, Span)>> {
-        match taken.named("over") {
-            Some(expr) => Ok(Some((self.as_axis(expr)?, expr.span))),
-            None => Ok(None),
-        }
     }
 
     /// Does the same with every tensor of a record or a list. What is done is told the way to each.
@@ -539,23 +423,6 @@ impl Writer<'_> {
         whole(id)
     }
 
-    /// `old -> new`.
-    fn arrow(&mut self, taken: &mut Taken<'_>) -> Eval<(String, String, Span)> {
-        let Some(expr) = taken.next("axes") else {
-            return self.lacks(taken, "axes");
-        };
-        let ExprKind::Arrow(from, to) = &expr.kind else {
-            return self.error(
-                303,
-                expr.span,
-                "which axis becomes which?",
-                "not `old -> new`",
-                "write `rename(x, t -> s)`",
-            );
-        };
-        Ok((self.as_axis(from)?, self.as_axis(to)?, expr.span))
-    }
-
     fn renamed(
         &mut self,
         (from, to, place): &(String, String, Span),
@@ -647,19 +514,6 @@ impl Writer<'_> {
             },
             drawn,
         ))
-    }
-
-    fn session_type(&mut self, place: &Place, span: Span) -> Eval<Type> {
-        match self.ty(place) {
-            ty @ Type::Session(_) => Ok(ty),
-            other => self.error(
-                303,
-                span,
-                "a session is needed here",
-                format!("this is {}", other.kind()),
-                "open one: `s = session(m)`",
-            ),
-        }
     }
 
     /// A type with one more axis, first.
