@@ -132,7 +132,7 @@ fn what_is_broken_gets_its_named_error_and_the_host_goes_on() {
         &["-DWRONG_TARGET"],
         "is built for vax-vms, and this is",
     );
-    check("NONE", &["-DFUTURE"], "speaks version 9.0 to 9.1");
+    check("NONE", &["-DFUTURE"], "speaks version 9.0 to 9.2");
     check(
         "NONE",
         &["-DGIRIH_TEST_ID=\"Shouting\""],
@@ -145,8 +145,8 @@ fn what_is_broken_gets_its_named_error_and_the_host_goes_on() {
         "does not export `girih_plugin_query`",
     );
     check("QUERY_NULL", &[], "`girih_plugin_query` gave nothing");
-    check("WRONG_MAJOR", &[], "asked for version 0.1, it answers 7.1");
-    check("NEWER_TABLE", &[], "asked for version 0.1, it answers 0.99");
+    check("WRONG_MAJOR", &[], "asked for version 0.2, it answers 7.2");
+    check("NEWER_TABLE", &[], "asked for version 0.2, it answers 0.99");
     check(
         "SMALL_TABLE",
         &[],
@@ -267,7 +267,11 @@ fn files_that_are_no_libraries_are_refused() {
 #[test]
 fn plugins_of_every_minor_version_load() {
     let folder = tempfile::tempdir().unwrap();
-    for (flag, minor) in [("-DGIRIH_MINOR=0", 0), ("-DGIRIH_MINOR=1", 1)] {
+    for (flag, minor) in [
+        ("-DGIRIH_MINOR=0", 0),
+        ("-DGIRIH_MINOR=1", 1),
+        ("-DGIRIH_MINOR=2", 2),
+    ] {
         let path = broken(folder.path(), "NONE", &[flag]);
         let library = Library::open(&path).unwrap();
         assert_eq!((library.minor(), library.note().minor), (minor, minor));

@@ -328,7 +328,7 @@ const DEFECTS: &[(&str, &str, &str)] = &[
     (
         "ALWAYS_NEWEST",
         "versions",
-        "a host of version 0.0 gets tables of 0.1",
+        "a host of version 0.0 gets tables of 0.2",
     ),
     ("ABSURD_COST", "cost", "claims to cost -3 operations"),
     ("HALF_DTYPE", "dtypes", "a result is"),

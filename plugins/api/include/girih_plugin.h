@@ -3,7 +3,7 @@
  * A plugin is a dynamic library that exports one function, `girih_plugin_query`. It carries one text in the Girih
  * language: functions marked `@native` are its operations, and the text says everything about them that a compiler
  * has to know - which shapes go in and come out, what is computed, the gradient, how a stream goes on. The tables
- * below hold what text cannot: kernels.
+ * below hold what text cannot: kernels. A plugin may also offer devices, which run models of any text.
  *
  * Rules that hold everywhere
  * - Versions. Host and plugin have the same major number; minors may differ. Structs grow at their end only. Each
@@ -35,14 +35,15 @@ extern "C" {
 /* While the major number is 0 anything may still change; a change that breaks plugins makes it 1, 2, ... */
 #define GIRIH_MAJOR 0
 #ifndef GIRIH_MINOR
-#define GIRIH_MINOR 1
+#define GIRIH_MINOR 2
 #endif
-#if GIRIH_MINOR > 1
-#error "this header describes minor versions up to 1"
+#if GIRIH_MINOR > 2
+#error "this header describes minor versions up to 2"
 #endif
 
 /* Capabilities. */
 #define GIRIH_OPS "girih.op/1"
+#define GIRIH_DEVICES "girih.device/1"
 
 /* Whether the struct at `pointer` has `field`. Ask before reading any field that came after minor 0. */
 #define GIRIH_HAS(pointer, field) \
@@ -275,6 +276,136 @@ typedef struct {
     const girih_op *const *ops;
 } girih_ops;
 
+#if GIRIH_MINOR >= 2
+/* ---- Devices: the capability GIRIH_DEVICES, since minor 2 -----------------------------------------------------------
+ * The host plans, walks and remembers; a device compiles regions and runs them.
+ *
+ * A region is a piece of a plan as text (JSON, of the form that `girih_plan::region` describes): launches in order, with
+ * kernels as loop nests around straight-line steps. A device that has no code for a region says GIRIH_UNSUPPORTED and
+ * why: the host then walks a loop itself, step by step, with the launches of its body as regions of their own, and
+ * computes everything else on the processor. So a device that knows kernels alone runs every model.
+ *
+ * What is asked of one device happens in the order in which it was asked, as on one queue: `write`, `read`, `copy`, `run`
+ * and `free` see all that was asked before, and may return before they are done except where is said otherwise. Errors
+ * of what was enqueued may be told by any later function that has a status; the device stays usable. */
+
+/* Memory of a device from a byte on. Regions add signed distances to it, so that elements may also lie before it. It is
+ * aligned for the element type of what lies there and no more. */
+typedef struct {
+    void *memory; /* of `alloc` */
+    uint64_t offset;
+} girih_place;
+
+/* What an open device is. The host clears it and sets `struct_size`; `describe` fills it in. */
+typedef struct {
+    uint32_t struct_size;
+    uint32_t unused;
+    /* Memory that there is in all; 0 where nobody knows. */
+    uint64_t bytes;
+    /* For people: "NVIDIA H200". UTF-8, ends with a zero. */
+    char name[112];
+} girih_device_info;
+
+/* What a region writes where a guard fails whose read is an error: 32 bytes of the device's memory, aligned to 8. The
+ * host clears them before the first region that shares them. Of guards that fail any one writes, but never over what
+ * another wrote: `status` changes from 0 once. What a region computes after that does not matter. */
+typedef struct {
+    int64_t status;   /* the guard's own; 0: none failed */
+    int64_t position; /* that was outside */
+    int64_t extent;   /* the first position outside */
+    int64_t launch;   /* which of the region's launches of kernels, from 0: counted in order, loops and branches from
+                         outside in, of attention `interior`, `edge`, `mask` */
+} girih_failure;
+
+/* One run of a region. */
+typedef struct {
+    uint32_t struct_size;
+    uint32_t buffer_count, symbol_count;
+    uint32_t unused;
+    /* One for each buffer of the region's outermost section, in order. What is written overlaps nothing else but at the
+     * element that the same point of a kernel reads. One without elements has a place that nobody may touch. */
+    const girih_place *buffers;
+    /* One for each of the region's symbols, in order. */
+    const int64_t *symbols;
+    /* A girih_failure. */
+    girih_place failure;
+} girih_region_call;
+
+/* A kind of device: one table for each. All functions are there but where NULL is said. */
+typedef struct {
+    uint32_t struct_size;
+    uint32_t flags; /* 0 */
+    /* As written after `--backend`: lower-case letters, digits, `-`, beginning with a letter; not `cpu`, not
+     * `reference`. */
+    const char *name;
+
+    /* How well this machine serves: larger than 0, and 1 for what is as good as a processor. Nothing is
+     * opened; where drivers are absent it says so.
+     * - State: after `init`.   - Thread: [any].   - Errors: why this machine cannot serve, for people. */
+    girih_status (*score)(void *self, const girih_host *host, double *score);
+
+    /* Opens the device of a number, from 0 on. Opened twice it is two devices, each with an order of its own.
+     * - State: after `init`.   - Thread: [any].   - Lifetime: until `close`; `host` forever.
+     * - Errors: there is none of this number, or it does not answer. */
+    girih_status (*open)(void *self, const girih_host *host, uint32_t number, void **device);
+
+    /* Ends it. NULL where there is nothing to end.
+     * - State: once, after all its memory was freed and all its regions were released.   - Thread: [any]. */
+    void (*close)(void *device);
+
+    /* What it is.
+     * - State: open.   - Thread: [any].   - Errors: the device is then not used. */
+    girih_status (*describe)(void *device, girih_device_info *out);
+
+    /* Memory of `bytes`, 1 at least, aligned to 64 at least. Its content is arbitrary.
+     * - State: open.   - Thread: [any].   - Lifetime: until `free`.
+     * - Errors: GIRIH_MEMORY where there is not enough. */
+    girih_status (*alloc)(void *device, uint64_t bytes, void **memory);
+
+    /* Gives memory back, after what was asked before.
+     * - State: once for each `alloc`.   - Thread: [any]. */
+    void (*free)(void *device, void *memory);
+
+    /* Copies from the host; `from` may be used again when it returns.
+     * - State: open.   - Thread: [any].   - Errors: the memory is then unspecified. */
+    girih_status (*write)(void *device, girih_place to, const void *from, uint64_t bytes);
+
+    /* Copies to the host, and returns when that is done.
+     * - State: open.   - Thread: [any].   - Errors: `to` is then unspecified. */
+    girih_status (*read)(void *device, girih_place from, void *to, uint64_t bytes);
+
+    /* Copies from place to place; the two do not overlap.
+     * - State: open.   - Thread: [any].   - Errors: the memory is then unspecified. */
+    girih_status (*copy)(void *device, girih_place to, girih_place from, uint64_t bytes);
+
+    /* Returns when all that was asked is done. NULL where it always is.
+     * - State: open.   - Thread: [any].   - Errors: of what was asked. */
+    girih_status (*wait)(void *device);
+
+    /* Makes code for a region: `text` has `length` bytes, and a zero after them. The host asks once for equal texts.
+     * - State: open.   - Thread: [any].   - Lifetime: `text` until it returns; the region until `release`.
+     * - Errors: GIRIH_UNSUPPORTED, with what it lacks: the host computes the region otherwise. Others end the run. */
+    girih_status (*compile)(void *device, const char *text, uint64_t length, void **region);
+
+    /* Runs a region on its device.
+     * - State: after `compile` was done, before `release`.   - Thread: [any]; calls for one region may overlap.
+     * - Lifetime: `call` and what it points at until it returns; memory until `free`.
+     * - Errors: the run of the model ends; what is written is then unspecified, the region stays usable. */
+    girih_status (*run)(void *region, const girih_region_call *call);
+
+    /* Ends a region, after what was asked before. NULL where there is nothing to end.
+     * - State: once, after the last run.   - Thread: [any]. */
+    void (*release)(void *region);
+} girih_device;
+
+/* What `get(self, GIRIH_DEVICES)` gives. */
+typedef struct {
+    uint32_t struct_size;
+    uint32_t count;
+    const girih_device *const *devices;
+} girih_devices;
+#endif
+
 /* ---- The plugin ---------------------------------------------------------------------------------------------------*/
 
 /* Who the plugin is. Hosts find it in the file by its first bytes and read it before any code of the library runs.
@@ -291,7 +422,7 @@ typedef struct {
     char license[32];       /* "MIT OR Apache-2.0" */
     char url[128];          /* where to ask */
     char target[48];        /* GIRIH_TARGET */
-    char capabilities[144]; /* with spaces between them: "girih.op/1" */
+    char capabilities[144]; /* with spaces between them: "girih.op/1 girih.device/1" */
 } girih_note;
 
 /* The plugin. */

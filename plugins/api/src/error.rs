@@ -12,7 +12,8 @@ use crate::raw;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Code {
-    /// These dtypes, sizes or attributes are not for this operation; the host computes the text instead.
+    /// These dtypes, sizes or attributes are not for this operation, or this region not for this device; the host
+    /// computes it otherwise.
     Unsupported = raw::UNSUPPORTED,
     /// The numbers are such that there is no result.
     Invalid = raw::INVALID,
@@ -32,7 +33,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// The operation has no kernel for this; the host computes the text instead.
+    /// There is no kernel or code for this; the host computes it otherwise.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(Code::Unsupported, message)
     }
@@ -40,6 +41,11 @@ impl Error {
     /// The numbers are such that there is no result.
     pub fn invalid(message: impl Into<String>) -> Self {
         Self::new(Code::Invalid, message)
+    }
+
+    /// Not enough memory.
+    pub fn memory(message: impl Into<String>) -> Self {
+        Self::new(Code::Memory, message)
     }
 
     /// A mistake of the plugin itself.

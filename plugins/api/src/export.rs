@@ -3,24 +3,52 @@
 
 use std::ffi::{CStr, c_char, c_void};
 
-use crate::raw::{self, HostInfo, MAJOR, MINOR, Ops, Plugin};
+use crate::raw::{self, Devices, HostInfo, MAJOR, MINOR, Ops, Plugin};
 
 /// Number of minor versions that are spoken.
 pub const MINORS: usize = MINOR as usize + 1;
 
 /// Pointers to tables that are constant.
 #[derive(Debug)]
-pub struct Tables<const N: usize>(pub [*const raw::OpTable; N]);
+pub struct Tables<T, const N: usize>(pub [*const T; N]);
 
 // SAFETY: what they point at is constant and lives forever; only the macro makes one.
-unsafe impl<const N: usize> Sync for Tables<N> {}
+unsafe impl<T, const N: usize> Sync for Tables<T, N> {}
 
-/// The operations.
-pub const fn ops<const N: usize>(tables: &'static Tables<N>) -> Ops {
-    Ops {
-        struct_size: size_of::<Ops>() as u32,
-        count: N as u32,
-        ops: tables.0.as_ptr(),
+/// What a plugin offers.
+#[derive(Debug)]
+pub struct Offers {
+    ops: Ops,
+    devices: Devices,
+}
+
+impl Offers {
+    /// Both lists.
+    pub const fn new<const OPS: usize, const DEVICES: usize>(
+        ops: &'static Tables<raw::OpTable, OPS>,
+        devices: &'static Tables<raw::DeviceTable, DEVICES>,
+    ) -> Self {
+        Self {
+            ops: Ops {
+                struct_size: size_of::<Ops>() as u32,
+                count: OPS as u32,
+                ops: ops.0.as_ptr(),
+            },
+            devices: Devices {
+                struct_size: size_of::<Devices>() as u32,
+                count: DEVICES as u32,
+                devices: devices.0.as_ptr(),
+            },
+        }
+    }
+}
+
+/// The capabilities of a plugin, as its note has them.
+pub const fn capabilities(ops: usize, devices: usize) -> &'static CStr {
+    match (ops, devices) {
+        (_, 0) => raw::OPS,
+        (0, _) => raw::DEVICES,
+        _ => c"girih.op/1 girih.device/1",
     }
 }
 
@@ -72,13 +100,16 @@ pub unsafe fn query(plugins: &'static [Plugin; MINORS], host: *const HostInfo) -
 /// # Safety
 ///
 /// `capability` is null or a text that ends with zero.
-pub unsafe fn get(ops: &'static Ops, capability: *const c_char) -> *const c_void {
+pub unsafe fn get(offers: &'static Offers, capability: *const c_char) -> *const c_void {
     if capability.is_null() {
         return std::ptr::null();
     }
     // SAFETY: not null, and the rest is the caller's.
-    if unsafe { CStr::from_ptr(capability) } == raw::OPS {
-        (&raw const *ops).cast()
+    let capability = unsafe { CStr::from_ptr(capability) };
+    if capability == raw::OPS && offers.ops.count > 0 {
+        (&raw const offers.ops).cast()
+    } else if capability == raw::DEVICES && offers.devices.count > 0 {
+        (&raw const offers.devices).cast()
     } else {
         std::ptr::null()
     }
@@ -94,7 +125,8 @@ pub const fn text(with_zero: &'static str) -> &'static CStr {
 
 /// Makes the library a plugin: its note, its tables and the one exported function.
 ///
-/// `source` is a text or `include_str!` of a file; `ops` are types that implement [`Op`](crate::Op). Once in a library.
+/// `source` is a text or `include_str!` of a file; `ops` are types that implement [`Op`](crate::Op), `devices`, which may be
+/// left out, types that implement [`Device`](crate::Device). Once in a library.
 #[macro_export]
 macro_rules! export {
     (
@@ -103,18 +135,31 @@ macro_rules! export {
         license: $license:expr,
         url: $url:expr,
         source: $source:expr,
-        ops: [$($op:ty),* $(,)?] $(,)?
+        ops: [$($op:ty),* $(,)?]
+        $(, devices: [$($device:ty),* $(,)?])? $(,)?
     ) => {
         const _: () = {
+            const OP_COUNT: usize = <[&str]>::len(&[$(stringify!($op)),*]);
+            const DEVICE_COUNT: usize = <[&str]>::len(&[$($(stringify!($device)),*)?]);
             #[used]
-            static NOTE: $crate::raw::Note =
-                $crate::raw::Note::new($id, $version, $license, $url, $crate::raw::OPS);
-            static TABLES: $crate::export::Tables<{ [$(stringify!($op)),*].len() }> =
+            static NOTE: $crate::raw::Note = $crate::raw::Note::new(
+                $id,
+                $version,
+                $license,
+                $url,
+                $crate::export::capabilities(OP_COUNT, DEVICE_COUNT),
+            );
+            static OPS: $crate::export::Tables<$crate::raw::OpTable, OP_COUNT> =
                 $crate::export::Tables([$({
                     static TABLE: $crate::raw::OpTable = $crate::op::table::<$op>();
                     &raw const TABLE
                 }),*]);
-            static OPS: $crate::raw::Ops = $crate::export::ops(&TABLES);
+            static DEVICES: $crate::export::Tables<$crate::raw::DeviceTable, DEVICE_COUNT> =
+                $crate::export::Tables([$($({
+                    static TABLE: $crate::raw::DeviceTable = $crate::device::table::<$device>();
+                    &raw const TABLE
+                }),*)?]);
+            static OFFERS: $crate::export::Offers = $crate::export::Offers::new(&OPS, &DEVICES);
             static PLUGINS: [$crate::raw::Plugin; $crate::export::MINORS] = $crate::export::plugins(
                 &NOTE,
                 const { $crate::export::text(concat!($source, "\0")) },
@@ -126,7 +171,7 @@ macro_rules! export {
                 capability: *const ::std::ffi::c_char,
             ) -> *const ::std::ffi::c_void {
                 // SAFETY: the host gives a text that ends with zero.
-                unsafe { $crate::export::get(&OPS, capability) }
+                unsafe { $crate::export::get(&OFFERS, capability) }
             }
 
             /// The tables of the plugin, or null for a host of another major version.

@@ -36,10 +36,14 @@
 //! }
 //! ```
 //!
-//! The border itself is `include/girih_plugin.h`; [`raw`] is that file in Rust. A panic in an [`Op`] becomes an error
-//! that names its place.
+//! A plugin may also offer devices, types that implement [`Device`]: `export!` takes them after `ops`, as
+//! `devices: [Own]`.
+//!
+//! The border itself is `include/girih_plugin.h`; [`raw`] is that file in Rust. A panic in an [`Op`] or a [`Device`]
+//! becomes an error that tells what it said.
 
 pub mod call;
+pub mod device;
 pub mod error;
 pub mod export;
 pub mod note;
@@ -48,6 +52,7 @@ pub mod raw;
 pub mod spec;
 
 pub use call::{Call, View};
+pub use device::Device;
 pub use error::{Code, Error};
 pub use op::{Cost, Op, Workspace};
 pub use spec::{Attribute, Element, Spec, Type};

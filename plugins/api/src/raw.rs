@@ -4,15 +4,25 @@
 //! both against each other with a C compiler. Function pointers are `Option`s because what comes over the border may be
 //! null.
 
+mod device;
+
 use std::ffi::{c_char, c_void};
+
+pub use device::{
+    AllocFn, CompileFn, CopyFn, DescribeFn, DeviceInfo, DeviceTable, Devices, EndFn, Failure,
+    FreeFn, OpenFn, Place, ReadFn, RegionCall, RunRegionFn, ScoreFn, WaitFn, WriteFn,
+};
 
 /// Changes when plugins break.
 pub const MAJOR: u16 = 0;
 /// Grows when something is appended.
-pub const MINOR: u16 = 1;
+pub const MINOR: u16 = 2;
 
 /// The capability of operations.
 pub const OPS: &std::ffi::CStr = c"girih.op/1";
+
+/// The capability of devices.
+pub const DEVICES: &std::ffi::CStr = c"girih.device/1";
 
 /// Name of the exported function.
 pub const QUERY: &std::ffi::CStr = c"girih_plugin_query";

@@ -64,6 +64,17 @@ fn header_and_structs_agree() {
         "girih_cost" = raw::Cost { struct_size, unused, operations, bytes }
         "girih_op" = raw::OpTable { struct_size, flags, name, prepare, run, release, cost }
         "girih_ops" = raw::Ops { struct_size, count, ops }
+        "girih_place" = raw::Place { memory, offset }
+        "girih_device_info" = raw::DeviceInfo { struct_size, unused, bytes, name }
+        "girih_failure" = raw::Failure { status, position, extent, launch }
+        "girih_region_call" = raw::RegionCall {
+            struct_size, buffer_count, symbol_count, unused, buffers, symbols, failure
+        }
+        "girih_device" = raw::DeviceTable {
+            struct_size, flags, name, score, open, close, describe, alloc, free, write, read, copy, wait, compile, run,
+            release
+        }
+        "girih_devices" = raw::Devices { struct_size, count, devices }
         "girih_note" = raw::Note {
             magic, size, major, minor, oldest_minor, unused, reserved, id, version, license, url, target, capabilities
         }
@@ -92,13 +103,14 @@ fn header_and_structs_agree() {
     let magic: Vec<String> = raw::Note::magic().iter().map(u8::to_string).collect();
     writeln!(
         sheet.rust,
-        "{} {} {}",
+        "{} {} {} {}",
         raw::OPS.to_str().unwrap(),
+        raw::DEVICES.to_str().unwrap(),
         girih_plugin::note::TARGET,
         magic.join(" ")
     )
     .unwrap();
-    sheet.c.push_str("    printf(\"%s %s\", GIRIH_OPS, GIRIH_TARGET);\n    for (int i = 0; i < 16; i++) printf(\" %d\", (unsigned char)note.magic[i]);\n    puts(\"\");\n    return 0;\n}\n");
+    sheet.c.push_str("    printf(\"%s %s %s\", GIRIH_OPS, GIRIH_DEVICES, GIRIH_TARGET);\n    for (int i = 0; i < 16; i++) printf(\" %d\", (unsigned char)note.magic[i]);\n    puts(\"\");\n    return 0;\n}\n");
     let program = sheet.c.replace(
         "int main",
         "GIRIH_NOTE(note, \"org.example.layout\", \"1.0.0\", \"MIT\", \"\", GIRIH_OPS);\nint main",

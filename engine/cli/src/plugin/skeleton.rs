@@ -25,6 +25,10 @@ const SDK: &[(&str, &str)] = &[
         include_str!("../../../../plugins/api/src/call.rs"),
     ),
     (
+        "device.rs",
+        include_str!("../../../../plugins/api/src/device.rs"),
+    ),
+    (
         "error.rs",
         include_str!("../../../../plugins/api/src/error.rs"),
     ),
@@ -38,6 +42,10 @@ const SDK: &[(&str, &str)] = &[
     ),
     ("op.rs", include_str!("../../../../plugins/api/src/op.rs")),
     ("raw.rs", include_str!("../../../../plugins/api/src/raw.rs")),
+    (
+        "raw/device.rs",
+        include_str!("../../../../plugins/api/src/raw/device.rs"),
+    ),
     (
         "spec.rs",
         include_str!("../../../../plugins/api/src/spec.rs"),
