@@ -8,10 +8,17 @@ use crate::dtype::DType;
 use crate::extent::Extent;
 
 /// An axis of one graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct AxisId(pub(crate) u32);
 
 impl AxisId {
+    /// The axis at this position of a table.
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
     /// Position in the graph's table of axes.
     pub const fn index(self) -> usize {
         self.0 as usize

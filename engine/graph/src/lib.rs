@@ -28,6 +28,7 @@ pub mod name;
 pub mod op;
 pub mod patch;
 pub mod promise;
+mod serial;
 pub mod stream;
 pub mod text;
 pub mod verify;

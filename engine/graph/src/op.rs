@@ -278,6 +278,20 @@ macro_rules! words {
                 match self { $(Self::$variant => $word,)* }
             }
         }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.word())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+                let found = Self::ALL.iter().find(|own| own.word() == text);
+                found.copied().ok_or_else(|| serde::de::Error::custom(format!("there is no `{text}`")))
+            }
+        }
     };
 }
 

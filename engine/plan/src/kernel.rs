@@ -28,9 +28,10 @@ mod check;
 
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{DType, Extent};
+use serde::{Deserialize, Serialize};
 
 /// One generated function.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kernel {
     /// Outer loops first, then the walk, then the inner loop.
     pub loops: Vec<Loop>,
@@ -43,7 +44,7 @@ pub struct Kernel {
 }
 
 /// How many positions a loop has, and how they are visited.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Loop {
     /// Positions.
     pub extent: Extent,
@@ -52,7 +53,8 @@ pub struct Loop {
 }
 
 /// How the positions of a loop are visited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LoopKind {
     /// Any order, any thread.
     Outer,
@@ -69,7 +71,7 @@ pub type LoopId = usize;
 pub type StepId = usize;
 
 /// One value per point of the loops it varies along.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Step {
     /// How it is computed.
     pub op: StepOp,
@@ -82,7 +84,8 @@ pub struct Step {
 }
 
 /// How a step is computed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StepOp {
     /// An element of a buffer.
     Load(Access),
@@ -106,10 +109,11 @@ pub enum StepOp {
 }
 
 /// A constant whose equality is that of its bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Constant {
     /// Bits of an `f64`; rounded to the step's dtype.
-    Real(u64),
+    Real(#[serde(with = "crate::region::text::bits")] u64),
     /// An integer.
     Int(i64),
     /// A truth value.
@@ -127,7 +131,7 @@ impl From<Literal> for Constant {
 }
 
 /// `offset + Σ factor·loop + Σ factor·step`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Affine {
     /// Where all loops are at 0.
     pub offset: Extent,
@@ -147,7 +151,7 @@ impl Affine {
 
 /// An element of a buffer: `address` counts elements from the buffer's first. The address
 /// is inside whenever every guard holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Access {
     /// Position in [`Kernel::buffers`].
     pub buffer: usize,
@@ -158,7 +162,7 @@ pub struct Access {
 }
 
 /// `0 <= index < extent`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Guard {
     /// Compared.
     pub index: Affine,
@@ -169,7 +173,8 @@ pub struct Guard {
 }
 
 /// What a read outside means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GuardOutside {
     /// The element is 0.
     Zero,
@@ -181,7 +186,7 @@ pub enum GuardOutside {
 /// One element written per point of the loops its step varies along; guards are never used.
 /// No two points write the same element, and a buffer that is written is read only at the
 /// element that the same point writes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Store {
     /// What is written.
     pub step: StepId,

@@ -26,6 +26,7 @@ mod lower;
 mod merge;
 pub mod plan;
 mod promise;
+pub mod region;
 mod simplify;
 mod text;
 

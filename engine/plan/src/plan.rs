@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use girih_graph::op::{Attribute, Combine, Distribution};
 use girih_graph::{AxisId, AxisTable, Check, DType, Extent, Origin};
+use serde::{Deserialize, Serialize};
 
 use crate::calls::CallChoice;
 use crate::chunk::Choice;
@@ -79,7 +80,7 @@ pub struct Outcome {
 }
 
 /// Position in [`Section::tensors`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct TensorId(pub u32);
 
 impl TensorId {
@@ -90,7 +91,7 @@ impl TensorId {
 }
 
 /// Position in [`Section::buffers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BufferId(pub u32);
 
 impl BufferId {
@@ -101,7 +102,7 @@ impl BufferId {
 }
 
 /// Launches in order, with their tensors.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Section {
     /// Memory.
     pub buffers: Vec<Buffer>,
@@ -118,7 +119,7 @@ pub struct Section {
 }
 
 /// A piece of memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Buffer {
     /// Element type.
     pub dtype: DType,
@@ -129,14 +130,15 @@ pub struct Buffer {
 }
 
 /// Who has a piece of memory.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BufferKind {
     /// Used between its first and its last launch only.
     Temporary,
     /// Provided by whoever runs the section.
     Bound,
     /// Numbers written in the model, row-major.
-    Table(Arc<[f64]>),
+    Table(#[serde(with = "crate::region::text::reals")] Arc<[f64]>),
     /// Given by the caller, or given back to the caller.
     Caller,
     /// Its beginning is given by the caller, and it is given back whole, or the last of it: a run
@@ -145,7 +147,7 @@ pub enum BufferKind {
 }
 
 /// A strided view of a buffer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tensor {
     /// Of which buffer.
     pub buffer: BufferId,
@@ -158,7 +160,7 @@ pub struct Tensor {
 }
 
 /// One direction of a tensor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stride {
     /// Positions.
     pub extent: Extent,
@@ -167,13 +169,15 @@ pub struct Stride {
 }
 
 /// One step of a section.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Launch {
     /// What runs.
     pub work: Work,
     /// For people: the path of the module instance it came from.
+    #[serde(skip)]
     pub label: String,
     /// For people: what it reads from memory instead of computing it, and why.
+    #[serde(skip)]
     pub stops: Vec<Stop>,
 }
 
@@ -233,7 +237,8 @@ impl Reason {
 }
 
 /// What a launch does.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Work {
     /// A generated function over tensors' buffers.
     Kernel(KernelLaunch),
@@ -248,11 +253,12 @@ pub enum Work {
     /// A primitive with a routine of its own.
     Routine(Routine),
     /// An operation of a plugin.
+    #[serde(skip)]
     Native(Box<NativeLaunch>),
 }
 
 /// A generated function with what it reads and writes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelLaunch {
     /// Position in [`Plan::kernels`].
     pub kernel: usize,
@@ -261,8 +267,10 @@ pub struct KernelLaunch {
     /// Which of `buffers` are written.
     pub writes: Vec<bool>,
     /// Axis names of the kernel's loops.
+    #[serde(skip)]
     pub loops: Vec<String>,
     /// What the guards that fail mean, by status from 1: `axis` and what reads along it.
+    #[serde(skip)]
     pub failures: Vec<ReadFailure>,
 }
 
@@ -275,7 +283,7 @@ pub struct ReadFailure {
 
 /// `out[batch…, rows…, columns…] = Σ over inner… of left[batch…, rows…, inner…] ·
 /// right[batch…, inner…, columns…]`, in `f32` or `f64`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contract {
     /// First factor.
     pub left: TensorId,
@@ -297,7 +305,7 @@ pub struct Contract {
 /// the softmax over j of what `score` makes of `scale · Σ_e q[i, e] · k[j, e]`, over the keys of
 /// the domain; a row with an empty domain is 0. All tensors are `f32`; a tensor that lacks the
 /// axis of a point is the same at all its positions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attention {
     /// Queries.
     pub q: TensorId,
@@ -318,6 +326,7 @@ pub struct Attention {
     /// Axis of `v` and `out` beside points, rows and keys.
     pub value: AxisId,
     /// Factor of the products.
+    #[serde(with = "crate::region::text::real")]
     pub scale: f64,
     /// Makes scores of scaled products where the whole tile is in the domain; `None`: they are.
     pub interior: Option<KernelLaunch>,
@@ -351,7 +360,8 @@ pub mod tile {
 }
 
 /// What is known of the pairs of rows and keys that count, for whole tiles at once.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Domain {
     /// Nothing is known.
     Unknown,
@@ -376,11 +386,12 @@ pub enum Domain {
 }
 
 /// A loop over an axis whose body is a section.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecurrenceLaunch {
     /// Number of steps.
     pub extent: Extent,
     /// Name of the axis.
+    #[serde(skip)]
     pub axis: String,
     /// From the last position to the first.
     pub reverse: bool,
@@ -407,18 +418,19 @@ pub struct RecurrenceLaunch {
 
 /// An axis that a loop may be cut along. Everything that is carried or stacked has it; in the
 /// body its extent is the symbol, and bound tensors start at the range's first position.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
     /// Cut along.
     pub axis: AxisId,
     /// The length of one range.
+    #[serde(with = "crate::region::text::name")]
     pub symbol: Arc<str>,
     /// All positions.
     pub extent: Extent,
 }
 
 /// Weighted sum over branches of what each makes of the items it keeps.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RouteLaunch {
     /// Weights, with `branch` and item axes.
     pub weights: TensorId,
@@ -430,6 +442,7 @@ pub struct RouteLaunch {
     pub items: Vec<AxisId>,
     /// The symbol that stands for the number of items a branch keeps: in a branch's section
     /// the first item axis has this extent and the others have extent 1.
+    #[serde(with = "crate::region::text::name")]
     pub symbol: Arc<str>,
     /// In order of the branch axis.
     pub branches: Vec<BranchLaunch>,
@@ -438,7 +451,7 @@ pub struct RouteLaunch {
 }
 
 /// One branch of a route.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BranchLaunch {
     /// Parameters: one for each of `inputs`, dense; result: one, dense.
     pub section: Section,
@@ -465,7 +478,8 @@ pub struct NativeLaunch {
 }
 
 /// A primitive with a routine of its own, over tensors. Attributes as in the primitive.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Routine {
     /// `order`.
     Order {
@@ -530,6 +544,7 @@ pub enum Routine {
         /// Which numbers.
         distribution: Distribution,
         /// Path.
+        #[serde(with = "crate::region::text::name")]
         key: Arc<str>,
     },
 }

@@ -1,5 +1,6 @@
 //! Sizes and other small things that a token or a few of them say.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::super::error::{TextCause, TextError};
@@ -14,6 +15,20 @@ const MAX_PARTS: usize = 256;
 
 /// How deep functions may lie in one another in a size.
 const MAX_NESTING: usize = 32;
+
+impl FromStr for Extent {
+    type Err = TextError;
+
+    /// Reads what is printed.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut scanner = Scanner::new(text, 0);
+        let extent = scanner.extent()?;
+        match scanner.next()? {
+            Token::End => Ok(extent),
+            _ => Err(scanner.expected("the end of the size")),
+        }
+    }
+}
 
 impl Scanner<'_> {
     /// Whether this mark stands here; then it is consumed.

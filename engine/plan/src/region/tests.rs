@@ -1,0 +1,103 @@
+use girih_graph::text;
+
+use super::*;
+use crate::plan::Work;
+
+/// Two equal products, an elementwise chain and a sum.
+const GRAPH: &str = "girih-graph 1
+graph g(x: f32[t, d=4], u: f32[t, d=4], w: f32[d=4, e=4]) -> (y: f32[t, e=4], z: f32[t, e=4], s: f32[t]) {
+  %0 = contract x, w {over: d} : f32[t, e=4]
+  %1 = contract u, w {over: d} : f32[t, e=4]
+  %2 = reduce x {combine: sum, over: d} : f32[t]
+  %3 = exp %2 : f32[t]
+  return %0, %1, %3
+}
+";
+
+fn plan() -> Plan {
+    let graph = text::parse(GRAPH).unwrap_or_else(|error| panic!("{error}"));
+    crate::lower(&graph)
+}
+
+fn regions(plan: &Plan) -> Vec<Region> {
+    let launches = 0..plan.root.launches.len();
+    let region = |at| Region::new(plan, &plan.root, at..at + 1);
+    launches.filter_map(|at| Some(region(at)?.0)).collect()
+}
+
+#[test]
+fn equal_layers_are_equal_regions() {
+    let plan = plan();
+    let contracts = |region: &Region| matches!(region.section.launches[0].work, Work::Contract(_));
+    let products: Vec<Region> = regions(&plan).into_iter().filter(contracts).collect();
+    let [first, second] = &products[..] else {
+        panic!("two products, not {}", products.len());
+    };
+    assert_eq!(first.to_text(), second.to_text());
+    assert_eq!(first.symbols, [Arc::from("t")]);
+}
+
+#[test]
+fn several_launches_are_one_region() {
+    let plan = plan();
+    let all = 0..plan.root.launches.len();
+    let (region, buffers) = Region::new(&plan, &plan.root, all).unwrap();
+    assert_eq!(region.section.launches.len(), plan.root.launches.len());
+    assert_eq!(region.section.buffers.len(), buffers.len());
+    assert_eq!(Region::from_text(&region.to_text()).unwrap(), region);
+}
+
+fn refused(from: &str, to: &str, message: &str) {
+    let plan = plan();
+    let (region, _) = Region::new(&plan, &plan.root, 0..plan.root.launches.len()).unwrap();
+    let text = region.to_text();
+    assert!(text.contains(from), "`{from}` is not in {text}");
+    let error = Region::from_text(&text.replacen(from, to, 1)).unwrap_err();
+    assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn broken_regions_are_refused() {
+    refused(
+        "\"girih-region\":1",
+        "\"girih-region\":2",
+        "the region has version 2; version 1 is known here",
+    );
+    refused(
+        "\"symbols\":[\"t\"]",
+        "\"symbols\":[]",
+        "the region is broken: kernel 0 uses the size `t`, which nobody gives",
+    );
+    refused(
+        "\"left\":0",
+        "\"left\":9",
+        "the region is broken: there is no tensor 9",
+    );
+    refused(
+        "{\"unary\":[\"exp\",1]}",
+        "{\"unary\":[\"exp\",2]}",
+        "the region is broken: kernel 0: step 2 reads what there is not",
+    );
+    refused(
+        "{\"buffer\":0,\"dtype\"",
+        "{\"buffer\":70,\"dtype\"",
+        "the region is broken: a tensor lies in no buffer",
+    );
+}
+
+#[test]
+fn any_byte_may_be_missing_or_changed() {
+    let plan = plan();
+    for region in regions(&plan) {
+        let text = region.to_text();
+        for at in 0..text.len() {
+            let missing = format!("{}{}", &text[..at], &text[at + 1..]);
+            let changed = format!("{}7{}", &text[..at], &text[at + 1..]);
+            for text in [missing, changed, text[..at].to_owned()] {
+                if let Ok(read) = Region::from_text(&text) {
+                    assert_eq!(Region::from_text(&read.to_text()).unwrap(), read);
+                }
+            }
+        }
+    }
+}
