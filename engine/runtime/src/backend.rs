@@ -28,7 +28,7 @@ pub use source::{ParamData, ParamSource};
 /// Makes executables.
 pub trait Backend {
     /// As written after `--backend`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
 
     /// Makes `graph` ready to run.
     ///

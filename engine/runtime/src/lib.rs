@@ -1,6 +1,7 @@
 //! Reference backend, weights, tokenizers, running.
 pub mod backend;
 pub mod config;
+pub mod device;
 pub mod generate;
 pub mod plugin;
 pub mod pull;

@@ -289,8 +289,7 @@ typedef struct {
  * and `free` see all that was asked before, and may return before they are done except where is said otherwise. Errors
  * of what was enqueued may be told by any later function that has a status; the device stays usable. */
 
-/* Memory of a device from a byte on. Regions add signed distances to it, so that elements may also lie before it. It is
- * aligned for the element type of what lies there and no more. */
+/* Memory of a device from a byte on. It is aligned for the element type of what lies there and no more. */
 typedef struct {
     void *memory; /* of `alloc` */
     uint64_t offset;

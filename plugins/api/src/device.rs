@@ -110,8 +110,7 @@ pub struct Info {
     pub bytes: u64,
 }
 
-/// Memory from a byte on. Regions add signed distances to it, so that elements may also lie before it. It is aligned for
-/// the element type of what lies there and no more.
+/// Memory from a byte on. It is aligned for the element type of what lies there and no more.
 #[derive(Debug)]
 pub struct Place<'a, M> {
     /// The memory.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use girih_graph::{DType, ExtentError, Origin};
 
+use crate::device::DeviceError;
 use crate::plugin::native::NativeError;
 use crate::tensor::TensorError;
 
@@ -38,7 +39,7 @@ pub enum CompileError {
     #[error("backend `{backend}` cannot compile graph `{graph}`: {reason}")]
     Unsupported {
         /// Which backend.
-        backend: &'static str,
+        backend: String,
         /// Name of the graph.
         graph: String,
         /// What is missing, in words.
@@ -196,6 +197,9 @@ pub enum RunError {
         /// What it said.
         reason: String,
     },
+    /// A device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// An operation of a plugin failed.
     #[error("{source}")]
     Native {

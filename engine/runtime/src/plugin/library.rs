@@ -12,21 +12,26 @@ use std::sync::Arc;
 
 use girih_plugin::raw;
 
+use super::device::{Kind, PluginDevice, read_devices, score};
 use super::error::PluginError;
 use super::host::{HOST, NAME, bounded, taken, with_memory};
 use super::note::Note;
+use crate::device::DeviceError;
 
 /// The most operations of one plugin.
 const MOST_OPS: u32 = 4096;
 
 /// The longest name, in bytes.
-const NAME_LIMIT: usize = 128;
+pub(super) const NAME_LIMIT: usize = 128;
+
+/// The minor version that brought devices.
+const DEVICES_SINCE: u16 = 2;
 
 /// No struct of the border will ever be larger.
 const SIZE_LIMIT: u32 = 1 << 16;
 
 /// Capabilities that this host has for plugins that need them.
-const OFFERED: &[&str] = &["girih.op/1"];
+const OFFERED: &[&str] = &["girih.op/1", "girih.device/1"];
 
 /// A version that a host speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,7 @@ pub struct Library {
     path: PathBuf,
     source: String,
     ops: Vec<Entry>,
+    devices: Vec<Kind>,
     state: *mut c_void,
     minor: u16,
 }
@@ -130,11 +136,19 @@ impl Library {
         let ops = unsafe { get(state, raw::OPS.as_ptr()) };
         // SAFETY: the plugin gave it as the table of its operations.
         let ops = unsafe { read_ops(ops.cast()) }.map_err(broken)?;
+        let mut devices = Vec::new();
+        if table.minor >= DEVICES_SINCE {
+            // SAFETY: after `init`, with a text that ends with zero.
+            let table = unsafe { get(state, raw::DEVICES.as_ptr()) };
+            // SAFETY: the plugin gave it as the table of its devices.
+            devices = unsafe { read_devices(table.cast()) }.map_err(broken)?;
+        }
         Ok(Arc::new(Self {
             note,
             path: path.to_owned(),
             source,
             ops,
+            devices,
             state,
             minor: table.minor,
         }))
@@ -169,6 +183,39 @@ impl Library {
     pub(super) fn entry(&self, name: &str) -> Option<usize> {
         let name = first_version(name);
         self.ops.iter().position(|op| op.name == name)
+    }
+
+    /// Names of the kinds of devices that it offers, in its order.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.devices.iter().map(|kind| kind.name.as_str())
+    }
+
+    /// How well this machine serves the devices of a name. `None`: there are none.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot serve.
+    pub fn score(&self, name: &str) -> Option<Result<f64, DeviceError>> {
+        let entry = self.devices().position(|own| own == name)?;
+        Some(score(self, entry))
+    }
+
+    /// Opens the device of a name and a number. `None`: there is none of the name.
+    ///
+    /// # Errors
+    ///
+    /// There is none of the number, or it does not answer.
+    pub fn open_device(
+        self: &Arc<Self>,
+        name: &str,
+        number: u32,
+    ) -> Option<Result<PluginDevice, DeviceError>> {
+        let entry = self.devices().position(|own| own == name)?;
+        Some(PluginDevice::open(self, entry, number))
+    }
+
+    pub(super) fn device_at(&self, entry: usize) -> &Kind {
+        &self.devices[entry]
     }
 
     pub(super) fn at(&self, entry: usize) -> &Entry {
@@ -272,7 +319,11 @@ fn start(table: &raw::Plugin, note: &Note) -> Result<*mut c_void, PluginError> {
 /// # Safety
 ///
 /// `pointer` is null, misaligned, or readable for the size that stands there; zeros are a valid `T`.
-unsafe fn read_sized<T>(pointer: *const T, sizes: &[usize], what: &str) -> Result<T, String> {
+pub(super) unsafe fn read_sized<T>(
+    pointer: *const T,
+    sizes: &[usize],
+    what: &str,
+) -> Result<T, String> {
     if pointer.is_null() {
         return Err(format!("the table `{what}` is null"));
     }
@@ -300,7 +351,11 @@ unsafe fn read_sized<T>(pointer: *const T, sizes: &[usize], what: &str) -> Resul
 /// # Safety
 ///
 /// `text` is null or readable up to its zero or `limit`.
-unsafe fn read_text(text: *const c_char, limit: usize, what: &str) -> Result<String, String> {
+pub(super) unsafe fn read_text(
+    text: *const c_char,
+    limit: usize,
+    what: &str,
+) -> Result<String, String> {
     if text.is_null() {
         return Err(format!("{what} is null"));
     }

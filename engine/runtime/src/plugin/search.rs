@@ -4,10 +4,12 @@
 //! in the person's data (`GIRIH_DATA`, or the system's place). Never the current folder and never a model's: a model names
 //! a plugin and cannot bring one. Wherever a library lies, it is loaded only if a person agreed to its bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use girih_plugin::raw;
 
 use super::error::PluginError;
 use super::kernel::PluginNative;
@@ -34,6 +36,17 @@ pub struct Found {
     pub note: Result<Note, PluginError>,
     /// Why it cannot be used, if its note can be read.
     pub refused: Option<PluginError>,
+}
+
+/// A kind of device that a plugin offers.
+#[derive(Clone, Debug)]
+pub struct DeviceKind {
+    /// As written after `--backend`.
+    pub name: String,
+    /// Whose it is.
+    pub library: Arc<Library>,
+    /// How well this machine serves, or why it cannot.
+    pub score: Result<f64, String>,
 }
 
 /// The person's folder: `GIRIH_DATA`, or the system's.
@@ -93,6 +106,38 @@ impl Plugins {
             }
         };
         Ok(self.places.iter().flatten().map(look).collect())
+    }
+
+    /// The devices of all plugins that somebody agreed to, and which plugins that say they have some cannot be used. Loads
+    /// the libraries whose notes say that they offer devices, and no others.
+    ///
+    /// # Errors
+    ///
+    /// The list of agreed files cannot be read.
+    pub fn devices(&self) -> Result<(Vec<DeviceKind>, Vec<PluginError>), PluginError> {
+        let (mut kinds, mut refused) = (Vec::new(), Vec::new());
+        let mut seen = BTreeSet::new();
+        for found in self.found()? {
+            let Ok(note) = found.note else { continue };
+            let offers = |own: &String| own.as_bytes() == raw::DEVICES.to_bytes();
+            if !note.capabilities.iter().any(offers) || !seen.insert(note.id.clone()) {
+                continue;
+            }
+            match self.load(&note.id) {
+                Ok(library) => {
+                    for name in library.devices() {
+                        let score = library.score(name);
+                        kinds.extend(score.map(|score| DeviceKind {
+                            name: name.to_owned(),
+                            library: Arc::clone(&library),
+                            score: score.map_err(|error| error.message),
+                        }));
+                    }
+                }
+                Err(error) => refused.push(error),
+            }
+        }
+        Ok((kinds, refused))
     }
 
     fn refusal(note: &Note, path: &Path, lock: &Lock) -> Option<PluginError> {
