@@ -42,10 +42,10 @@ pub struct CpuOptions {
 /// The compiled CPU backend. Its executables share its threads.
 #[derive(Clone)]
 pub struct Cpu {
-    level: Level,
+    pub(crate) level: Level,
     compute: Compute,
-    pool: Arc<Pool>,
-    natives: Arc<dyn Natives>,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) natives: Arc<dyn Natives>,
 }
 
 impl Cpu {
@@ -123,7 +123,7 @@ impl Cpu {
 
     fn unsupported(graph: &Graph, reason: String) -> CompileError {
         CompileError::Unsupported {
-            backend: NAME,
+            backend: NAME.to_owned(),
             graph: graph.name.clone(),
             reason,
         }

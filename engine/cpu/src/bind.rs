@@ -9,29 +9,21 @@
 //! positions; every view stays inside its buffer; all memory together fits the
 //! limit. A view outside its buffer is a bug of whoever planned.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
-use std::ops::RangeInclusive;
-use std::sync::Arc;
-
-use girih_graph::{DType, Extent, ExtentError, ValueType};
-use girih_plan::plan::{BufferId, BufferKind, Plan, Section, Tensor, TensorId, Work};
+use girih_plan::plan::{BufferId, BufferKind, Plan, Section};
 use girih_runtime::backend::RunError;
 use girih_runtime::plugin::native::Natives;
 
 use crate::block::Base;
 use crate::codegen::Code;
 use crate::launch::{self, BoundLaunch};
-use crate::memory::{Need, aligned, place};
+use crate::memory::{aligned, arrange};
+use crate::numbers::check_views;
 use crate::tables::Tables;
-use crate::view::{Line, View};
+use crate::view::View;
 use crate::weights::Weights;
 
-/// The value of every size symbol that is known.
-pub(crate) type Symbols = BTreeMap<Arc<str>, i64>;
-
-/// Bytes of a buffer that somebody else has.
-pub(crate) const UNKNOWN: usize = usize::MAX;
+pub(crate) use crate::numbers::{Numbers, Symbols, UNKNOWN};
+pub(crate) use crate::schedule::{buffer_of, sections};
 
 /// A section with numbers for its sizes.
 #[derive(Debug, Default)]
@@ -76,12 +68,9 @@ pub(crate) struct Binder<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) weights: &'a Weights,
     pub(crate) natives: &'a dyn Natives,
-    pub(crate) symbols: Symbols,
-    /// Most bytes that all values may have together.
-    pub(crate) limit: u64,
+    pub(crate) numbers: Numbers<'a>,
     /// Threads that share a launch.
     pub(crate) threads: usize,
-    known: RefCell<HashMap<Extent, i64>>,
 }
 
 impl<'a> Binder<'a> {
@@ -105,95 +94,9 @@ impl<'a> Binder<'a> {
             tables,
             weights,
             natives,
-            symbols,
-            // Offsets in bytes are signed, and sums of them must not wrap.
-            limit: limit.min((isize::MAX / 16) as u64),
+            numbers: Numbers::new(&plan.axes, symbols, limit),
             threads,
-            known: RefCell::default(),
         }
-    }
-
-    /// The number of an extent that is no axis'.
-    ///
-    /// # Errors
-    ///
-    /// A size that nothing tells, a zero divisor, an overflow.
-    pub(crate) fn number(&self, extent: &Extent) -> Result<i64, RunError> {
-        self.evaluate(extent).map_err(|source| RunError::Size {
-            what: format!("`{extent}`"),
-            source,
-        })
-    }
-
-    fn evaluate(&self, extent: &Extent) -> Result<i64, ExtentError> {
-        if let Some(value) = extent.as_constant() {
-            return Ok(value);
-        }
-        if let Some(value) = self.known.borrow().get(extent) {
-            return Ok(*value);
-        }
-        let value = extent.evaluate(&|symbol| self.symbols.get(symbol).copied())?;
-        self.known.borrow_mut().insert(extent.clone(), value);
-        Ok(value)
-    }
-
-    /// The number of positions of an axis.
-    ///
-    /// # Errors
-    ///
-    /// A size that cannot be computed, is negative or past the limit.
-    pub(crate) fn positions(
-        &self,
-        extent: &Extent,
-        name: impl Fn() -> String,
-    ) -> Result<usize, RunError> {
-        let what = || format!("axis `{}`", name());
-        let value = self.evaluate(extent).map_err(|source| RunError::Size {
-            what: what(),
-            source,
-        })?;
-        match usize::try_from(value) {
-            Ok(positions) if value <= Extent::LIMIT => Ok(positions),
-            _ => Err(RunError::Absurd {
-                what: what(),
-                value,
-            }),
-        }
-    }
-
-    /// A stride or an offset. Beside an extent of 0, others may be too large for any number;
-    /// nothing is read there.
-    pub(crate) fn distance(&self, extent: &Extent) -> Result<isize, RunError> {
-        match self.evaluate(extent) {
-            Ok(value) => Ok(value as isize),
-            Err(ExtentError::Overflow(_)) => Ok(0),
-            Err(source) => Err(RunError::Size {
-                what: format!("`{extent}`"),
-                source,
-            }),
-        }
-    }
-
-    /// A view of a tensor.
-    pub(crate) fn view(&self, tensor: &Tensor) -> Result<View, RunError> {
-        let line = |(axis, stride): &(_, girih_plan::plan::Stride)| {
-            let name = || self.plan.axes.name(*axis).to_owned();
-            Ok(Line {
-                axis: *axis,
-                extent: self.positions(&stride.extent, name)?,
-                step: self.distance(&stride.step)?,
-            })
-        };
-        Ok(View {
-            buffer: tensor.buffer,
-            dtype: tensor.dtype,
-            offset: self.distance(&tensor.offset)?,
-            lines: tensor
-                .axes
-                .iter()
-                .map(line)
-                .collect::<Result<_, RunError>>()?,
-        })
     }
 
     /// Binds a section. `touched` are buffers with launches before which they are read besides.
@@ -206,11 +109,14 @@ impl<'a> Binder<'a> {
         section: &Section,
         touched: &[(BufferId, usize)],
     ) -> Result<Bound, RunError> {
-        let views = section.tensors.iter().map(|tensor| self.view(tensor));
+        let views = section
+            .tensors
+            .iter()
+            .map(|tensor| self.numbers.view(tensor));
         let mut bound = Bound {
             views: views.collect::<Result<_, _>>()?,
             places: vec![None; section.buffers.len()],
-            symbols: self.symbols.clone(),
+            symbols: self.numbers.symbols.clone(),
             ..Bound::default()
         };
         for (at, buffer) in section.buffers.iter().enumerate() {
@@ -221,7 +127,8 @@ impl<'a> Binder<'a> {
                 | BufferKind::Caller
                 | BufferKind::Grown
                 | BufferKind::Table(_) => {
-                    self.buffer_bytes(id, buffer.dtype, &buffer.elements, &bound.views)?
+                    self.numbers
+                        .buffer_bytes(id, buffer.dtype, &buffer.elements, &bound.views)?
                 }
             };
             if let BufferKind::Table(numbers) = &buffer.kind {
@@ -231,7 +138,7 @@ impl<'a> Binder<'a> {
             }
             bound.bytes.push(bytes);
         }
-        check_views(section, &bound);
+        check_views(section, &bound.views, &bound.bytes);
         for launch in &section.launches {
             let launch = launch::bind(self, &bound, launch)?;
             bound.scratch = bound.scratch.max(aligned(launch.scratch()));
@@ -241,170 +148,31 @@ impl<'a> Binder<'a> {
         Ok(bound)
     }
 
-    fn buffer_bytes(
-        &self,
-        id: BufferId,
-        dtype: DType,
-        elements: &Extent,
-        views: &[View],
-    ) -> Result<usize, RunError> {
-        let elements = match self.evaluate(elements) {
-            Ok(elements) => elements.max(0).cast_unsigned(),
-            Err(ExtentError::Overflow(_)) => {
-                let empty = |view: &View| view.lines.iter().any(|line| line.extent == 0);
-                let mut seen = views.iter().filter(|view| view.buffer == id);
-                if seen.all(empty) { 0 } else { u64::MAX }
-            }
-            Err(source) => {
-                return Err(RunError::Size {
-                    what: format!("`{elements}`"),
-                    source,
-                });
-            }
-        };
-        let bytes = elements.saturating_mul(dtype.size() as u64);
-        if bytes > self.limit {
-            return Err(self.too_large(views, id, bytes));
-        }
-        Ok(bytes as usize)
-    }
-
-    /// The error for a buffer that is too much.
-    fn too_large(&self, views: &[View], id: BufferId, bytes: u64) -> RunError {
-        let seen = views.iter().filter(|view| view.buffer == id);
-        let what = seen
-            .max_by_key(|view| view.count())
-            .map_or_else(String::new, |view| {
-                let ty = ValueType::new(view.dtype, view.axes().collect());
-                format!("{} of shape {:?}", self.plan.axes.show(&ty), view.shape())
-            });
-        RunError::Memory {
-            what,
-            bytes,
-            limit: self.limit,
-        }
-    }
-
     fn place(
         &self,
         section: &Section,
         bound: &mut Bound,
         touched: &[(BufferId, usize)],
     ) -> Result<(), RunError> {
-        let mut lifetimes = section.lifetimes();
-        for (buffer, at) in touched {
-            if let Some(lifetime) = &mut lifetimes[buffer.index()] {
-                *lifetime = extended(lifetime, *at);
-            }
-        }
-        let mut needs = Vec::new();
-        let mut owners = Vec::new();
-        for (at, lifetime) in lifetimes.into_iter().enumerate() {
-            if let Some(lifetime) = lifetime {
-                needs.push(Need {
-                    bytes: bound.bytes[at],
-                    lifetime,
-                });
-                owners.push(at);
-            }
-        }
-        let buffers = owners.len();
-        for (at, launch) in bound.launches.iter().enumerate() {
-            if let BoundLaunch::Recurrence(launch) = launch {
-                needs.push(Need {
-                    bytes: launch.area(),
-                    lifetime: at..=at,
-                });
-                owners.push(at);
-            }
-        }
-        let (offsets, arena) = place(&needs);
-        for (need, offset) in offsets.into_iter().enumerate() {
-            let owner = owners[need];
-            if need < buffers {
-                bound.places[owner] = Some(offset);
-            } else if let BoundLaunch::Recurrence(launch) = &mut bound.launches[owner] {
-                launch.place = offset;
-            }
-        }
-        bound.arena = arena;
-        self.check_limit(bound, arena as u64)
-    }
-
-    /// That so many bytes are allowed; the largest buffer is named if they are not.
-    ///
-    /// # Errors
-    ///
-    /// [`RunError::Memory`].
-    pub(crate) fn check_limit(&self, bound: &Bound, bytes: u64) -> Result<(), RunError> {
-        if bytes <= self.limit {
-            return Ok(());
-        }
-        let known = (0..bound.bytes.len()).filter(|at| bound.bytes[*at] != UNKNOWN);
-        let largest = known.max_by_key(|at| bound.bytes[*at]);
-        let largest = BufferId(largest.unwrap_or(0) as u32);
-        Err(self.too_large(&bound.views, largest, bytes))
-    }
-}
-
-fn extended(lifetime: &RangeInclusive<usize>, at: usize) -> RangeInclusive<usize> {
-    *lifetime.start().min(&at)..=*lifetime.end().max(&at)
-}
-
-/// A plan's views stay inside their buffers: memory safety rests on it.
-fn check_views(section: &Section, bound: &Bound) {
-    for (tensor, view) in bound.views.iter().enumerate() {
-        let buffer = &section.buffers[view.buffer.index()];
-        assert_eq!(view.dtype, buffer.dtype, "a tensor has its buffer's dtype");
-        let Some((first, last)) = view.reach() else {
-            continue;
+        let area = |launch: &BoundLaunch| match launch {
+            BoundLaunch::Recurrence(launch) => launch.area(),
+            _ => 0,
         };
-        let elements = bound.bytes[view.buffer.index()] / view.dtype.size();
-        let inside = first >= 0 && last.cast_unsigned() < elements;
-        assert!(inside, "tensor {tensor} leaves its buffer: {view:?}");
+        let areas: Vec<usize> = bound.launches.iter().map(area).collect();
+        let arranged = arrange(section, &bound.bytes, &areas, touched);
+        for (launch, place) in bound.launches.iter_mut().zip(arranged.areas) {
+            if let BoundLaunch::Recurrence(launch) = launch {
+                launch.place = place;
+            }
+        }
+        bound.places = arranged.places;
+        bound.arena = arranged.bytes;
+        self.numbers
+            .check_limit(&bound.views, &bound.bytes, bound.arena as u64)
     }
 }
 
 /// Bytes of a dense copy of what a view sees.
 pub(crate) fn dense_bytes(view: &View) -> usize {
     aligned(view.count().saturating_mul(view.dtype.size()))
-}
-
-/// The first launch that touches a buffer, or the number of launches.
-pub(crate) fn first_use(section: &Section, buffer: BufferId) -> usize {
-    let touches = |launch: &girih_plan::plan::Launch| {
-        let mut found = false;
-        launch.visit_buffers(&section.tensors, &mut |own, _| found |= own == buffer);
-        found
-    };
-    let found = section.launches.iter().position(touches);
-    found.unwrap_or(section.launches.len())
-}
-
-/// The buffer of a tensor.
-pub(crate) fn buffer_of(section: &Section, tensor: TensorId) -> BufferId {
-    section.tensors[tensor.index()].buffer
-}
-
-/// All sections of a plan, outermost first.
-pub(crate) fn sections(plan: &Plan) -> Vec<&Section> {
-    let mut found = vec![&plan.root];
-    let mut at = 0;
-    while let Some(section) = found.get(at).copied() {
-        for launch in &section.launches {
-            match &launch.work {
-                Work::Recurrence(launch) => found.push(&launch.body),
-                Work::Route(route) => {
-                    found.extend(route.branches.iter().map(|branch| &branch.section));
-                }
-                Work::Kernel(_)
-                | Work::Contract(_)
-                | Work::Attention(_)
-                | Work::Routine(_)
-                | Work::Native(_) => {}
-            }
-        }
-        at += 1;
-    }
-    found
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use girih_graph::{Extent, Graph, Op, Region, ValueType};
 use girih_kernels::{Level, Pool};
-use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan, TensorId};
+use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan};
 use girih_runtime::backend::{
     Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource, Params,
     Progress, RunError, Sizes,
@@ -24,15 +24,16 @@ use girih_runtime::plugin::native::Natives;
 
 use crate::array::Array;
 use crate::backend::{Compute, Cpu};
-use crate::bind::{Binder, Bound, Symbols, buffer_of, first_use};
+use crate::bind::{Binder, Bound, Symbols, buffer_of};
 use crate::block::{Base, Block};
 use crate::codegen::Code;
 use crate::frame::Frame;
 use crate::growing::Stretch;
 use crate::launch::{Branches, Run, copy, run_launch};
 use crate::memory::aligned;
+use crate::numbers::{all_symbols, known};
 use crate::parameter::{Parameter, Uses};
-use crate::schedule::initials_first;
+use crate::schedule::{Needs, held, initials_first};
 use crate::tables::Tables;
 use crate::weights::Weights;
 use given::Leaf;
@@ -53,21 +54,11 @@ pub(crate) struct Compiled {
     pool: Arc<Pool>,
     /// Every size symbol of the graph.
     symbols: Vec<Arc<str>>,
-    /// What is needed of what the plan may be given.
-    needed: Vec<bool>,
-    /// States with the launch before which they are needed, if they have a start.
-    starts: Vec<Start>,
+    needs: Needs,
     bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
     arenas: Mutex<Vec<Block>>,
     branches: Branches,
     results: Mutex<Vec<Arc<Block>>>,
-}
-
-/// A state that starts as a computed value unless it is given.
-struct Start {
-    given: usize,
-    initial: TensorId,
-    before: usize,
 }
 
 impl Compiled {
@@ -82,44 +73,7 @@ impl Compiled {
     ) -> Option<Self> {
         initials_first(&mut plan);
         let tables = Tables::of(&plan)?;
-        let root = &plan.root;
-        let outcomes: BTreeSet<BufferId> = plan
-            .results
-            .iter()
-            .map(|outcome| buffer_of(root, outcome.tensor))
-            .collect();
-        let mut needed = Vec::new();
-        let mut starts = Vec::new();
-        for (at, given) in plan.given.iter().enumerate() {
-            let buffer = buffer_of(root, given.tensor);
-            let before = first_use(root, buffer);
-            needed.push(before < root.launches.len() || outcomes.contains(&buffer));
-            if let Some(initial) = given.initial {
-                starts.push(Start {
-                    given: at,
-                    initial,
-                    before,
-                });
-            }
-        }
-        // A state that starts as what is given needs that.
-        for start in starts.iter().rev() {
-            let initial = buffer_of(root, start.initial);
-            for (at, given) in plan.given.iter().enumerate() {
-                if needed[start.given] && buffer_of(root, given.tensor) == initial {
-                    needed[at] = true;
-                }
-            }
-        }
-        let axes = graph
-            .axes
-            .iter()
-            .flat_map(|(_, axis)| axis.extent.symbols());
-        let mut symbols: Vec<Arc<str>> = axes.collect();
-        symbols.extend(plan_symbols(&plan));
-        size_symbols(&graph.root, &mut symbols);
-        symbols.sort();
-        symbols.dedup();
+        let needs = Needs::of(&plan);
         Some(Self {
             graph: graph.clone(),
             code,
@@ -129,9 +83,8 @@ impl Compiled {
             level,
             compute,
             pool: Arc::clone(pool),
-            symbols,
-            needed,
-            starts,
+            symbols: all_symbols(graph, &plan),
+            needs,
             plan,
             bound: Mutex::default(),
             arenas: Mutex::default(),
@@ -142,13 +95,7 @@ impl Compiled {
 
     /// The plan with numbers for these sizes, and the most bytes that its values may have.
     fn bind(&self, sizes: &Sizes, limit: u64) -> Result<Arc<Bound>, RunError> {
-        let mut symbols = Symbols::new();
-        for symbol in &self.symbols {
-            let value = sizes.value(&Extent::symbol(symbol), String::new);
-            if let Ok(value) = value {
-                symbols.insert(symbol.clone(), value);
-            }
-        }
+        let symbols = known(&self.symbols, sizes);
         let mut kept = lock(&self.bound);
         if let Some(at) = kept.iter().position(|(known, _)| *known == symbols) {
             let entry = kept.remove(at);
@@ -159,11 +106,7 @@ impl Compiled {
             return Ok(bound);
         }
         drop(kept);
-        let touched: Vec<(BufferId, usize)> = self
-            .starts
-            .iter()
-            .map(|start| (buffer_of(&self.plan.root, start.initial), start.before))
-            .collect();
+        let touched = self.needs.touched(&self.plan.root);
         let binder = self.binder(symbols.clone(), limit);
         let bound = Arc::new(binder.section(&self.plan.root, &touched)?);
         self.check_memory(&symbols, &bound, limit)?;
@@ -190,29 +133,14 @@ impl Compiled {
 
     /// Bytes of temporaries and of everything that is given back.
     fn held(&self, bound: &Bound) -> u64 {
-        let given: BTreeSet<BufferId> = self
-            .plan
-            .given
-            .iter()
-            .map(|given| buffer_of(&self.plan.root, given.tensor))
-            .collect();
-        let mut held = bound.arena as u64;
-        for (at, buffer) in self.plan.root.buffers.iter().enumerate() {
-            let own = match buffer.kind {
-                BufferKind::Caller => !given.contains(&BufferId(at as u32)),
-                BufferKind::Grown => true,
-                BufferKind::Temporary | BufferKind::Bound | BufferKind::Table(_) => false,
-            };
-            if own {
-                held = held.saturating_add(bound.bytes[at] as u64);
-            }
-        }
-        held
+        held(&self.plan, &bound.bytes, bound.arena)
     }
 
     fn check_memory(&self, symbols: &Symbols, bound: &Bound, limit: u64) -> Result<(), RunError> {
         let binder = self.binder(symbols.clone(), limit);
-        binder.check_limit(bound, self.held(bound))
+        binder
+            .numbers
+            .check_limit(&bound.views, &bound.bytes, self.held(bound))
     }
 
     /// A block of an earlier run that is large enough, or a new one.
@@ -258,7 +186,7 @@ impl Executable for Compiled {
         progress: &mut Progress<'_>,
     ) -> Result<Params, RunError> {
         let mut wanted: BTreeMap<&str, (ValueType, Uses<'_>)> = BTreeMap::new();
-        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needed).enumerate() {
+        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needs.needed).enumerate() {
             if given.kind == GivenKind::Param && *needed {
                 let ty = self.given_type(given);
                 let (_, uses) = wanted.entry(&given.name).or_insert((ty, Uses::default()));
@@ -294,7 +222,7 @@ impl Executable for Compiled {
         let mut arrays: BTreeMap<BufferId, Array> = BTreeMap::new();
         let mut absent = BTreeSet::new();
         let mut packed = BTreeSet::new();
-        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needed).enumerate() {
+        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needs.needed).enumerate() {
             if *needed {
                 let buffer = buffer_of(root, given.tensor);
                 match self.given(at, bindings, &bound)? {
@@ -389,7 +317,7 @@ impl Compiled {
         // as long as their buffers, and nobody else has them.
         let frame = unsafe { Frame::new(bound, bases, arena) };
         let begin = |before: usize| {
-            for start in &self.starts {
+            for start in &self.needs.starts {
                 if start.before == before && absent.contains(&start.given) {
                     let from = frame.view(start.initial);
                     let to = frame.view(self.plan.given[start.given].tensor);
@@ -460,17 +388,8 @@ impl Compiled {
     }
 }
 
-/// Every symbol in the sizes of a plan, but not those that a route gives.
-fn plan_symbols(plan: &Plan) -> Vec<Arc<str>> {
-    let mut symbols = Vec::new();
-    for buffer in &plan.root.buffers {
-        symbols.extend(buffer.elements.symbols());
-    }
-    symbols
-}
-
 /// Whether a loop of a region runs along an axis of this size.
-fn walks(graph: &Graph, region: &Region, symbol: &str) -> bool {
+pub(crate) fn walks(graph: &Graph, region: &Region, symbol: &str) -> bool {
     region.nodes().any(|(_, node)| {
         let along = match &node.op {
             Op::Recurrence(own) => graph.axes.extent(own.axis).as_symbol() == Some(symbol),
@@ -479,18 +398,6 @@ fn walks(graph: &Graph, region: &Region, symbol: &str) -> bool {
         let mut inner = node.op.regions().iter();
         along || inner.any(|inner| walks(graph, inner, symbol))
     })
-}
-
-/// Every symbol that a value of a region is computed from.
-fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
-    for (_, node) in region.nodes() {
-        if let Op::Size(extent) = &node.op {
-            symbols.extend(extent.symbols());
-        }
-        for inner in node.op.regions() {
-            size_symbols(inner, symbols);
-        }
-    }
 }
 
 fn allocated(bytes: usize) -> Result<Block, RunError> {

@@ -1,5 +1,6 @@
 //! Compiled CPU backend: kernels of a plan to machine code.
 
+mod alone;
 mod array;
 mod backend;
 mod bind;
@@ -11,17 +12,20 @@ mod fence;
 mod frame;
 mod growing;
 mod launch;
-mod memory;
+pub mod loops;
+pub mod memory;
+pub mod numbers;
 mod pack;
 mod parameter;
 mod routine;
 mod rows;
-mod schedule;
+pub mod schedule;
 mod tables;
-mod view;
-mod walk;
+pub mod view;
+pub mod walk;
 mod weights;
 
+pub use alone::{Alone, Piece, gains_by_size};
 pub use backend::{Compute, Cpu, CpuOptions};
 pub use girih_kernels::Level;
 pub use girih_kernels::level::{available as levels, requested as requested_level};

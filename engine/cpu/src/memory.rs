@@ -6,19 +6,74 @@
 
 use std::ops::RangeInclusive;
 
+use girih_plan::plan::{BufferId, Section};
+
 use crate::block::ALIGN;
 
 /// A buffer to be placed.
 #[derive(Clone, Debug)]
-pub(crate) struct Need {
+pub struct Need {
     /// Its size.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Launches between which it is needed.
-    pub(crate) lifetime: RangeInclusive<usize>,
+    pub lifetime: RangeInclusive<usize>,
+}
+
+/// Where everything that a section needs for itself lies in its memory.
+#[derive(Clone, Debug, Default)]
+pub struct Arranged {
+    /// Where each buffer starts, if it is a temporary one.
+    pub places: Vec<Option<usize>>,
+    /// Where each launch's own memory starts.
+    pub areas: Vec<usize>,
+    /// Bytes of all together.
+    pub bytes: usize,
+}
+
+/// Arranges the temporaries of a section and the memory of its launches. `bytes` are those of its buffers, `areas` those
+/// that each launch wants while it runs, `touched` are buffers with launches before which they are read besides.
+pub fn arrange(
+    section: &Section,
+    bytes: &[usize],
+    areas: &[usize],
+    touched: &[(BufferId, usize)],
+) -> Arranged {
+    let mut lifetimes = section.lifetimes();
+    for (buffer, at) in touched {
+        if let Some(lifetime) = &mut lifetimes[buffer.index()] {
+            *lifetime = *lifetime.start().min(at)..=*lifetime.end().max(at);
+        }
+    }
+    let mut needs = Vec::new();
+    let mut owners = Vec::new();
+    for (at, lifetime) in lifetimes.into_iter().enumerate() {
+        if let Some(lifetime) = lifetime {
+            needs.push(Need {
+                bytes: bytes[at],
+                lifetime,
+            });
+            owners.push(at);
+        }
+    }
+    let own = areas.iter().enumerate().map(|(at, bytes)| Need {
+        bytes: *bytes,
+        lifetime: at..=at,
+    });
+    needs.extend(own);
+    let (offsets, total) = place(&needs);
+    let mut places = vec![None; section.buffers.len()];
+    for (owner, offset) in owners.iter().zip(&offsets) {
+        places[*owner] = Some(*offset);
+    }
+    Arranged {
+        places,
+        areas: offsets[owners.len()..].to_vec(),
+        bytes: total,
+    }
 }
 
 /// Where each buffer starts, and the bytes of all together.
-pub(crate) fn place(needs: &[Need]) -> (Vec<usize>, usize) {
+pub fn place(needs: &[Need]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|need| std::cmp::Reverse(needs[*need].bytes));
     let mut offsets = vec![0; needs.len()];
@@ -65,7 +120,7 @@ fn overlaps(one: &RangeInclusive<usize>, other: &RangeInclusive<usize>) -> bool 
 }
 
 /// The next multiple of the alignment; saturates at the largest one.
-pub(crate) fn aligned(bytes: usize) -> usize {
+pub fn aligned(bytes: usize) -> usize {
     bytes
         .checked_next_multiple_of(ALIGN)
         .unwrap_or(usize::MAX - (ALIGN - 1))

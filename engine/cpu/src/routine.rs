@@ -35,13 +35,13 @@ pub(crate) fn bind(binder: &Binder<'_>, routine: &Routine) -> Result<BoundRoutin
             axis,
             offset,
         } => {
-            let stride = |(axis, stride): &(_, _)| Ok((*axis, binder.number(stride)?));
+            let stride = |(axis, stride): &(_, _)| Ok((*axis, binder.numbers.number(stride)?));
             BoundRoutine::Fold(Fold {
                 operand: *operand,
                 out: *out,
                 from: from.iter().map(stride).collect::<Result<_, RunError>>()?,
                 axis: *axis,
-                offset: binder.number(offset)?,
+                offset: binder.numbers.number(offset)?,
             })
         }
         Routine::Order { .. }

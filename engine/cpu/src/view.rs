@@ -8,66 +8,66 @@ use girih_plan::plan::BufferId;
 
 /// Which elements of a buffer a tensor sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct View {
+pub struct View {
     /// Of which buffer.
-    pub(crate) buffer: BufferId,
+    pub buffer: BufferId,
     /// Element type.
-    pub(crate) dtype: DType,
+    pub dtype: DType,
     /// Element where all positions are 0.
-    pub(crate) offset: isize,
+    pub offset: isize,
     /// Directions, outermost first.
-    pub(crate) lines: Vec<Line>,
+    pub lines: Vec<Line>,
 }
 
 /// One direction of a view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Line {
+pub struct Line {
     /// Its name in the graph.
-    pub(crate) axis: AxisId,
+    pub axis: AxisId,
     /// Positions.
-    pub(crate) extent: usize,
+    pub extent: usize,
     /// Elements between neighbors.
-    pub(crate) step: isize,
+    pub step: isize,
 }
 
 impl View {
     /// Extents, outermost first.
-    pub(crate) fn shape(&self) -> Vec<usize> {
+    pub fn shape(&self) -> Vec<usize> {
         self.lines.iter().map(|line| line.extent).collect()
     }
 
     /// Steps, outermost first.
-    pub(crate) fn own_steps(&self) -> Vec<isize> {
+    pub fn own_steps(&self) -> Vec<isize> {
         self.lines.iter().map(|line| line.step).collect()
     }
 
     /// The direction along an axis, if there is one.
-    pub(crate) fn line(&self, axis: AxisId) -> Option<&Line> {
+    pub fn line(&self, axis: AxisId) -> Option<&Line> {
         self.lines.iter().find(|line| line.axis == axis)
     }
 
     /// The distance of neighbors along an axis; 0 for one that the view lacks.
-    pub(crate) fn step(&self, axis: AxisId) -> isize {
+    pub fn step(&self, axis: AxisId) -> isize {
         self.line(axis).map_or(0, |line| line.step)
     }
 
     /// Distances along axes, in their order.
-    pub(crate) fn steps(&self, axes: impl IntoIterator<Item = AxisId>) -> Vec<isize> {
+    pub fn steps(&self, axes: impl IntoIterator<Item = AxisId>) -> Vec<isize> {
         axes.into_iter().map(|axis| self.step(axis)).collect()
     }
 
     /// Its axes, outermost first.
-    pub(crate) fn axes(&self) -> impl Iterator<Item = AxisId> + Clone {
+    pub fn axes(&self) -> impl Iterator<Item = AxisId> + Clone {
         self.lines.iter().map(|line| line.axis)
     }
 
     /// Number of positions; sizes are known to fit.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         count(&self.shape())
     }
 
     /// The first and the last element that is seen; `None` if there is none.
-    pub(crate) fn reach(&self) -> Option<(isize, isize)> {
+    pub fn reach(&self) -> Option<(isize, isize)> {
         let (mut first, mut last) = (self.offset, self.offset);
         for line in &self.lines {
             let reach = line
@@ -80,7 +80,7 @@ impl View {
     }
 
     /// Whether elements lie behind one another in the order of the axes.
-    pub(crate) fn is_dense(&self) -> bool {
+    pub fn is_dense(&self) -> bool {
         let mut wanted = 1;
         for line in self.lines.iter().rev() {
             if line.extent != 1 && line.step != wanted {
@@ -92,7 +92,7 @@ impl View {
     }
 
     /// Whether two views place elements alike from their first one on: axes may be named otherwise.
-    pub(crate) fn lies_as(&self, other: &Self) -> bool {
+    pub fn lies_as(&self, other: &Self) -> bool {
         self.lines.len() == other.lines.len()
             && self.lines.iter().zip(&other.lines).all(|(own, other)| {
                 own.extent == other.extent && (own.extent == 1 || own.step == other.step)
@@ -101,12 +101,12 @@ impl View {
 }
 
 /// Positions of a shape; an extent of 0 makes it 0 however large others are.
-pub(crate) fn count(shape: &[usize]) -> usize {
+pub fn count(shape: &[usize]) -> usize {
     girih_runtime::tensor::element_count(shape).unwrap_or(usize::MAX)
 }
 
 /// Steps of elements that lie behind one another.
-pub(crate) fn dense_steps(shape: &[usize]) -> Vec<isize> {
+pub fn dense_steps(shape: &[usize]) -> Vec<isize> {
     let mut steps = vec![1_isize; shape.len()];
     for axis in (1..shape.len()).rev() {
         // Beside an extent of 0, others may be absurd.

@@ -6,7 +6,7 @@
 
 /// Calls `body` for every innermost row with the operands' first offsets, the length, and
 /// their steps within the row. Rows come in row-major order; without positions, none does.
-pub(crate) fn rows<const N: usize>(
+pub fn rows<const N: usize>(
     shape: &[usize],
     steps: [&[isize]; N],
     start: [isize; N],
@@ -44,10 +44,7 @@ fn visit<const N: usize>(
 }
 
 /// Axes longer than 1, neighbors that every operand can walk as one joined.
-pub(crate) fn joined<const N: usize>(
-    shape: &[usize],
-    steps: [&[isize]; N],
-) -> Vec<(usize, [isize; N])> {
+pub fn joined<const N: usize>(shape: &[usize], steps: [&[isize]; N]) -> Vec<(usize, [isize; N])> {
     let mut axes: Vec<(usize, [isize; N])> = Vec::with_capacity(shape.len());
     for (axis, extent) in shape.iter().enumerate() {
         if *extent == 1 {

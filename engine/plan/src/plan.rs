@@ -680,7 +680,7 @@ impl Routine {
 
 impl Section {
     /// Gives `visit` the kernel of every launch, of those inside too, in order.
-    pub(crate) fn visit_kernels(&mut self, visit: &mut dyn FnMut(&mut usize)) {
+    pub fn visit_kernels(&mut self, visit: &mut dyn FnMut(&mut usize)) {
         for launch in &mut self.launches {
             match &mut launch.work {
                 Work::Kernel(launch) => visit(&mut launch.kernel),

@@ -96,7 +96,10 @@ fn bind_tile(
     let evaluate = |extent: &Extent, at: &dyn Fn(usize) -> i64| {
         let value = extent.evaluate(&|symbol| {
             let own = names.iter().position(|name| name == symbol);
-            own.map_or_else(|| binder.symbols.get(symbol).copied(), |own| Some(at(own)))
+            own.map_or_else(
+                || binder.numbers.symbols.get(symbol).copied(),
+                |own| Some(at(own)),
+            )
         });
         value.map_err(|source| RunError::Size {
             what: format!("`{extent}`"),

@@ -36,7 +36,7 @@ impl Branches {
         let known = lock(&self.bound);
         let found = known
             .iter()
-            .find(|(own, symbols, _)| *own == place && *symbols == binder.symbols);
+            .find(|(own, symbols, _)| *own == place && *symbols == binder.numbers.symbols);
         if let Some((_, _, bound)) = found {
             return Ok(Arc::clone(bound));
         }
@@ -46,7 +46,7 @@ impl Branches {
         if known.len() >= KEPT {
             known.remove(0);
         }
-        known.push((place, binder.symbols.clone(), Arc::clone(&bound)));
+        known.push((place, binder.numbers.symbols.clone(), Arc::clone(&bound)));
         Ok(bound)
     }
 

@@ -45,10 +45,10 @@ pub(super) fn bind(
     let mut empty = false;
     for (at, own) in kernel.loops.iter().enumerate() {
         let name = || launch.loops.get(at).cloned().unwrap_or_default();
-        empty |= binder.positions(&own.extent, name)? == 0;
+        empty |= binder.numbers.positions(&own.extent, name)? == 0;
     }
     let compiled = binder.code.kernel(launch.kernel);
-    let size = |extent| match binder.number(extent) {
+    let size = |extent| match binder.numbers.number(extent) {
         // Beside an extent of 0, distances may be too large for any number.
         Err(RunError::Size {
             source: ExtentError::Overflow(_),
@@ -187,11 +187,11 @@ fn check_accesses(
 }
 
 fn reach(binder: &Binder<'_>, kernel: &Kernel, address: &Affine) -> Result<(i64, i64), RunError> {
-    let offset = binder.number(&address.offset)?;
+    let offset = binder.numbers.number(&address.offset)?;
     let (mut first, mut last) = (offset, offset);
     for (own, factor) in &address.loops {
-        let positions = binder.number(&kernel.loops[*own].extent)?;
-        let reach = binder.number(factor)?.saturating_mul(positions - 1);
+        let positions = binder.numbers.number(&kernel.loops[*own].extent)?;
+        let reach = binder.numbers.number(factor)?.saturating_mul(positions - 1);
         first = first.saturating_add(reach.min(0));
         last = last.saturating_add(reach.max(0));
     }

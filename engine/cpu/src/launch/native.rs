@@ -243,7 +243,11 @@ pub(super) fn bind(
     let workspace = scratch;
     let slack = own.align.min(Workspace::MOST_ALIGN);
     let scratch = scratch.saturating_add(own.bytes).saturating_add(slack);
-    binder.check_limit(bound, scratch.saturating_mul(binder.threads) as u64)?;
+    binder.numbers.check_limit(
+        &bound.views,
+        &bound.bytes,
+        scratch.saturating_mul(binder.threads) as u64,
+    )?;
     Ok(BoundNative {
         count: count(&lifted),
         grain: (GRAIN / elements.max(1)).max(1),

@@ -15,14 +15,14 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
 use girih_kernels::Pool;
-use girih_plan::plan::{BufferId, BufferKind, RecurrenceLaunch, TensorId};
+use girih_plan::plan::{RecurrenceLaunch, TensorId};
 use girih_runtime::backend::RunError;
 
 use super::{Run, copy, run_section};
 use crate::bind::{Binder, Bound, buffer_of};
 use crate::block::Base;
 use crate::frame::Frame;
-use crate::memory::aligned;
+use crate::loops::{Carried, Layout, narrow};
 use crate::view::View;
 
 /// Bytes of carried values that stay in a core's first cache beside what a step reads.
@@ -54,32 +54,7 @@ pub(crate) struct BoundRecurrence {
 #[derive(Debug)]
 struct BoundBody {
     body: Bound,
-    carried: Vec<Carried>,
-    /// Bytes between two steps of each sequence.
-    sequences: Vec<isize>,
-    outputs: Vec<Output>,
-    /// Bytes of the body's memory and of the copies of what is carried.
-    area: usize,
-}
-
-/// A value that goes from one step to the next.
-#[derive(Debug)]
-struct Carried {
-    /// The two copies in the launch's memory.
-    copies: [usize; 2],
-    /// Whether the body writes the next value into the other copy; else it is copied there.
-    direct: bool,
-}
-
-/// A value that is stacked.
-#[derive(Debug)]
-struct Output {
-    /// Bytes between two steps.
-    step: isize,
-    /// Whether the body writes it where it belongs.
-    direct: bool,
-    /// One step's part of the outer tensor.
-    part: View,
+    layout: Layout,
 }
 
 impl BoundRecurrence {
@@ -100,7 +75,9 @@ pub(super) fn bind(
     outer: &Bound,
     launch: &RecurrenceLaunch,
 ) -> Result<BoundRecurrence, RunError> {
-    let steps = binder.positions(&launch.extent, || launch.axis.clone())?;
+    let steps = binder
+        .numbers
+        .positions(&launch.extent, || launch.axis.clone())?;
     let Some(part) = &launch.part else {
         let body = bind_body(binder, outer, launch, steps)?;
         return Ok(BoundRecurrence {
@@ -109,12 +86,12 @@ pub(super) fn bind(
             length: 0,
             steps,
             threads: 1,
-            area: body.area,
+            area: body.layout.area,
             bodies: vec![body],
         });
     };
     let name = || binder.plan.axes.name(part.axis).to_owned();
-    let positions = binder.positions(&part.extent, name)?;
+    let positions = binder.numbers.positions(&part.extent, name)?;
     let mut bytes = 0usize;
     let mut elements = 0usize;
     for carried in &launch.carried {
@@ -149,7 +126,7 @@ pub(super) fn bind(
         if bodies.len() == 1 && positions == length {
             break;
         }
-        let mut symbols = binder.symbols.clone();
+        let mut symbols = binder.numbers.symbols.clone();
         symbols.insert(part.symbol.clone(), positions as i64);
         let inner = Binder::new(
             binder.plan,
@@ -158,13 +135,17 @@ pub(super) fn bind(
             binder.weights,
             binder.natives,
             symbols,
-            binder.limit,
+            binder.numbers.limit,
             1,
         );
         bodies.push(bind_body(&inner, outer, launch, steps)?);
     }
     let threads = binder.threads.clamp(1, parts.max(1));
-    let area = bodies.iter().map(|own| own.area).max().unwrap_or_default();
+    let area = bodies
+        .iter()
+        .map(|own| own.layout.area)
+        .max()
+        .unwrap_or_default();
     Ok(BoundRecurrence {
         place: 0,
         bodies,
@@ -182,117 +163,11 @@ fn bind_body(
     launch: &RecurrenceLaunch,
     steps: usize,
 ) -> Result<BoundBody, RunError> {
-    let section = &launch.body;
-    let body = binder.section(section, &[])?;
-    let mut area = aligned(body.arena);
-    let mut taken: Vec<BufferId> = section
-        .params
-        .iter()
-        .map(|param| buffer_of(section, *param))
-        .collect();
-    // Whether a result's memory is for us to give: once for every buffer.
-    let mut provided = |result: TensorId| {
-        let buffer = buffer_of(section, result);
-        let bound = matches!(section.buffers[buffer.index()].kind, BufferKind::Bound);
-        let free = bound && !taken.contains(&buffer);
-        taken.push(buffer);
-        free
-    };
-    let mut carried = Vec::new();
-    let pairs = section.params.iter().zip(&section.results);
-    for ((param, result), over) in pairs.zip(&launch.in_place) {
-        let (param, next) = (&body.views[param.index()], &body.views[result.index()]);
-        let free = provided(*result);
-        let direct = free && next.lies_as(param) && next.axes().eq(param.axes());
-        assert!(
-            direct || !free,
-            "the next of a carried value lies as the value"
-        );
-        let bytes = aligned(reached(param));
-        let over = *over && direct;
-        let other = if over {
-            area
-        } else {
-            area.saturating_add(bytes)
-        };
-        let copies = [area, other];
-        area = other.saturating_add(bytes);
-        carried.push(Carried { copies, direct });
-    }
-    let bytes = |view: &View, step: isize| step.saturating_mul(view.dtype.size() as isize);
-    let mut sequences = Vec::new();
-    for (at, (sequence, step)) in launch.sequences.iter().enumerate() {
-        let view = &outer.views[sequence.index()];
-        let step = binder.distance(step)?;
-        let param = section.params[launch.carried.len() + at];
-        check_slice(outer, view, &body.views[param.index()], step, steps);
-        sequences.push(bytes(view, step));
-    }
-    for (at, invariant) in launch.invariants.iter().enumerate() {
-        let param = section.params[launch.carried.len() + launch.sequences.len() + at];
-        let view = &outer.views[invariant.index()];
-        check_slice(outer, view, &body.views[param.index()], 0, steps);
-    }
-    let mut outputs = Vec::new();
-    let axis = binder.plan.axes.find(&launch.axis);
-    for ((output, step), result) in launch.outputs.iter().zip(&section.results[carried.len()..]) {
-        let view = &outer.views[output.index()];
-        let step = binder.distance(step)?;
-        let direct = provided(*result);
-        if direct {
-            check_slice(outer, view, &body.views[result.index()], step, steps);
-        }
-        let mut part = view.clone();
-        part.lines.retain(|line| Some(line.axis) != axis);
-        narrow(&mut part, launch, &body.views[result.index()]);
-        outputs.push(Output {
-            step: bytes(view, step),
-            direct,
-            part,
-        });
-    }
-    Ok(BoundBody {
-        body,
-        carried,
-        sequences,
-        outputs,
-        area: aligned(area),
-    })
-}
-
-/// A view of the outer section, cut to the positions that the body's view has.
-fn narrow(view: &mut View, launch: &RecurrenceLaunch, body: &View) {
-    let Some(part) = &launch.part else {
-        return;
-    };
-    for line in &mut view.lines {
-        if line.axis == part.axis
-            && let Some(own) = body.line(part.axis)
-        {
-            line.extent = own.extent;
-        }
-    }
-}
-
-/// Bytes from a buffer's start to the end of what a view reaches.
-fn reached(view: &View) -> usize {
-    let last = view.reach().map_or(0, |(_, last)| last.saturating_add(1));
-    last.max(0)
-        .cast_unsigned()
-        .saturating_mul(view.dtype.size())
-}
-
-/// A slice stays inside the buffer of the tensor it is taken from: memory safety rests on it.
-fn check_slice(outer: &Bound, whole: &View, slice: &View, step: isize, steps: usize) {
-    let (Some(last_step), Some((first, last))) = (steps.checked_sub(1), slice.reach()) else {
-        return;
-    };
-    let moved = step.saturating_mul(last_step as isize);
-    let first = whole.offset + first + moved.min(0);
-    let last = whole.offset + last + moved.max(0);
-    let elements = outer.bytes[whole.buffer.index()] / whole.dtype.size();
-    let inside = first >= 0 && last.cast_unsigned() < elements;
-    assert!(inside, "a slice leaves its buffer: {slice:?} of {whole:?}");
+    let body = binder.section(&launch.body, &[])?;
+    let outer = (outer.views.as_slice(), outer.bytes.as_slice());
+    let inside = (body.views.as_slice(), body.arena);
+    let layout = Layout::of(&binder.numbers, outer, inside, launch, steps)?;
+    Ok(BoundBody { body, layout })
 }
 
 pub(super) fn run(
@@ -355,7 +230,7 @@ fn run_part(
     start: isize,
 ) -> Result<(), RunError> {
     let section = &launch.body;
-    let body = &bound.body;
+    let (body, bound) = (&bound.body, &bound.layout);
     let mut bases = body.bases(own);
     let param = |at: usize| buffer_of(section, section.params[at]).index();
     let result = |at: usize| buffer_of(section, section.results[at]).index();

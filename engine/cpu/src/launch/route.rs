@@ -210,7 +210,9 @@ fn add<T: Number>(
     let result_at = bound_result.then(|| given(result_view));
     let scratch_at = total;
     total = total.saturating_add(bound.scratch.saturating_mul(run.pool.threads()));
-    binder.check_limit(&bound, total as u64)?;
+    binder
+        .numbers
+        .check_limit(&bound.views, &bound.bytes, total as u64)?;
     let memory = run.branches.memory(total).ok_or_else(|| RunError::Memory {
         what: launch.symbol.to_string(),
         bytes: total as u64,

@@ -1,3 +1,5 @@
+//! Regions: equal layers have equal texts, what was written is read back, and what is broken is refused.
+
 use girih_graph::text;
 
 use super::*;

@@ -1,0 +1,255 @@
+//! Numbers for the sizes of a plan.
+//!
+//! Extents are evaluated once for a set of sizes. Every axis then has between 0 and [`Extent::LIMIT`] positions, and no
+//! buffer has more bytes than are allowed for all.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use girih_graph::{AxisId, AxisTable, DType, Extent, ExtentError, Graph, Op, Region, ValueType};
+use girih_plan::plan::{BufferId, Plan, Section, Tensor};
+use girih_runtime::backend::{RunError, Sizes};
+
+use crate::view::{Line, View};
+
+/// The value of every size symbol that is known.
+pub type Symbols = BTreeMap<Arc<str>, i64>;
+
+/// Bytes of a buffer that somebody else has.
+pub const UNKNOWN: usize = usize::MAX;
+
+/// Evaluates the sizes of one run.
+#[derive(Debug)]
+pub struct Numbers<'a> {
+    axes: &'a AxisTable,
+    /// What is known.
+    pub symbols: Symbols,
+    /// Most bytes that all values may have together.
+    pub limit: u64,
+    known: RefCell<HashMap<Extent, i64>>,
+}
+
+impl<'a> Numbers<'a> {
+    /// With these sizes and so many bytes for all values.
+    pub fn new(axes: &'a AxisTable, symbols: Symbols, limit: u64) -> Self {
+        Self {
+            axes,
+            symbols,
+            // Offsets in bytes are signed, and sums of them must not wrap.
+            limit: limit.min((isize::MAX / 16) as u64),
+            known: RefCell::default(),
+        }
+    }
+
+    /// The axis of a name, if there is one.
+    pub fn axis(&self, name: &str) -> Option<AxisId> {
+        self.axes.find(name)
+    }
+
+    /// The number of an extent that is no axis'.
+    ///
+    /// # Errors
+    ///
+    /// A size that nothing tells, a zero divisor, an overflow.
+    pub fn number(&self, extent: &Extent) -> Result<i64, RunError> {
+        self.evaluate(extent).map_err(|source| RunError::Size {
+            what: format!("`{extent}`"),
+            source,
+        })
+    }
+
+    fn evaluate(&self, extent: &Extent) -> Result<i64, ExtentError> {
+        if let Some(value) = extent.as_constant() {
+            return Ok(value);
+        }
+        if let Some(value) = self.known.borrow().get(extent) {
+            return Ok(*value);
+        }
+        let value = extent.evaluate(&|symbol| self.symbols.get(symbol).copied())?;
+        self.known.borrow_mut().insert(extent.clone(), value);
+        Ok(value)
+    }
+
+    /// The number of positions of an axis.
+    ///
+    /// # Errors
+    ///
+    /// A size that cannot be computed, is negative or past the limit.
+    pub fn positions(&self, extent: &Extent, name: impl Fn() -> String) -> Result<usize, RunError> {
+        let what = || format!("axis `{}`", name());
+        let value = self.evaluate(extent).map_err(|source| RunError::Size {
+            what: what(),
+            source,
+        })?;
+        match usize::try_from(value) {
+            Ok(positions) if value <= Extent::LIMIT => Ok(positions),
+            _ => Err(RunError::Absurd {
+                what: what(),
+                value,
+            }),
+        }
+    }
+
+    /// A stride or an offset. Beside an extent of 0, others may be too large for any number;
+    /// nothing is read there.
+    ///
+    /// # Errors
+    ///
+    /// A size that nothing tells, a zero divisor.
+    pub fn distance(&self, extent: &Extent) -> Result<isize, RunError> {
+        match self.evaluate(extent) {
+            Ok(value) => Ok(value as isize),
+            Err(ExtentError::Overflow(_)) => Ok(0),
+            Err(source) => Err(RunError::Size {
+                what: format!("`{extent}`"),
+                source,
+            }),
+        }
+    }
+
+    /// A view of a tensor.
+    ///
+    /// # Errors
+    ///
+    /// Sizes that cannot be computed or are absurd.
+    pub fn view(&self, tensor: &Tensor) -> Result<View, RunError> {
+        let line = |(axis, stride): &(_, girih_plan::plan::Stride)| {
+            let name = || self.axes.name(*axis).to_owned();
+            Ok(Line {
+                axis: *axis,
+                extent: self.positions(&stride.extent, name)?,
+                step: self.distance(&stride.step)?,
+            })
+        };
+        Ok(View {
+            buffer: tensor.buffer,
+            dtype: tensor.dtype,
+            offset: self.distance(&tensor.offset)?,
+            lines: tensor
+                .axes
+                .iter()
+                .map(line)
+                .collect::<Result<_, RunError>>()?,
+        })
+    }
+
+    /// Bytes of a buffer that `views` see.
+    ///
+    /// # Errors
+    ///
+    /// A size that cannot be computed, more bytes than allowed.
+    pub fn buffer_bytes(
+        &self,
+        id: BufferId,
+        dtype: DType,
+        elements: &Extent,
+        views: &[View],
+    ) -> Result<usize, RunError> {
+        let elements = match self.evaluate(elements) {
+            Ok(elements) => elements.max(0).cast_unsigned(),
+            Err(ExtentError::Overflow(_)) => {
+                let empty = |view: &View| view.lines.iter().any(|line| line.extent == 0);
+                let mut seen = views.iter().filter(|view| view.buffer == id);
+                if seen.all(empty) { 0 } else { u64::MAX }
+            }
+            Err(source) => {
+                return Err(RunError::Size {
+                    what: format!("`{elements}`"),
+                    source,
+                });
+            }
+        };
+        let bytes = elements.saturating_mul(dtype.size() as u64);
+        if bytes > self.limit {
+            return Err(self.too_large(views, id, bytes));
+        }
+        Ok(bytes as usize)
+    }
+
+    /// The error for a buffer that is too much.
+    fn too_large(&self, views: &[View], id: BufferId, bytes: u64) -> RunError {
+        let seen = views.iter().filter(|view| view.buffer == id);
+        let what = seen
+            .max_by_key(|view| view.count())
+            .map_or_else(String::new, |view| {
+                let ty = ValueType::new(view.dtype, view.axes().collect());
+                format!("{} of shape {:?}", self.axes.show(&ty), view.shape())
+            });
+        RunError::Memory {
+            what,
+            bytes,
+            limit: self.limit,
+        }
+    }
+
+    /// That so many bytes are allowed; the largest buffer is named if they are not.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Memory`].
+    pub fn check_limit(&self, views: &[View], sizes: &[usize], bytes: u64) -> Result<(), RunError> {
+        if bytes <= self.limit {
+            return Ok(());
+        }
+        let known = (0..sizes.len()).filter(|at| sizes[*at] != UNKNOWN);
+        let largest = known.max_by_key(|at| sizes[*at]);
+        let largest = BufferId(largest.unwrap_or(0) as u32);
+        Err(self.too_large(views, largest, bytes))
+    }
+}
+
+/// Every size symbol that a plan of the graph may ask for, but not those that a launch gives.
+pub fn all_symbols(graph: &Graph, plan: &Plan) -> Vec<Arc<str>> {
+    let axes = graph
+        .axes
+        .iter()
+        .flat_map(|(_, axis)| axis.extent.symbols());
+    let mut symbols: Vec<Arc<str>> = axes.collect();
+    for buffer in &plan.root.buffers {
+        symbols.extend(buffer.elements.symbols());
+    }
+    size_symbols(&graph.root, &mut symbols);
+    symbols.sort();
+    symbols.dedup();
+    symbols
+}
+
+/// Those of the symbols that a run has a value for.
+pub fn known(symbols: &[Arc<str>], sizes: &Sizes) -> Symbols {
+    let value = |symbol: &Arc<str>| {
+        let value = sizes.value(&Extent::symbol(symbol), String::new);
+        Some((Arc::clone(symbol), value.ok()?))
+    };
+    symbols.iter().filter_map(value).collect()
+}
+
+/// Every symbol that a value of a region is computed from.
+fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
+    for (_, node) in region.nodes() {
+        if let Op::Size(extent) = &node.op {
+            symbols.extend(extent.symbols());
+        }
+        for inner in node.op.regions() {
+            size_symbols(inner, symbols);
+        }
+    }
+}
+
+/// A plan's views stay inside their buffers: memory safety rests on it.
+///
+/// # Panics
+///
+/// One does not, which is a bug of whoever planned.
+pub fn check_views(section: &Section, views: &[View], bytes: &[usize]) {
+    for (tensor, view) in views.iter().enumerate() {
+        let buffer = &section.buffers[view.buffer.index()];
+        assert_eq!(view.dtype, buffer.dtype, "a tensor has its buffer's dtype");
+        let Some((first, last)) = view.reach() else {
+            continue;
+        };
+        let elements = bytes[view.buffer.index()] / view.dtype.size();
+        let inside = first >= 0 && last.cast_unsigned() < elements;
+        assert!(inside, "tensor {tensor} leaves its buffer: {view:?}");
+    }
+}
