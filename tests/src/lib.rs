@@ -1,5 +1,6 @@
 //! Tests that cross a package border, and what several of them share.
 
 pub mod causal_graph;
+pub mod direct;
 pub mod mutate;
 pub mod random_graph;

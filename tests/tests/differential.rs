@@ -9,11 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use girih_cpu::{Cpu, CpuOptions, Level};
+use girih_device::OnDevice;
 use girih_graph::{DType, Graph, Op, text, verify};
 use girih_plan::{chunk_recurrences, drop_dead_values};
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
+use girih_template_device::Template;
+use girih_tests::direct::Direct;
 use girih_tests::random_graph::{Numbers, Options, RandomGraph, grow, seeded_words};
 
 /// Graphs that are tried unless `GIRIH_GRAPHS` says otherwise.
@@ -108,9 +111,12 @@ fn agree(one: &Tensor, other: &Tensor) -> bool {
     pairs.into_iter().all(|(x, y)| near(x, y))
 }
 
-/// The compiled backends that this machine can run.
-fn backends() -> Vec<(String, Cpu)> {
-    let mut backends = Vec::new();
+/// A backend with its name.
+type Tried = (String, Box<dyn Backend>);
+
+/// The compiled backends that this machine can run, and a device that refuses all but kernels.
+fn backends() -> Vec<Tried> {
+    let mut backends: Vec<Tried> = Vec::new();
     for level in girih_cpu::levels() {
         for threads in [1, 2] {
             let options = CpuOptions {
@@ -118,9 +124,12 @@ fn backends() -> Vec<(String, Cpu)> {
                 level: Some(level),
                 ..CpuOptions::default()
             };
-            backends.push((name(level, threads), Cpu::new(options)));
+            backends.push((name(level, threads), Box::new(Cpu::new(options))));
         }
     }
+    let device = Direct::<Template>::open().expect("it runs everywhere");
+    let device = OnDevice::new("template", device, Cpu::default());
+    backends.push(("a device".to_owned(), Box::new(device)));
     backends
 }
 
@@ -139,7 +148,7 @@ fn truncates(graph: &Graph) -> bool {
 }
 
 /// Whether the backend and the reference agree when reals have more digits.
-fn agrees_in_f64(backend: &Cpu, random: &RandomGraph, bindings: &Bindings) -> bool {
+fn agrees_in_f64(backend: &dyn Backend, random: &RandomGraph, bindings: &Bindings) -> bool {
     let (graph, bindings) = (random.graph.with_real(DType::F64), widened(bindings));
     let [one, other] = [
         run(&Reference, &graph, &bindings),
@@ -157,7 +166,7 @@ fn agrees_in_f64(backend: &Cpu, random: &RandomGraph, bindings: &Bindings) -> bo
 /// What a backend computes otherwise than the reference does. What a small error of the
 /// reference's own could change, as a comparison of nearly equal numbers, is left out: it
 /// changes when reals have more digits.
-fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Option<String> {
+fn difference(backends: &[Tried], random: &RandomGraph, seed: u64) -> Option<String> {
     let bindings = bindings(random, seed);
     let expected = run(&Reference, &random.graph, &bindings);
     let exact = run(
@@ -166,7 +175,7 @@ fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Op
         &widened(&bindings),
     );
     for (name, backend) in backends {
-        let found = run(backend, &random.graph, &bindings);
+        let found = run(&**backend, &random.graph, &bindings);
         match (&expected, found) {
             (Ok(expected), Ok(found)) => {
                 for (result, tensor) in expected {
@@ -178,7 +187,8 @@ fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Op
                     };
                     if stable
                         && !agree(tensor, other)
-                        && !(truncates(&random.graph) && agrees_in_f64(backend, random, &bindings))
+                        && !(truncates(&random.graph)
+                            && agrees_in_f64(&**backend, random, &bindings))
                     {
                         return Some(format!(
                             "{name}: `{result}` is {:?} where {:?} is right",
@@ -196,14 +206,18 @@ fn difference(backends: &[(String, Cpu)], random: &RandomGraph, seed: u64) -> Op
             (Err(_), Err(_)) => {}
         }
     }
-    backends
-        .last()
-        .and_then(|(_, backend)| chunked_difference(backend, random, &bindings))
+    // The best processor, and the device.
+    let mut last = backends.iter().rev().take(2);
+    last.find_map(|(_, backend)| chunked_difference(&**backend, random, &bindings))
 }
 
 /// What linear recurrences compute otherwise in chunks than in steps, in numbers of twice the
 /// digits: chunks sum in another order.
-fn chunked_difference(backend: &Cpu, random: &RandomGraph, bindings: &Bindings) -> Option<String> {
+fn chunked_difference(
+    backend: &dyn Backend,
+    random: &RandomGraph,
+    bindings: &Bindings,
+) -> Option<String> {
     let (graph, bindings) = (random.graph.with_real(DType::F64), widened(bindings));
     for length in [1, 2, 4] {
         let (chunked, choices) = chunk_recurrences(&graph, Some(length));
@@ -251,7 +265,7 @@ fn widened(bindings: &Bindings) -> Bindings {
 }
 
 /// The smallest graph found that still fails.
-fn shrunk(backends: &[(String, Cpu)], words: Vec<u16>, seed: u64) -> RandomGraph {
+fn shrunk(backends: &[Tried], words: Vec<u16>, seed: u64) -> RandomGraph {
     let mut attempts = 0;
     let mut fails = |random: &RandomGraph| {
         attempts += 1;

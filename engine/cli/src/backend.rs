@@ -134,9 +134,9 @@ mod tests {
         for name in NAMES {
             assert_eq!(
                 by_name(name, &Options::default())
-                    .map(|backend| backend.name())
+                    .map(|backend| backend.name().to_owned())
                     .ok(),
-                Some(*name)
+                Some((*name).to_owned())
             );
         }
         assert!(by_name("gpu", &Options::default()).is_err());

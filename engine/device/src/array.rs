@@ -1,0 +1,163 @@
+//! Tensors in the memory of a device.
+
+use std::any::Any;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use girih_graph::DType;
+use girih_runtime::backend::{Data, DeviceTensor, RunError};
+use girih_runtime::device::{Device, Memory, Place};
+use girih_runtime::tensor::{Tensor, byte_count};
+
+/// A tensor on a device, row-major. Clones share the data.
+#[derive(Clone)]
+pub(crate) struct Array {
+    device: Arc<dyn Device>,
+    memory: Arc<Memory>,
+    offset: u64,
+    dtype: DType,
+    shape: Vec<usize>,
+}
+
+/// Memory of so many bytes, or of one where there are none.
+pub(crate) fn allocated(device: &dyn Device, bytes: u64) -> Result<Memory, RunError> {
+    Ok(device.alloc(bytes.max(1))?)
+}
+
+/// Memory with these bytes.
+pub(crate) fn written(device: &dyn Device, bytes: &[u8]) -> Result<Memory, RunError> {
+    let memory = allocated(device, bytes.len() as u64)?;
+    if !bytes.is_empty() {
+        let to = Place {
+            memory: &memory,
+            offset: 0,
+        };
+        device.write(to, bytes)?;
+    }
+    Ok(memory)
+}
+
+impl Array {
+    /// What lies in memory of the device from a byte on.
+    pub(crate) fn new(
+        device: &Arc<dyn Device>,
+        (memory, offset): (Arc<Memory>, u64),
+        dtype: DType,
+        shape: Vec<usize>,
+    ) -> Self {
+        Self {
+            device: Arc::clone(device),
+            memory,
+            offset,
+            dtype,
+            shape,
+        }
+    }
+
+    /// Data as `dtype` on the device: where they are if they are there, else copied.
+    ///
+    /// # Errors
+    ///
+    /// A device that does not answer, or has no memory for them.
+    pub(crate) fn prepared(
+        device: &Arc<dyn Device>,
+        data: &Data,
+        dtype: DType,
+    ) -> Result<Self, RunError> {
+        if let Data::Device(tensor) = data
+            && let Some(own) = tensor.as_any().downcast_ref::<Self>()
+            && std::ptr::addr_eq(Arc::as_ptr(&own.device), Arc::as_ptr(device))
+            && own.dtype == dtype
+        {
+            return Ok(own.clone());
+        }
+        Self::uploaded(device, &data.to_host()?, dtype)
+    }
+
+    /// A tensor as `dtype`, copied to the device.
+    ///
+    /// # Errors
+    ///
+    /// The device has no memory for it, or fails.
+    pub(crate) fn uploaded(
+        device: &Arc<dyn Device>,
+        tensor: &Tensor,
+        dtype: DType,
+    ) -> Result<Self, RunError> {
+        let converted = if tensor.dtype() != dtype {
+            tensor.to_dtype(dtype)
+        } else if dtype == DType::Bool && tensor.bytes().iter().any(|byte| *byte > 1) {
+            // A file may hold other bytes than 0 and 1; all but 0 are true.
+            Tensor::from_bytes(dtype, tensor.shape(), tensor.bytes())?
+        } else {
+            tensor.clone()
+        };
+        Ok(Self {
+            memory: Arc::new(written(&**device, converted.bytes())?),
+            device: Arc::clone(device),
+            offset: 0,
+            dtype,
+            shape: converted.shape().to_vec(),
+        })
+    }
+
+    /// Where it lies.
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place {
+            memory: &self.memory,
+            offset: self.offset,
+        }
+    }
+
+    /// Bytes of its elements.
+    pub(crate) fn size(&self) -> usize {
+        byte_count(self.dtype, &self.shape).unwrap_or(0)
+    }
+}
+
+impl DeviceTensor for Array {
+    fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn to_host(&self) -> Result<Tensor, RunError> {
+        let mut bytes = vec![0; self.size()];
+        if !bytes.is_empty() {
+            self.device.read(self.place(), &mut bytes)?;
+        }
+        Ok(Tensor::from_bytes(self.dtype, self.shape.clone(), &bytes)?)
+    }
+
+    fn held(&self) -> u64 {
+        self.memory.bytes()
+    }
+
+    fn rows(&self, range: Range<usize>) -> Option<Arc<dyn DeviceTensor>> {
+        let (rows, inner) = self.shape.split_first()?;
+        if range.start > range.end || range.end > *rows {
+            return None;
+        }
+        let row = byte_count(self.dtype, inner)?;
+        let shape = [range.len()].into_iter().chain(inner.iter().copied());
+        Some(Arc::new(Self {
+            offset: self.offset + (range.start * row) as u64,
+            shape: shape.collect(),
+            ..self.clone()
+        }))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{:?} on {:?}", self.dtype, self.shape, self.device)
+    }
+}

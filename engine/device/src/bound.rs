@@ -1,0 +1,152 @@
+//! A plan with numbers for its sizes, as a device runs it.
+
+use girih_cpu::loops::Layout;
+use girih_cpu::memory::{aligned, arrange};
+use girih_cpu::numbers::{Numbers, Symbols, UNKNOWN, check_views};
+use girih_cpu::view::View;
+use girih_graph::Extent;
+use girih_plan::plan::{BufferId, BufferKind, Plan, RecurrenceLaunch, Section, Work};
+use girih_runtime::backend::RunError;
+
+use crate::program::{How, OnDevice, Program};
+
+/// A section with numbers for its sizes.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    /// One for each tensor.
+    pub(crate) views: Vec<View>,
+    /// Of each buffer; [`UNKNOWN`] where whoever runs the section has it.
+    pub(crate) bytes: Vec<usize>,
+    /// Where each temporary buffer starts in the section's memory.
+    pub(crate) places: Vec<Option<usize>>,
+    /// One for each launch.
+    pub(crate) stages: Vec<BoundStage>,
+    /// Bytes of the section's memory.
+    pub(crate) arena: usize,
+    /// What it was bound with.
+    pub(crate) symbols: Symbols,
+}
+
+/// A launch with numbers for its sizes.
+#[derive(Debug)]
+pub(crate) enum BoundStage {
+    /// The values of the region's symbols.
+    Region(Vec<i64>),
+    /// A loop.
+    Walk(Box<BoundWalk>),
+    /// Bound by the cpu backend.
+    Host,
+}
+
+/// A loop with numbers for its sizes.
+#[derive(Debug)]
+pub(crate) struct BoundWalk {
+    /// Where its memory starts in that of the section around it.
+    pub(crate) place: usize,
+    pub(crate) steps: usize,
+    pub(crate) body: Bound,
+    pub(crate) layout: Layout,
+}
+
+impl BoundStage {
+    /// Bytes of memory that it wants while it runs.
+    fn area(&self) -> usize {
+        match self {
+            Self::Walk(walk) => walk.layout.area,
+            Self::Region(_) | Self::Host => 0,
+        }
+    }
+}
+
+/// Binds a section. `touched` are buffers with launches before which they are read besides.
+///
+/// # Errors
+///
+/// Sizes that cannot be computed or are absurd, and more memory than allowed.
+pub(crate) fn bind(
+    plan: &Plan,
+    numbers: &Numbers<'_>,
+    section: &Section,
+    program: &Program,
+    touched: &[(BufferId, usize)],
+) -> Result<Bound, RunError> {
+    let views = section.tensors.iter().map(|tensor| numbers.view(tensor));
+    let views: Vec<View> = views.collect::<Result<_, _>>()?;
+    let mut bytes = Vec::new();
+    for (at, buffer) in section.buffers.iter().enumerate() {
+        bytes.push(match &buffer.kind {
+            BufferKind::Bound => UNKNOWN,
+            BufferKind::Temporary
+            | BufferKind::Caller
+            | BufferKind::Grown
+            | BufferKind::Table(_) => {
+                let id = BufferId(at as u32);
+                numbers.buffer_bytes(id, buffer.dtype, &buffer.elements, &views)?
+            }
+        });
+    }
+    check_views(section, &views, &bytes);
+    let mut stages = Vec::new();
+    for (launch, stage) in section.launches.iter().zip(&program.stages) {
+        stages.push(match (&stage.how, &launch.work) {
+            (How::Region(region), _) => BoundStage::Region(values(numbers, region)?),
+            (How::Walk(body), Work::Recurrence(launch)) => {
+                let outer = (views.as_slice(), bytes.as_slice());
+                let walk = bind_walk(plan, numbers, outer, launch, body)?;
+                BoundStage::Walk(Box::new(walk))
+            }
+            (How::Walk(_), _) => unreachable!("only loops are walked"),
+            (How::Host(_), _) => BoundStage::Host,
+        });
+    }
+    let areas: Vec<usize> = stages.iter().map(BoundStage::area).collect();
+    let arranged = arrange(section, &bytes, &areas, touched);
+    for (stage, place) in stages.iter_mut().zip(arranged.areas) {
+        if let BoundStage::Walk(walk) = stage {
+            walk.place = place;
+        }
+    }
+    numbers.check_limit(&views, &bytes, arranged.bytes as u64)?;
+    Ok(Bound {
+        views,
+        bytes,
+        places: arranged.places,
+        stages,
+        arena: aligned(arranged.bytes),
+        symbols: numbers.symbols.clone(),
+    })
+}
+
+/// The sizes that a region asks for.
+fn values(numbers: &Numbers<'_>, region: &OnDevice) -> Result<Vec<i64>, RunError> {
+    let symbols = region.symbols.iter();
+    symbols
+        .map(|symbol| numbers.number(&Extent::symbol(symbol)))
+        .collect()
+}
+
+fn bind_walk(
+    plan: &Plan,
+    numbers: &Numbers<'_>,
+    outer: (&[View], &[usize]),
+    launch: &RecurrenceLaunch,
+    program: &Program,
+) -> Result<BoundWalk, RunError> {
+    let steps = numbers.positions(&launch.extent, || launch.axis.clone())?;
+    let mut symbols = numbers.symbols.clone();
+    if let Some(part) = &launch.part {
+        let name = || plan.axes.name(part.axis).to_owned();
+        let positions = numbers.positions(&part.extent, name)?;
+        symbols.insert(part.symbol.clone(), positions as i64);
+    }
+    let inner = Numbers::new(&plan.axes, symbols, numbers.limit);
+    let body = bind(plan, &inner, &launch.body, program, &[])?;
+    let inside = (body.views.as_slice(), body.arena);
+    let layout = Layout::of(&inner, outer, inside, launch, steps)?;
+    Ok(BoundWalk {
+        place: 0,
+        steps,
+        body,
+        layout,
+    })
+}
