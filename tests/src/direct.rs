@@ -1,12 +1,77 @@
-//! A device of the plugins' SDK as the host's, without a library between them.
+//! Devices without a library between: one of the plugins' SDK as the host's, and backends over such.
 
 use std::fmt;
 use std::sync::Arc;
 
+use girih_cpu::Cpu;
+use girih_device::OnDevice;
 use girih_plugin::Code as ErrorCode;
 use girih_plugin::device as sdk;
 use girih_runtime::device::{Code, Device, DeviceError, Info, Memory, Place, RegionCall};
 use girih_runtime::plugin::native::NativeCode;
+use girih_template_device::Template;
+
+/// The backend over the device that interprets kernels.
+///
+/// # Panics
+///
+/// It does not open, though it runs everywhere.
+pub fn template() -> OnDevice {
+    let device = Direct::<Template>::open().expect("it runs everywhere");
+    OnDevice::new("template", device, Cpu::default())
+}
+
+/// The backend over the same device that has no code for anything: the host walks and computes.
+///
+/// # Panics
+///
+/// As [`template`].
+pub fn refusing() -> OnDevice {
+    let device = Direct::<Template>::open().expect("it runs everywhere");
+    OnDevice::new("refusing", Arc::new(Refusing(device)), Cpu::default())
+}
+
+/// A device that refuses every region.
+#[derive(Debug)]
+struct Refusing(Arc<dyn Device>);
+
+impl Device for Refusing {
+    fn info(&self) -> &Info {
+        self.0.info()
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<Memory, DeviceError> {
+        self.0.alloc(bytes)
+    }
+
+    fn write(&self, to: Place<'_>, from: &[u8]) -> Result<(), DeviceError> {
+        self.0.write(to, from)
+    }
+
+    fn read(&self, from: Place<'_>, to: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read(from, to)
+    }
+
+    fn copy(&self, to: Place<'_>, from: Place<'_>, bytes: u64) -> Result<(), DeviceError> {
+        self.0.copy(to, from, bytes)
+    }
+
+    fn wait(&self) -> Result<(), DeviceError> {
+        self.0.wait()
+    }
+
+    fn compile(&self, _: &str) -> Result<Code, DeviceError> {
+        Err(DeviceError {
+            code: NativeCode::Unsupported,
+            device: "refusing".to_owned(),
+            message: "nothing is known here".to_owned(),
+        })
+    }
+
+    fn run(&self, code: &Code, call: &RegionCall<'_>) -> Result<(), DeviceError> {
+        self.0.run(code, call)
+    }
+}
 
 /// An open device.
 pub struct Direct<D: sdk::Device> {

@@ -9,6 +9,7 @@ use girih_dsl::diag::{Code, explain};
 use girih_dsl::model::Static;
 use girih_runtime::backend::Backend;
 use girih_runtime::reference::Reference;
+use girih_tests::direct::template;
 
 /// Examples whose modules take long as they are without optimization; they are verified as
 /// streams with stored numbers.
@@ -132,9 +133,10 @@ fn pages_about_streams_are_what_they_say() {
     }
 }
 
-fn backends() -> [Box<dyn Backend>; 2] {
+fn backends() -> [Box<dyn Backend>; 3] {
     [
         Box::new(Reference),
         Box::new(Cpu::new(CpuOptions::default())),
+        Box::new(template()),
     ]
 }

@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use girih_cpu::{Cpu, CpuOptions, Level};
-use girih_device::OnDevice;
 use girih_graph::{DType, Graph, Op, text, verify};
 use girih_plan::{chunk_recurrences, drop_dead_values};
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
-use girih_template_device::Template;
-use girih_tests::direct::Direct;
+use girih_tests::direct::{refusing, template};
 use girih_tests::random_graph::{Numbers, Options, RandomGraph, grow, seeded_words};
 
 /// Graphs that are tried unless `GIRIH_GRAPHS` says otherwise.
@@ -114,9 +112,10 @@ fn agree(one: &Tensor, other: &Tensor) -> bool {
 /// A backend with its name.
 type Tried = (String, Box<dyn Backend>);
 
-/// The compiled backends that this machine can run, and a device that refuses all but kernels.
+/// The compiled backends that this machine can run, and devices that refuse all, and all but kernels.
 fn backends() -> Vec<Tried> {
-    let mut backends: Vec<Tried> = Vec::new();
+    let refusing: Tried = ("a device that refuses all".to_owned(), Box::new(refusing()));
+    let mut backends = vec![refusing];
     for level in girih_cpu::levels() {
         for threads in [1, 2] {
             let options = CpuOptions {
@@ -127,9 +126,7 @@ fn backends() -> Vec<Tried> {
             backends.push((name(level, threads), Box::new(Cpu::new(options))));
         }
     }
-    let device = Direct::<Template>::open().expect("it runs everywhere");
-    let device = OnDevice::new("template", device, Cpu::default());
-    backends.push(("a device".to_owned(), Box::new(device)));
+    backends.push(("a device".to_owned(), Box::new(template())));
     backends
 }
 

@@ -15,6 +15,7 @@ use girih_runtime::backend::{
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::{Blocks, Quantization};
+use girih_tests::direct::template;
 
 /// Weights in every place where a plan may have them: rows and columns of several axes, the first factor, a part of a
 /// matrix, the body of a loop, the branches of a route, an axis of experts, an embedding that is the head too.
@@ -350,6 +351,12 @@ model M(d: axis = 64, e: axis = 96) {{
         let other = backend.compile(&plain.graph).expect("it compiles");
         let found = run(other.as_ref(), &params, 3, 64);
         assert!(distance(&found, &expected) < 1e-5);
+        // A device decodes what is quantized, and computes with that.
+        let device = template();
+        let other = device.compile(&plain.graph).expect("it compiles");
+        let own = other.load(&mut source, &mut silent).expect("it loads");
+        let found = run(other.as_ref(), &own, 3, 64);
+        assert!(distance(&found, &expected) < 1e-5);
         // And the reference reads what the compiled backend packed.
         let found = run(reference.as_ref(), &params, 3, 64);
         assert!(distance(&found, &expected) < 1e-5);
@@ -374,7 +381,8 @@ model M(d: axis = 64, h: axis = 3, e: axis = 32) {{
     let program = Program::load("m.girih", &text, &NoFiles, &mut sink);
     assert!(!sink.has_errors(), "{:?}", sink.diagnostics());
     let cpu = Cpu::default();
-    let backends: [&dyn Backend; 2] = [&Reference, &cpu];
+    let device = template();
+    let backends: [&dyn Backend; 3] = [&Reference, &cpu, &device];
     let found = backends.map(|backend| {
         let setup = Setup {
             program: &program,
@@ -393,10 +401,12 @@ model M(d: axis = 64, h: axis = 3, e: axis = 32) {{
         let out = outputs.tensor("out").expect("there is a result");
         out.into_vec::<f32>().expect("it is `f32`")
     });
-    assert!(
-        distance(&found[1], &found[0]) < 1e-6,
-        "{storage}: backends agree"
-    );
+    for other in &found[1..] {
+        assert!(
+            distance(other, &found[0]) < 1e-6,
+            "{storage}: backends agree"
+        );
+    }
     found[0].clone()
 }
 

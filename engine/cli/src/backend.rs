@@ -1,15 +1,18 @@
 //! Backends by the name that `--backend` takes, and what may be asked of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use girih_cpu::{Cpu, CpuOptions};
+use girih_device::OnDevice;
 use girih_runtime::backend::Backend;
+use girih_runtime::plugin::{DeviceKind, PluginError};
 use girih_runtime::reference::ReferenceWith;
 
 use crate::failure::Failure;
 use crate::plugin::at_hand;
 
-/// Every name.
+/// Every name that is not a device's.
 pub const NAMES: &[&str] = &["cpu", "reference"];
 
 /// What a command asks of a backend. By default the backend decides.
@@ -57,7 +60,7 @@ impl fmt::Display for Compute {
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Asked {
-    /// What computes.
+    /// What computes: `cpu`, `reference`, or a device of a plugin by its name, as `cuda` or `cuda:1`.
     #[arg(long, default_value = "cpu")]
     pub backend: String,
     /// Threads that compute together; the backend's own choice when absent.
@@ -90,23 +93,88 @@ impl Asked {
 /// There is none of this name, or it cannot do what is asked of it.
 pub fn by_name(name: &str, options: &Options) -> Result<Box<dyn Backend>, Failure> {
     match name {
-        "cpu" => {
-            let level = girih_cpu::requested_level();
-            let level =
-                level.map_err(|error| Failure::Misuse(format!("GIRIH_CPU_LEVEL: {error}")))?;
-            let cpu = Cpu::new(CpuOptions {
-                threads: options.threads,
-                level: Some(level),
-                compute: options.compute.into(),
-            });
-            Ok(Box::new(cpu.with_natives(at_hand())))
-        }
+        "cpu" => Ok(Box::new(cpu(options)?)),
         "reference" => reference(options),
-        _ => Err(Failure::Misuse(format!(
-            "there is no backend `{name}`; there is `{}`",
-            NAMES.join("`, `")
-        ))),
+        _ => Ok(Box::new(device(name, options)?)),
     }
+}
+
+fn cpu(options: &Options) -> Result<Cpu, Failure> {
+    let level = girih_cpu::requested_level();
+    let level = level.map_err(|error| Failure::Misuse(format!("GIRIH_CPU_LEVEL: {error}")))?;
+    let cpu = Cpu::new(CpuOptions {
+        threads: options.threads,
+        level: Some(level),
+        compute: options.compute.into(),
+    });
+    Ok(cpu.with_natives(at_hand()))
+}
+
+/// The backend over a device of a plugin: `name`, or `name:number` where there are several.
+///
+/// # Errors
+///
+/// No plugin has a device of this name, or it cannot serve.
+pub fn device(name: &str, options: &Options) -> Result<OnDevice, Failure> {
+    let (word, number) = match name.split_once(':') {
+        None => (name, 0),
+        Some((word, number)) => {
+            let number = number.parse().map_err(|_| {
+                Failure::Misuse(format!(
+                    "`{name}` is no device: what follows `:` is its number, from 0 on"
+                ))
+            })?;
+            (word, number)
+        }
+    };
+    let (kinds, refused) = at_hand().devices()?;
+    let own: Vec<&DeviceKind> = kinds.iter().filter(|kind| kind.name == word).collect();
+    let kind = match own.as_slice() {
+        [] => return Err(unknown(name, &kinds, &refused)),
+        [kind] => *kind,
+        [one, other, ..] => {
+            return Err(Failure::Misuse(format!(
+                "the plugins `{}` and `{}` both have a device `{word}`; leave one out",
+                one.library.note().id,
+                other.library.note().id
+            )));
+        }
+    };
+    if let Err(reason) = &kind.score {
+        return Err(Failure::Refused(format!(
+            "the device `{word}` of the plugin `{}` cannot serve here: {reason}",
+            kind.library.note().id
+        )));
+    }
+    if options.compute != Compute::F32 {
+        return Err(Failure::Misuse(format!(
+            "a device computes as the model file says; leave `--compute {}` out",
+            options.compute
+        )));
+    }
+    let opened = kind.library.open_device(word, number);
+    let opened = opened.ok_or_else(|| unknown(name, &kinds, &refused))?;
+    let opened = opened.map_err(|error| Failure::Refused(error.to_string()))?;
+    Ok(OnDevice::new(name, Arc::new(opened), cpu(options)?))
+}
+
+/// That there is no such backend, what there is, and why the rest cannot serve.
+fn unknown(name: &str, kinds: &[DeviceKind], refused: &[PluginError]) -> Failure {
+    let able = kinds.iter().filter(|kind| kind.score.is_ok());
+    let names: Vec<&str> = (NAMES.iter().copied())
+        .chain(able.map(|kind| kind.name.as_str()))
+        .collect();
+    let mut said = vec![format!(
+        "there is no backend `{name}`; there is `{}`",
+        names.join("`, `")
+    )];
+    for kind in kinds {
+        if let Err(reason) = &kind.score {
+            said.push(format!("`{}` cannot serve here: {reason}", kind.name));
+        }
+    }
+    said.extend(refused.iter().map(ToString::to_string));
+    Failure::Misuse(said.join("; "))
 }
 
 fn reference(options: &Options) -> Result<Box<dyn Backend>, Failure> {

@@ -7,6 +7,7 @@ use girih_dsl::model::Static;
 
 use super::Streams;
 use super::select::Selection;
+use crate::backend;
 use crate::failure::{Failure, Outcome};
 use crate::planned::planned;
 use crate::setting;
@@ -18,7 +19,8 @@ Examples:
   girih explain E0301
   girih explain 301
   girih explain              every code, with its title
-  girih explain model.girih  what each kernel holds, what it reads and why it ended there")]
+  girih explain model.girih  what each kernel holds, what it reads and why it ended there
+  girih explain model.girih --backend cuda   what a device of a plugin takes of it")]
 pub(super) struct Args {
     /// A code such as `E0301`, or a model file; without it, all codes are listed.
     #[arg(value_name = "CODE|FILE")]
@@ -26,6 +28,9 @@ pub(super) struct Args {
     /// Which module of the file; without it the last `model`, or its last module.
     #[arg(long, value_name = "NAME")]
     module: Option<String>,
+    /// Tell instead what this device computes of the model, and why it refuses the rest.
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
     /// A static argument of the model; the value is JSON or a bare word. May be given several times.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting::parse)]
     settings: Vec<(String, Static)>,
@@ -70,6 +75,19 @@ fn model(path: &Path, args: &Args, streams: &mut Streams<'_>) -> Result<Outcome,
         settings: args.settings.clone(),
     };
     let (_, model) = selection.compile(streams.colors)?;
+    if let Some(name) = args.backend.as_deref().filter(|name| *name != "cpu") {
+        if backend::NAMES.contains(&name) {
+            return Err(Failure::Misuse(format!(
+                "the backend `{name}` has no plan to explain; name `cpu` or a device"
+            )));
+        }
+        let device = backend::device(name, &backend::Options::default())?;
+        let explained = device
+            .explain(&model.graph)
+            .map_err(|error| Failure::Refused(error.to_string()))?;
+        write!(streams.out, "{explained}")?;
+        return Ok(Outcome::Holds);
+    }
     let plan = planned(&model.graph);
     streams
         .out

@@ -31,7 +31,7 @@ pub(super) struct Args {
     /// Seed of random draws and starting values.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What computes.
+    /// What computes: `cpu`, `reference`, or a device of a plugin by its name.
     #[arg(long, default_value = "reference")]
     backend: String,
     /// Show what each module carries from position to position.

@@ -19,7 +19,7 @@ pub(super) struct Args {
     file: PathBuf,
     /// A golden file, or a folder with a checkpoint and its answers.
     golden: PathBuf,
-    /// What computes.
+    /// What computes: `cpu`, `reference`, or a device of a plugin by its name.
     #[arg(long, default_value = "reference")]
     backend: String,
     /// What products of weights are computed with, on backends that have it. The bounds stay the

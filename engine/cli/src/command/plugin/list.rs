@@ -1,13 +1,16 @@
-//! `girih plugin list`: which plugins there are, and why one is not to be had.
+//! `girih plugin list`: which plugins there are, why one is not to be had, and how well their devices serve.
 
-use girih_runtime::plugin::Found;
+use girih_runtime::plugin::{DeviceKind, Found, PluginError};
 use serde_json::json;
 
 use super::Streams;
 use crate::failure::{Failure, Outcome};
 use crate::plugin::at_hand;
 
-/// List the plugins that models can name, and say why others cannot be used. Runs none of them.
+/// List the plugins that models can name, with their devices, and say why others cannot be used.
+///
+/// Of those that somebody agreed to, the ones that offer devices are loaded and asked how well this machine serves
+/// them: 1 is as good as a processor. No others are run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print JSON.
@@ -16,9 +19,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
-    let found = at_hand().found()?;
+    let plugins = at_hand();
+    let found = plugins.found()?;
+    let (kinds, broken) = plugins.devices()?;
     if args.json {
-        let all: Vec<_> = found.iter().map(described).collect();
+        let all: Vec<_> = found.iter().map(|own| described(own, &kinds)).collect();
         writeln!(streams.out, "{:#}", json!({ "plugins": all }))?;
         return Ok(Outcome::Holds);
     }
@@ -39,6 +44,18 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
                 if let Some(refused) = &found.refused {
                     writeln!(streams.out, "  not used: {refused}")?;
                 }
+                for kind in of(found, &kinds) {
+                    match &kind.score {
+                        Ok(score) => {
+                            writeln!(streams.out, "  device `{}`, score {score}", kind.name)?;
+                        }
+                        Err(reason) => writeln!(
+                            streams.out,
+                            "  device `{}` cannot serve here: {reason}",
+                            kind.name
+                        )?,
+                    }
+                }
             }
             Err(refused) => writeln!(
                 streams.out,
@@ -47,10 +64,28 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             )?,
         }
     }
+    for error in broken {
+        // Those that are not loaded have said so above.
+        let said = matches!(
+            error,
+            PluginError::NotAgreed { .. }
+                | PluginError::Target { .. }
+                | PluginError::Version { .. }
+        );
+        if !said {
+            writeln!(streams.out, "not used: {error}")?;
+        }
+    }
     Ok(Outcome::Holds)
 }
 
-fn described(found: &Found) -> serde_json::Value {
+/// The devices of the library that was found.
+fn of<'a>(found: &'a Found, kinds: &'a [DeviceKind]) -> impl Iterator<Item = &'a DeviceKind> {
+    let path = found.path.as_path();
+    kinds.iter().filter(move |kind| kind.library.path() == path)
+}
+
+fn described(found: &Found, kinds: &[DeviceKind]) -> serde_json::Value {
     let path = found.path.display().to_string();
     match &found.note {
         Ok(note) => json!({
@@ -62,6 +97,11 @@ fn described(found: &Found) -> serde_json::Value {
             "capabilities": note.capabilities,
             "speaks": note.speaks(),
             "sha256": note.hash,
+            "devices": of(found, kinds).map(|kind| json!({
+                "name": kind.name,
+                "score": kind.score.as_ref().ok(),
+                "reason": kind.score.as_ref().err(),
+            })).collect::<Vec<_>>(),
             "refused": found.refused.as_ref().map(ToString::to_string),
         }),
         Err(refused) => json!({ "path": path, "refused": refused.to_string() }),

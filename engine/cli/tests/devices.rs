@@ -1,0 +1,136 @@
+//! A device of an installed plugin is a backend by its name: in every command that has one.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+// The library is built because this is a dependency.
+use girih_plugin::Device as _;
+use girih_template_device::Template;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The library of the device that interprets kernels: beside the tests.
+fn library() -> PathBuf {
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let own = std::env::current_exe().unwrap();
+    own.with_file_name(format!("{prefix}girih_template_device{suffix}"))
+}
+
+/// Runs the program with its own data folder; its status, and what it said.
+fn girih(data: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_girih"))
+        .args(arguments)
+        .env("GIRIH_DATA", data)
+        .env_remove("GIRIH_PLUGIN_PATH")
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    (output.status.code().unwrap(), said)
+}
+
+/// A data folder with the plugin in it.
+fn installed() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library();
+    let (status, said) = girih(
+        folder.path(),
+        &["plugin", "add", "--yes", library.to_str().unwrap()],
+    );
+    assert_eq!(status, 0, "{said}");
+    folder
+}
+
+#[test]
+fn a_device_is_there_when_its_plugin_is() {
+    let name = Template::NAME.to_str().unwrap();
+    let none = tempfile::tempdir().unwrap();
+    let model = "examples/quickstart/gated.girih";
+    let (status, said) = girih(none.path(), &["test", model, "--backend", name]);
+    assert_ne!(status, 0, "{said}");
+    assert!(
+        said.contains("there is no backend `template`; there is `cpu`, `reference`"),
+        "{said}"
+    );
+
+    let data = installed();
+    let (status, said) = girih(data.path(), &["plugin", "list"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("device `template`, score 0.001"), "{said}");
+    let (_, said) = girih(data.path(), &["plugin", "list", "--json"]);
+    assert!(said.contains("\"name\": \"template\""), "{said}");
+
+    let check = |backend: &str, status: i32, wanted: &str| {
+        let (found, said) = girih(data.path(), &["test", model, "--backend", backend]);
+        assert_eq!(found, status, "{backend}: {said}");
+        assert!(said.contains(wanted), "{backend}: {said}");
+    };
+    check("template", 0, "0 failed");
+    check("template:0", 0, "0 failed");
+    check("template:1", 1, "there is one device, number 0");
+    check("template:x", 2, "what follows `:` is its number");
+    check("chalk", 2, "there is `cpu`, `reference`, `template`");
+}
+
+#[test]
+fn what_a_device_takes_is_explained() {
+    let data = installed();
+    let model = "examples/language/mamba2.girih";
+    let (status, said) = girih(data.path(), &["explain", model, "--backend", "template"]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.starts_with("the device takes "), "{said}");
+    assert!(
+        said.contains("× product: processor: products of matrices: there is no code for them"),
+        "{said}"
+    );
+    let (status, said) = girih(data.path(), &["explain", model, "--backend", "reference"]);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("has no plan to explain"), "{said}");
+}
+
+/// Recurrences, routes, attention, embeddings, whole sequences and pieces of them, over the border of plugins.
+#[test]
+fn a_device_agrees_with_independent_numbers() {
+    let data = installed();
+    for (model, answers) in [
+        ("hf/llama", "conformance/llama"),
+        ("hf/mamba", "conformance/mamba"),
+        ("hf/mixtral", "conformance/mixtral"),
+        (
+            "papers/06-rnn-review/model",
+            "goldens/06-rnn-review.safetensors",
+        ),
+        ("papers/16-duo-llm/model", "goldens/16-duo-llm.safetensors"),
+        ("papers/24-hydra/model", "goldens/24-hydra.safetensors"),
+        ("bench/delta_rule", "bench/delta_rule.safetensors"),
+    ] {
+        let model = format!("examples/{model}.girih");
+        let answers = format!("tests/data/{answers}");
+        let (status, said) = girih(
+            data.path(),
+            &["verify", &model, &answers, "--backend", "template"],
+        );
+        assert_eq!(status, 0, "{model}: {said}");
+    }
+}
+
+#[test]
+fn claims_hold_on_a_device() {
+    let data = installed();
+    for file in std::fs::read_dir(root().join("tests/suite/run")).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|own| own == "girih") {
+            let file = file.to_str().unwrap();
+            let (status, said) = girih(data.path(), &["test", file, "--backend", "template"]);
+            assert_eq!(status, 0, "{file}: {said}");
+        }
+    }
+}
