@@ -147,6 +147,7 @@ const UNSAFE: &[&str] = &[
     "engine/runtime/src/plugin/",
     "engine/runtime/src/weights/map.rs",
     "plugins/api/",
+    "plugins/cuda/",
 ];
 
 #[test]
@@ -174,6 +175,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine/runtime", &["girih-graph", "girih-plugin"]),
     ("plugins/api", &[]),
     ("plugins/assign", &["girih-plugin"]),
+    (
+        "plugins/cuda",
+        &["girih-graph", "girih-plan", "girih-plugin"],
+    ),
     ("plugins/template", &["girih-plugin"]),
     ("engine/cpu/kernels", &[]),
     (

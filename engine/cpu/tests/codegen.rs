@@ -12,317 +12,160 @@ mod interpret;
 mod machine;
 #[path = "codegen/maker.rs"]
 mod maker;
+#[path = "codegen/operations.rs"]
+mod operations;
 #[path = "codegen/random.rs"]
 mod random;
 
-use girih_graph::DType;
-use girih_graph::op::{Binary, Combine, Unary};
-use girih_plan::kernel::{Constant, LoopKind, StepOp};
+use girih_cpu::codegen::{Code, CodeError, CodeOptions};
+use girih_graph::op::{Binary, Unary};
+use girih_graph::{DType, Extent};
+use girih_kernels::level::{self, Level};
+use girih_plan::kernel::{Affine, Guard, GuardOutside, LoopKind, StepOp};
+use proptest::prelude::*;
 
-use interpret::Number;
-use machine::{close, run_all};
+use cases::{positions, reals};
+use interpret::{Number, Sizes};
+use machine::{Cases, close, run_close, run_compiled};
 use maker::{Maker, access, affine};
 
-/// Values at which operations are special.
-fn edges(dtype: DType) -> Vec<Number> {
-    let reals = [
-        0.0,
-        -0.0,
-        1.0,
-        -1.0,
-        0.5,
-        -0.5,
-        1.5,
-        2.5,
-        -2.5,
-        3.0,
-        -7.0,
-        7.25,
-        1e-3,
-        -1e-3,
-        100.0,
-        -100.0,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        f64::NAN,
-        65504.0,
-        1e-7,
-        3e38,
-        -3e38,
-        12345.678,
-        8_388_609.0,
-        -8_388_607.5,
-    ];
-    let integers = [
-        0,
-        1,
-        -1,
-        2,
-        -2,
-        3,
-        5,
-        -5,
-        7,
-        8,
-        31,
-        33,
-        64,
-        100,
-        -100,
-        127,
-        -128,
-        255,
-        2_147_483_647,
-        -2_147_483_648,
-        i64::MAX,
-        i64::MIN,
-        0x1234_5678_9abc,
-    ];
-    let held = |value| interpret::cast(dtype, value);
-    if dtype.is_real() {
-        return reals.into_iter().map(|x| held(Number::Real(x))).collect();
-    }
-    integers.into_iter().map(|x| held(Number::Int(x))).collect()
-}
+const F32: DType = DType::F32;
+const OUTER: LoopKind = LoopKind::Outer;
+const INNER: LoopKind = LoopKind::Inner;
 
-fn bytes(dtype: DType, values: &[Number]) -> Vec<u8> {
-    let mut bytes = vec![0; values.len() * dtype.size()];
-    for (position, value) in values.iter().enumerate() {
-        interpret::write(dtype, &mut bytes, position, *value);
-    }
-    bytes
-}
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-/// Adds the step that is checked after those that load its operands.
-type Make<'a> = &'a dyn Fn(&mut Maker, &[usize]) -> usize;
-
-/// Runs a kernel of one inner loop over inputs and one more buffer, as vectors, as a whole row
-/// and as a scalar, at every level; compares with the interpreter.
-fn check(name: &str, inputs: &[(DType, Vec<Number>)], result: DType, make: Make<'_>) {
-    let count = inputs[0].1.len() as i64;
-    for kind in [LoopKind::Inner, LoopKind::Outer] {
-        let mut maker = Maker::new(&[(kind, count)]);
-        let mut buffers = Vec::new();
-        let mut loaded = Vec::new();
-        for (dtype, values) in inputs {
-            let buffer = maker.buffer(*dtype);
-            buffers.push(bytes(*dtype, values));
-            loaded.push(maker.load(access(buffer, affine(0, &[(0, 1)]))));
-        }
-        let step = make(&mut maker, &loaded);
-        let out = maker.buffer(result);
-        buffers.push(vec![0; count as usize * result.size()]);
-        maker.store(step, access(out, affine(0, &[(0, 1)])));
-        run_all(name, &maker.0, &interpret::Sizes::new(), &buffers);
-    }
-    // As scalars: one point per element, so that nothing is a vector.
-    let mut maker = Maker::new(&[(LoopKind::Outer, count), (LoopKind::Inner, 1)]);
-    let mut buffers = Vec::new();
-    let mut loaded = Vec::new();
-    for (dtype, values) in inputs {
-        let buffer = maker.buffer(*dtype);
-        buffers.push(bytes(*dtype, values));
-        loaded.push(maker.load(access(buffer, affine(0, &[(0, 1)]))));
-    }
-    let step = make(&mut maker, &loaded);
-    let out = maker.buffer(result);
-    buffers.push(vec![0; count as usize * result.size()]);
-    maker.store(step, access(out, affine(0, &[(0, 1)])));
-    run_all(name, &maker.0, &interpret::Sizes::new(), &buffers);
-}
-
-/// All pairs of edges.
-fn pairs(dtype: DType) -> (Vec<Number>, Vec<Number>) {
-    let edges = edges(dtype);
-    let firsts = edges
-        .iter()
-        .flat_map(|x| std::iter::repeat_n(*x, edges.len()));
-    let seconds = edges.iter().flat_map(|_| edges.clone());
-    (firsts.collect(), seconds.collect())
-}
-
-fn allows_unary(op: Unary, dtype: DType) -> bool {
-    match op {
-        Unary::Neg | Unary::Abs | Unary::Sign => dtype != DType::Bool,
-        Unary::Not => !dtype.is_real(),
-        Unary::PopCount => dtype.is_integer(),
-        _ => dtype.is_real(),
+    #[test]
+    fn random_kernels(bytes in prop::collection::vec(any::<u8>(), 24..160)) {
+        let mut cases = Cases::default();
+        random::add(&mut cases, &bytes);
+        cases.run();
     }
 }
 
-fn allows_binary(op: Binary, dtype: DType) -> bool {
-    match op {
-        Binary::Eq | Binary::Ne => true,
-        Binary::And | Binary::Or | Binary::Xor => !dtype.is_real(),
-        Binary::Shl | Binary::Shr => dtype.is_integer(),
-        Binary::Div | Binary::Pow => dtype.is_real(),
-        _ => dtype != DType::Bool,
-    }
-}
-
+/// Rows of a table at positions that are data; a position outside stops the kernel.
 #[test]
-fn functions_of_one_value() {
-    for dtype in DType::ALL {
-        for op in Unary::ALL
-            .iter()
-            .copied()
-            .filter(|op| allows_unary(*op, dtype))
-        {
-            let name = format!("{} {dtype}", op.word());
-            check(&name, &[(dtype, edges(dtype))], dtype, &|maker, x| {
-                maker.unary(op, x[0])
-            });
-        }
-    }
-}
-
-#[test]
-fn functions_of_two_values() {
-    for dtype in DType::ALL {
-        let (x, y) = pairs(dtype);
-        for op in Binary::ALL
-            .iter()
-            .copied()
-            .filter(|op| allows_binary(*op, dtype))
-        {
-            let name = format!("{} {dtype}", op.word());
-            let result = match op {
-                Binary::Eq | Binary::Ne | Binary::Lt | Binary::Le | Binary::Gt | Binary::Ge => {
-                    DType::Bool
-                }
-                _ => dtype,
-            };
-            check(
-                &name,
-                &[(dtype, x.clone()), (dtype, y.clone())],
-                result,
-                &|maker, xy| maker.binary(op, xy[0], xy[1]),
-            );
-        }
-    }
-}
-
-#[test]
-fn shifts_by_one_amount() {
-    for dtype in [DType::I64, DType::I32, DType::I8, DType::U8] {
-        for op in [Binary::Shl, Binary::Shr] {
-            check(op.word(), &[(dtype, edges(dtype))], dtype, &|maker, x| {
-                let amount = maker.step(StepOp::Constant(Constant::Int(9)), dtype);
-                maker.binary(op, x[0], amount)
-            });
-        }
-    }
-}
-
-#[test]
-fn casts() {
-    for from in DType::ALL {
-        for to in DType::ALL {
-            let name = format!("cast {from} {to}");
-            check(&name, &[(from, edges(from))], to, &|maker, x| {
-                maker.step(StepOp::Cast(x[0]), to)
-            });
-        }
-    }
-}
-
-#[test]
-fn selections() {
-    for dtype in DType::ALL {
-        let (x, y) = pairs(dtype);
-        let truths = (0..x.len() as i64)
-            .map(|i| Number::Int(i % 3 % 2))
-            .collect();
-        check(
-            "select",
-            &[(DType::Bool, truths), (dtype, x), (dtype, y)],
-            dtype,
-            &|maker, x| maker.step(StepOp::Select(x[0], x[1], x[2]), dtype),
-        );
-    }
-}
-
-#[test]
-fn constants_and_copies() {
-    for dtype in DType::ALL {
-        check("copy", &[(dtype, edges(dtype))], dtype, &|_, x| x[0]);
-        check(
-            "constant",
-            &[(dtype, edges(dtype))],
-            dtype,
-            &|maker, _| match dtype {
-                DType::Bool => maker.step(StepOp::Constant(Constant::Bool(true)), dtype),
-                _ if dtype.is_real() => maker.real(dtype, 0.1),
-                _ => maker.step(StepOp::Constant(Constant::Int(-3)), dtype),
-            },
-        );
-    }
-}
-
-/// Loops, and the factors of an address.
-type Loops<'a> = (&'a [(LoopKind, i64)], &'a [(usize, i64)]);
-
-/// Reduces rows of a matrix along its rows or its columns.
-fn check_reduction(combine: Combine, dtype: DType, values: &[Number], extent: i64, over: LoopKind) {
-    let name = format!("{} {dtype} {extent} {over:?}", combine.word());
-    let other = 5;
-    let (loops, along): Loops<'_> = match over {
-        LoopKind::Inner => (
-            &[(LoopKind::Outer, other), (LoopKind::Inner, extent)],
-            &[(0, extent), (1, 1)],
-        ),
-        _ => (
-            &[(LoopKind::Walk, extent), (LoopKind::Inner, other)],
-            &[(0, other), (1, 1)],
-        ),
+fn positions_outside_stop_the_kernel() {
+    let (rows, width) = (4, 6);
+    let mut maker = Maker::new(&[(OUTER, 3), (INNER, width)]);
+    let (at, table, to) = (
+        maker.buffer(DType::I64),
+        maker.buffer(F32),
+        maker.buffer(F32),
+    );
+    let position = maker.load(access(at, affine(0, &[(0, 1)])));
+    let index = Affine {
+        steps: vec![(position, Extent::constant(1))],
+        ..affine(0, &[])
     };
-    let mut maker = Maker::new(loops);
-    let buffer = maker.buffer(dtype);
-    let out = maker.buffer(dtype);
-    let x = maker.load(access(buffer, affine(0, along)));
-    let sum = maker.reduce(combine, x, over);
-    let place: &[(usize, i64)] = if over == LoopKind::Inner {
-        &[(0, 1)]
-    } else {
-        &[(1, 1)]
+    let mut address = affine(0, &[(1, 1)]);
+    address.steps.push((position, Extent::constant(width)));
+    let mut read = access(table, address);
+    read.guards.push(Guard {
+        index,
+        extent: Extent::constant(rows),
+        outside: GuardOutside::Fail(3),
+    });
+    let x = maker.load(read);
+    maker.store(x, access(to, affine(0, &[(0, width), (1, 1)])));
+    let options = CodeOptions {
+        level: level::detected(),
+        threads: 2,
     };
-    maker.store(sum, access(out, affine(0, place)));
-    let count = (other * extent) as usize;
-    let cells: Vec<Number> = (0..count).map(|i| values[i * 7 % values.len()]).collect();
-    let buffers = [bytes(dtype, &cells), vec![0; other as usize * dtype.size()]];
-    run_all(&name, &maker.0, &interpret::Sizes::new(), &buffers);
+    let code = Code::compile(std::slice::from_ref(&maker.0), &options).unwrap();
+    for (values, expected) in [
+        ([3, 0, 1], None),
+        ([1, 4, 9], Some(4)),
+        ([0, 1, -1], Some(-1)),
+    ] {
+        let buffers = [
+            positions(&values),
+            reals(F32, rows * width),
+            reals(F32, 3 * width),
+        ];
+        let found = run_compiled(code.kernel(0), &Sizes::new(), &buffers, 1, true);
+        let failed = found
+            .err()
+            .map(|failure| (failure.status, failure.position, failure.extent));
+        assert_eq!(failed, expected.map(|position| (3, position, rows)));
+        run_close("rows of a table", &maker.0, &Sizes::new(), &buffers, 1.0);
+    }
 }
 
 #[test]
-fn reductions() {
-    for dtype in DType::ALL {
-        for combine in Combine::ALL.iter().copied() {
-            let truths = matches!(combine, Combine::Any | Combine::All);
-            if truths != (dtype == DType::Bool) {
-                continue;
-            }
-            for over in [LoopKind::Inner, LoopKind::Walk] {
-                // Sums and products of `f32` overflow earlier than those of `f64`.
-                let gentle = |x: &Number| {
-                    let x = x.real().abs();
-                    dtype.is_integer() || (0.4..=200.0).contains(&x) || !x.is_finite()
-                };
-                let ordered = matches!(combine, Combine::Max | Combine::Min);
-                let special: Vec<Number> = edges(dtype)
-                    .into_iter()
-                    .filter(|x| ordered || gentle(x))
-                    .collect();
-                for extent in [0, 1, 3, 7, 23, 261] {
-                    check_reduction(combine, dtype, &special, extent, over);
-                    let finite: Vec<Number> = edges(dtype)
-                        .into_iter()
-                        .filter(|x| x.real().abs() <= 1.0 || dtype.is_integer())
-                        .collect();
-                    check_reduction(combine, dtype, &finite, extent, over);
-                }
-            }
+fn kernels_that_break_guarantees_are_refused() {
+    let check = |change: &dyn Fn(&mut Maker), reason: &str| {
+        let mut maker = Maker::new(&[(INNER, 4)]);
+        let (from, to) = (maker.buffer(F32), maker.buffer(F32));
+        let x = maker.load(access(from, affine(0, &[(0, 1)])));
+        let y = maker.unary(Unary::Exp, x);
+        maker.store(y, access(to, affine(0, &[(0, 1)])));
+        change(&mut maker);
+        let options = CodeOptions {
+            level: Level::Baseline,
+            threads: 1,
+        };
+        match Code::compile(&[maker.0], &options) {
+            Err(CodeError::Malformed {
+                kernel: 0,
+                reason: found,
+            }) => assert_eq!(found, reason),
+            other => panic!("{reason}: {other:?}"),
         }
+    };
+    check(
+        &|maker| maker.0.steps[1].op = StepOp::Cast(1),
+        "an operand stands after its step",
+    );
+    check(
+        &|maker| maker.0.steps[1].dtype = DType::I32,
+        "an operand has another dtype",
+    );
+    check(
+        &|maker| maker.0.buffers[0] = DType::I8,
+        "a buffer has another dtype",
+    );
+    check(&|maker| maker.0.stores[0].step = 9, "a store has no step");
+    check(
+        &|maker| maker.0.stores[0].access.buffer = 9,
+        "a buffer is not there",
+    );
+    check(&|maker| maker.0.loops.clear(), "a loop is not there");
+}
+
+/// Many kernels compile in parallel and keep their order.
+#[test]
+fn kernels_keep_their_order() {
+    let kernels: Vec<_> = (1..20)
+        .map(|factor| {
+            let mut maker = Maker::new(&[(INNER, 4)]);
+            let (from, to) = (maker.buffer(F32), maker.buffer(F32));
+            let x = maker.load(access(from, affine(0, &[(0, 1)])));
+            let factor = maker.real(F32, f64::from(factor));
+            let y = maker.binary(Binary::Mul, x, factor);
+            maker.store(y, access(to, affine(0, &[(0, 1)])));
+            maker.0
+        })
+        .collect();
+    let options = CodeOptions {
+        level: level::detected(),
+        threads: 3,
+    };
+    let code = Code::compile(&kernels, &options).unwrap();
+    assert_eq!(code.kernel_count(), kernels.len());
+    let buffers = [reals(F32, 4), reals(F32, 4)];
+    for (position, kernel) in kernels.iter().enumerate() {
+        let sizes = Sizes::new();
+        let found = run_compiled(code.kernel(position), &sizes, &buffers, 1, true).unwrap();
+        assert_eq!(found, interpret::run(kernel, &sizes, &buffers).unwrap());
     }
+}
+
+#[test]
+fn code_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Code>();
 }
 
 #[test]

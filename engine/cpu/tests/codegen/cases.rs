@@ -1,13 +1,11 @@
 //! Kernels as plans have them: activations, norms, state updates, guarded and data-dependent reads.
 
-use girih_cpu::codegen::{Code, CodeError, CodeOptions};
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
-use girih_kernels::level::{self, Level};
-use girih_plan::kernel::{Affine, Constant, Guard, GuardOutside, LoopKind, StepId, StepOp};
+use girih_plan::kernel::{Constant, LoopKind, StepId, StepOp};
 
 use crate::interpret::{self, Number, Sizes};
-use crate::machine::{run_all, run_compiled};
+use crate::machine::Cases;
 use crate::maker::{Maker, access, affine};
 
 const F32: DType = DType::F32;
@@ -16,7 +14,7 @@ const WALK: LoopKind = LoopKind::Walk;
 const INNER: LoopKind = LoopKind::Inner;
 
 /// `count` numbers between −1 and 1 as bytes.
-fn reals(dtype: DType, count: i64) -> Vec<u8> {
+pub(crate) fn reals(dtype: DType, count: i64) -> Vec<u8> {
     let mut bytes = vec![0; count as usize * dtype.size()];
     for position in 0..count as usize {
         let value = (position * 37 % 101) as f64 / 50.0 - 1.0;
@@ -25,7 +23,7 @@ fn reals(dtype: DType, count: i64) -> Vec<u8> {
     bytes
 }
 
-fn positions(values: &[i64]) -> Vec<u8> {
+pub(crate) fn positions(values: &[i64]) -> Vec<u8> {
     values
         .iter()
         .flat_map(|value| value.to_le_bytes())
@@ -33,7 +31,12 @@ fn positions(values: &[i64]) -> Vec<u8> {
 }
 
 /// A function of one buffer, over a row of every length.
-fn check_formula(name: &str, dtype: DType, make: &dyn Fn(&mut Maker, StepId) -> StepId) {
+fn check_formula(
+    cases: &mut Cases,
+    name: &str,
+    dtype: DType,
+    make: &dyn Fn(&mut Maker, StepId) -> StepId,
+) {
     for count in [0, 1, 5, 16, 255, 256, 257, 300] {
         let mut maker = Maker::new(&[(INNER, count)]);
         let (from, to) = (maker.buffer(dtype), maker.buffer(dtype));
@@ -41,18 +44,19 @@ fn check_formula(name: &str, dtype: DType, make: &dyn Fn(&mut Maker, StepId) -> 
         let y = make(&mut maker, x);
         maker.store(y, access(to, affine(0, &[(0, 1)])));
         let buffers = [reals(dtype, count), reals(dtype, count)];
-        run_all(name, &maker.0, &Sizes::new(), &buffers);
+        cases.add(name, &maker.0, &Sizes::new(), &buffers);
     }
 }
 
 #[test]
 fn activations_that_are_one_call() {
+    let mut cases = Cases::default();
     for dtype in [F32, DType::F64, DType::BF16] {
-        check_formula("silu", dtype, &|maker, x| {
+        check_formula(&mut cases, "silu", dtype, &|maker, x| {
             let gate = maker.unary(Unary::Sigmoid, x);
             maker.binary(Binary::Mul, gate, x)
         });
-        check_formula("gelu", dtype, &|maker, x| {
+        check_formula(&mut cases, "gelu", dtype, &|maker, x| {
             let root = maker.real(dtype, std::f64::consts::SQRT_2);
             let scaled = maker.binary(Binary::Div, x, root);
             let erf = maker.unary(Unary::Erf, scaled);
@@ -62,7 +66,7 @@ fn activations_that_are_one_call() {
             let product = maker.binary(Binary::Mul, x, sum);
             maker.binary(Binary::Mul, half, product)
         });
-        check_formula("gelu by tanh", dtype, &|maker, x| {
+        check_formula(&mut cases, "gelu by tanh", dtype, &|maker, x| {
             let three = maker.real(dtype, 3.0);
             let cube = maker.binary(Binary::Pow, x, three);
             let small = maker.real(dtype, 0.044_715);
@@ -77,27 +81,31 @@ fn activations_that_are_one_call() {
             let halved = maker.binary(Binary::Mul, half, x);
             maker.binary(Binary::Mul, halved, sum)
         });
-        check_formula("softplus", dtype, &|maker, x| {
+        check_formula(&mut cases, "softplus", dtype, &|maker, x| {
             let exp = maker.unary(Unary::Exp, x);
             maker.unary(Unary::Log1p, exp)
         });
     }
+    cases.run();
 }
 
 #[test]
 fn chains_of_calls() {
-    check_formula("tanh of exp of sin", F32, &|maker, x| {
+    let mut cases = Cases::default();
+    check_formula(&mut cases, "tanh of exp of sin", F32, &|maker, x| {
         let sin = maker.unary(Unary::Sin, x);
         let exp = maker.unary(Unary::Exp, sin);
         let sum = maker.binary(Binary::Add, exp, x);
         let tanh = maker.unary(Unary::Tanh, sum);
         maker.binary(Binary::Pow, exp, tanh)
     });
+    cases.run();
 }
 
 /// Softmax and a norm of the same rows, the norm into the rows themselves.
 #[test]
 fn rows_with_several_passes() {
+    let mut cases = Cases::default();
     for width in [1, 7, 256, 300] {
         let mut maker = Maker::new(&[(OUTER, 3), (INNER, width)]);
         let (from, to) = (maker.buffer(F32), maker.buffer(F32));
@@ -115,13 +123,15 @@ fn rows_with_several_passes() {
         maker.store(normal, access(from, full.clone()));
         maker.store(softmax, access(to, full));
         let buffers = [reals(F32, 3 * width), reals(F32, 3 * width)];
-        run_all("rows", &maker.0, &Sizes::new(), &buffers);
+        cases.add("rows", &maker.0, &Sizes::new(), &buffers);
     }
+    cases.run();
 }
 
 /// `S' = exp(dt·A)·S + dt·x·b; y = Σ S'·c`, the state in place.
 #[test]
 fn state_updates() {
+    let mut cases = Cases::default();
     for width in [1, 5, 300] {
         let states = 3;
         let mut maker = Maker::new(&[(WALK, states), (INNER, width)]);
@@ -147,13 +157,15 @@ fn state_updates() {
         maker.store(y, access(5, affine(0, &[(1, 1)])));
         let counts = [states * width, states * width, width, states, states, width];
         let buffers = counts.map(|count| reals(F32, count));
-        run_all("state update", &maker.0, &Sizes::new(), &buffers);
+        cases.add("state update", &maker.0, &Sizes::new(), &buffers);
     }
+    cases.run();
 }
 
 /// `S' = a·S + k·(v − w)` with sums over rows of `S`, `S'`, or a state that is not written.
 #[test]
 fn steps_of_linear_recurrences() {
+    let mut cases = Cases::default();
     for (rows, width) in [(1, 1), (3, 5), (4, 64), (6, 300)] {
         for choice in 0..16 {
             let (fades, after, writes) = (choice & 1 > 0, choice & 2 > 0, choice & 4 > 0);
@@ -192,14 +204,16 @@ fn steps_of_linear_recurrences() {
             maker.store(y, access(6, column));
             let counts = [rows * width, rows, rows, width, width, 1, width];
             let buffers = counts.map(|count| reals(F32, 2 * count));
-            run_all("linear step", &maker.0, &Sizes::new(), &buffers);
+            cases.add("linear step", &maker.0, &Sizes::new(), &buffers);
         }
     }
+    cases.run();
 }
 
 /// A vector times a matrix, over a walk too long for one visit, with a size that is a symbol.
 #[test]
 fn products_in_tiles() {
+    let mut cases = Cases::default();
     for (rows, width) in [(50, 300), (16, 33), (100, 5)] {
         let mut maker = Maker::new(&[(WALK, rows), (INNER, width)]);
         for _ in 0..3 {
@@ -218,140 +232,19 @@ fn products_in_tiles() {
             reals(F32, width),
         ];
         let sizes = Sizes::from([("rows".to_owned(), rows)]);
-        run_all("product", &maker.0, &sizes, &buffers);
+        cases.add("product", &maker.0, &sizes, &buffers);
     }
-}
-
-/// Rows of a table at positions that are data; a position outside stops the kernel.
-#[test]
-fn positions_outside_stop_the_kernel() {
-    let (rows, width) = (4, 6);
-    let mut maker = Maker::new(&[(OUTER, 3), (INNER, width)]);
-    let (at, table, to) = (
-        maker.buffer(DType::I64),
-        maker.buffer(F32),
-        maker.buffer(F32),
-    );
-    let position = maker.load(access(at, affine(0, &[(0, 1)])));
-    let index = Affine {
-        steps: vec![(position, Extent::constant(1))],
-        ..affine(0, &[])
-    };
-    let mut address = affine(0, &[(1, 1)]);
-    address.steps.push((position, Extent::constant(width)));
-    let mut read = access(table, address);
-    read.guards.push(Guard {
-        index,
-        extent: Extent::constant(rows),
-        outside: GuardOutside::Fail(3),
-    });
-    let x = maker.load(read);
-    maker.store(x, access(to, affine(0, &[(0, width), (1, 1)])));
-    let options = CodeOptions {
-        level: level::detected(),
-        threads: 2,
-    };
-    let code = Code::compile(std::slice::from_ref(&maker.0), &options).unwrap();
-    for (values, expected) in [
-        ([3, 0, 1], None),
-        ([1, 4, 9], Some(4)),
-        ([0, 1, -1], Some(-1)),
-    ] {
-        let buffers = [
-            positions(&values),
-            reals(F32, rows * width),
-            reals(F32, 3 * width),
-        ];
-        let found = run_compiled(code.kernel(0), &Sizes::new(), &buffers, 1, true);
-        let failed = found
-            .err()
-            .map(|failure| (failure.status, failure.position, failure.extent));
-        assert_eq!(failed, expected.map(|position| (3, position, rows)));
-        run_all("rows of a table", &maker.0, &Sizes::new(), &buffers);
-    }
+    cases.run();
 }
 
 /// A value that no step's loops reach, for every element of a buffer.
 #[test]
 fn fills() {
+    let mut cases = Cases::default();
     let mut maker = Maker::new(&[(OUTER, 3), (INNER, 300)]);
     let to = maker.buffer(DType::I32);
     let one = maker.step(StepOp::Constant(Constant::Int(7)), DType::I32);
     maker.store(one, access(to, affine(0, &[(0, 300), (1, 1)])));
-    run_all("fill", &maker.0, &Sizes::new(), &[vec![0; 3600]]);
-}
-
-#[test]
-fn kernels_that_break_guarantees_are_refused() {
-    let check = |change: &dyn Fn(&mut Maker), reason: &str| {
-        let mut maker = Maker::new(&[(INNER, 4)]);
-        let (from, to) = (maker.buffer(F32), maker.buffer(F32));
-        let x = maker.load(access(from, affine(0, &[(0, 1)])));
-        let y = maker.unary(Unary::Exp, x);
-        maker.store(y, access(to, affine(0, &[(0, 1)])));
-        change(&mut maker);
-        let options = CodeOptions {
-            level: Level::Baseline,
-            threads: 1,
-        };
-        match Code::compile(&[maker.0], &options) {
-            Err(CodeError::Malformed {
-                kernel: 0,
-                reason: found,
-            }) => assert_eq!(found, reason),
-            other => panic!("{reason}: {other:?}"),
-        }
-    };
-    check(
-        &|maker| maker.0.steps[1].op = StepOp::Cast(1),
-        "an operand stands after its step",
-    );
-    check(
-        &|maker| maker.0.steps[1].dtype = DType::I32,
-        "an operand has another dtype",
-    );
-    check(
-        &|maker| maker.0.buffers[0] = DType::I8,
-        "a buffer has another dtype",
-    );
-    check(&|maker| maker.0.stores[0].step = 9, "a store has no step");
-    check(
-        &|maker| maker.0.stores[0].access.buffer = 9,
-        "a buffer is not there",
-    );
-    check(&|maker| maker.0.loops.clear(), "a loop is not there");
-}
-
-/// Many kernels compile in parallel and keep their order.
-#[test]
-fn kernels_keep_their_order() {
-    let kernels: Vec<_> = (1..20)
-        .map(|factor| {
-            let mut maker = Maker::new(&[(INNER, 4)]);
-            let (from, to) = (maker.buffer(F32), maker.buffer(F32));
-            let x = maker.load(access(from, affine(0, &[(0, 1)])));
-            let factor = maker.real(F32, f64::from(factor));
-            let y = maker.binary(Binary::Mul, x, factor);
-            maker.store(y, access(to, affine(0, &[(0, 1)])));
-            maker.0
-        })
-        .collect();
-    let options = CodeOptions {
-        level: level::detected(),
-        threads: 3,
-    };
-    let code = Code::compile(&kernels, &options).unwrap();
-    assert_eq!(code.kernel_count(), kernels.len());
-    let buffers = [reals(F32, 4), reals(F32, 4)];
-    for (position, kernel) in kernels.iter().enumerate() {
-        let sizes = Sizes::new();
-        let found = run_compiled(code.kernel(position), &sizes, &buffers, 1, true).unwrap();
-        assert_eq!(found, interpret::run(kernel, &sizes, &buffers).unwrap());
-    }
-}
-
-#[test]
-fn code_is_shared_between_threads() {
-    fn shared<T: Send + Sync>() {}
-    shared::<Code>();
+    cases.add("fill", &maker.0, &Sizes::new(), &[vec![0; 3600]]);
+    cases.run();
 }

@@ -115,12 +115,56 @@ pub(crate) fn run_compiled(
     Ok(memory.iter().map(Fenced::bytes).collect())
 }
 
-/// Runs a kernel at every level, in one piece and in several, and compares with the interpreter.
-pub(crate) fn run_all(name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
-    run_close(name, kernel, sizes, buffers, 1.0);
+/// Kernels that are run and compared with the interpreter.
+#[derive(Default)]
+pub(crate) struct Cases(Vec<Case>);
+
+struct Case {
+    name: String,
+    kernel: Kernel,
+    sizes: Sizes,
+    buffers: Vec<Vec<u8>>,
+    scale: f64,
 }
 
-/// As [`run_all`], with the size of the terms that results come from.
+impl Cases {
+    pub(crate) fn add(&mut self, name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
+        self.add_close(name, kernel, sizes, buffers, 1.0);
+    }
+
+    /// As [`Cases::add`], with the size of the terms that results come from.
+    pub(crate) fn add_close(
+        &mut self,
+        name: &str,
+        kernel: &Kernel,
+        sizes: &Sizes,
+        buffers: &[Vec<u8>],
+        scale: f64,
+    ) {
+        self.0.push(Case {
+            name: name.to_owned(),
+            kernel: kernel.clone(),
+            sizes: sizes.clone(),
+            buffers: buffers.to_vec(),
+            scale,
+        });
+    }
+
+    pub(crate) fn run(self) {
+        for case in self.0 {
+            run_close(
+                &case.name,
+                &case.kernel,
+                &case.sizes,
+                &case.buffers,
+                case.scale,
+            );
+        }
+    }
+}
+
+/// Runs a kernel at every level, in one piece and in several, and compares with the interpreter,
+/// knowing the size of the terms that results come from.
 pub(crate) fn run_close(
     name: &str,
     kernel: &Kernel,

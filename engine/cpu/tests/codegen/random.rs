@@ -1,13 +1,11 @@
-//! Random kernels, compiled against interpreted: loops, strides, guards, walks, reductions and
-//! several passes, at every CPU level, on buffers that end where forbidden memory begins.
+//! Random kernels: loops, strides, guards, walks, reductions and several passes.
 
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Access, Affine, Guard, GuardOutside, Kernel, LoopKind, StepId, StepOp};
-use proptest::prelude::*;
 
 use crate::interpret::{self, Number, Sizes};
-use crate::machine;
+use crate::machine::Cases;
 use crate::maker::{Maker, access, affine};
 
 /// Choices from random bytes; zeros when they are used up.
@@ -401,26 +399,18 @@ fn contents(case: &Case) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn check(bytes: &[u8]) {
+/// Adds the kernel that bytes stand for.
+pub(crate) fn add(cases: &mut Cases, bytes: &[u8]) {
     let case = case(bytes);
     let scale = case
         .extents
         .iter()
         .fold(8.0, |scale, extent| scale * (*extent).max(1) as f64);
-    machine::run_close(
+    cases.add_close(
         "random",
         &case.maker.0,
         &case.sizes,
         &contents(&case),
         scale.min(1e4),
     );
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
-
-    #[test]
-    fn random_kernels(bytes in prop::collection::vec(any::<u8>(), 24..160)) {
-        check(&bytes);
-    }
 }

@@ -1,0 +1,302 @@
+//! What the host is offered: a device of the plugin border.
+//!
+//! Regions are compiled once for equal programs, and their sizes are evaluated once for equal
+//! symbols, so that a step of a stream costs its launches.
+
+#![expect(unsafe_code, reason = "the host says where buffers lie")]
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use girih_plan::region::Region as PlanRegion;
+use girih_plugin::device::{Info, Place, RegionCall};
+use girih_plugin::{Device, Error};
+
+use crate::driver::cuda::Cuda;
+use crate::driver::emulator::Emulator;
+use crate::driver::{self, Driver, DriverError, Module};
+use crate::run::{Bound, RunError};
+use crate::source;
+
+/// An NVIDIA GPU, or its emulation where `GIRIH_CUDA=emulate` asks for it.
+pub struct Gpu {
+    driver: Arc<dyn Driver>,
+    /// Code by its text.
+    modules: Mutex<HashMap<String, Arc<dyn Module>>>,
+}
+
+/// Memory of the device.
+pub struct Memory {
+    driver: Arc<dyn Driver>,
+    address: u64,
+    bytes: u64,
+}
+
+/// A region with its code.
+pub struct Region {
+    program: source::Program,
+    symbols: Vec<Arc<str>>,
+    buffers: usize,
+    module: Arc<dyn Module>,
+    /// For the sizes of the last run.
+    last: Mutex<Option<Arc<Sized>>>,
+}
+
+/// What is made for a set of sizes.
+struct Sized {
+    symbols: Vec<i64>,
+    bound: Bound,
+    /// Memory of the launches' own, if they need some. Runs of one device follow one another, so
+    /// that they can share it.
+    scratch: Option<Memory>,
+}
+
+/// A GPU against a processor: what the border calls a score.
+const SCORE: f64 = 100.0;
+
+/// The emulator is for tests.
+const SCORE_EMULATED: f64 = 0.01;
+
+/// Whether the emulator is asked for.
+///
+/// # Errors
+///
+/// The variable says something else.
+fn emulates() -> Result<bool, Error> {
+    match std::env::var_os("GIRIH_CUDA") {
+        None => Ok(false),
+        Some(value) if value == "emulate" => Ok(true),
+        Some(value) => Err(Error::invalid(format!(
+            "`GIRIH_CUDA` is `{}`; it may be `emulate`",
+            value.to_string_lossy()
+        ))),
+    }
+}
+
+impl Device for Gpu {
+    const NAME: &'static CStr = c"cuda";
+
+    type Memory = Memory;
+    type Region = Region;
+
+    fn score() -> Result<f64, Error> {
+        if emulates()? {
+            Emulator::new().map_err(told)?;
+            return Ok(SCORE_EMULATED);
+        }
+        driver::cuda::count().map_err(told)?;
+        Ok(SCORE)
+    }
+
+    fn open(number: u32) -> Result<Self, Error> {
+        let driver: Arc<dyn Driver> = if emulates()? {
+            if number > 0 {
+                return Err(Error::invalid("one device is emulated, number 0"));
+            }
+            Arc::new(Emulator::new().map_err(told)?)
+        } else {
+            Arc::new(Cuda::new(number).map_err(told)?)
+        };
+        Ok(Self {
+            driver,
+            modules: Mutex::default(),
+        })
+    }
+
+    fn info(&self) -> Result<Info, Error> {
+        let driver::Info { name, memory } = self.driver.info().clone();
+        Ok(Info {
+            name,
+            bytes: memory,
+        })
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<Memory, Error> {
+        Memory::new(&self.driver, bytes).map_err(told)
+    }
+
+    fn write(&self, to: Place<'_, Memory>, from: &[u8]) -> Result<(), Error> {
+        let address = within(to, from.len() as u64)?;
+        // SAFETY: so many bytes from there are in the memory.
+        unsafe { self.driver.write(address, from) }.map_err(told)
+    }
+
+    fn read(&self, from: Place<'_, Memory>, to: &mut [u8]) -> Result<(), Error> {
+        let address = within(from, to.len() as u64)?;
+        // SAFETY: so many bytes from there are in the memory.
+        unsafe { self.driver.read(address, to) }.map_err(told)
+    }
+
+    fn copy(
+        &self,
+        to: Place<'_, Memory>,
+        from: Place<'_, Memory>,
+        bytes: u64,
+    ) -> Result<(), Error> {
+        let (to, from) = (within(to, bytes)?, within(from, bytes)?);
+        // SAFETY: so many bytes from both are in their memories, and the host says that they are apart.
+        unsafe { self.driver.copy(to, from, bytes) }.map_err(told)
+    }
+
+    fn wait(&self) -> Result<(), Error> {
+        self.driver.wait().map_err(told)
+    }
+
+    fn compile(&self, text: &str) -> Result<Region, Error> {
+        let region =
+            PlanRegion::from_text(text).map_err(|error| Error::internal(error.to_string()))?;
+        let program = source::program(&region.kernels, &region.section)
+            .map_err(|refusal| Error::unsupported(refusal.to_string()))?;
+        let known = lock(&self.modules).get(&program.text).cloned();
+        let module = if let Some(module) = known {
+            module
+        } else {
+            // Others may compile meanwhile; the first of equal ones is kept.
+            let module = self.driver.compile(&program).map_err(told)?;
+            let mut modules = lock(&self.modules);
+            Arc::clone(modules.entry(program.text.clone()).or_insert(module))
+        };
+        Ok(Region {
+            program,
+            symbols: region.symbols,
+            buffers: region.section.buffers.len(),
+            module,
+            last: Mutex::default(),
+        })
+    }
+
+    fn run(&self, region: &Region, call: &RegionCall<'_, Memory>) -> Result<(), Error> {
+        if call.buffers.len() != region.buffers || call.symbols.len() != region.symbols.len() {
+            return Err(Error::invalid(
+                "a region is run with other buffers or symbols than it has",
+            ));
+        }
+        let sized = region.sized(&self.driver, call.symbols)?;
+        let buffers: Vec<u64> = call.buffers.iter().map(|place| start(*place)).collect();
+        let scratch = sized.scratch.as_ref().map_or(0, |own| own.address);
+        // SAFETY: the host gives memory that is as long as the buffers of the region under these
+        // symbols, and waits before it uses it otherwise; scratch is as long as the launches need, and
+        // is freed in the order of the stream.
+        let ran = unsafe {
+            sized
+                .bound
+                .run(&*region.module, &buffers, scratch, start(call.failure))
+        };
+        ran.map_err(told)
+    }
+}
+
+impl Region {
+    fn sized(&self, driver: &Arc<dyn Driver>, symbols: &[i64]) -> Result<Arc<Sized>, Error> {
+        let mut last = lock(&self.last);
+        if let Some(known) = &*last
+            && known.symbols == symbols
+        {
+            return Ok(Arc::clone(known));
+        }
+        let lookup = |name: &str| {
+            let at = self.symbols.iter().position(|own| &**own == name)?;
+            Some(symbols[at])
+        };
+        let bound = Bound::new(&self.program, &lookup);
+        let bound = bound.map_err(|error| told(RunError::Size(error)))?;
+        let scratch = match bound.scratch() {
+            0 => None,
+            bytes => Some(Memory::new(driver, bytes).map_err(told)?),
+        };
+        let sized = Arc::new(Sized {
+            symbols: symbols.to_vec(),
+            bound,
+            scratch,
+        });
+        *last = Some(Arc::clone(&sized));
+        Ok(sized)
+    }
+}
+
+impl Memory {
+    fn new(driver: &Arc<dyn Driver>, bytes: u64) -> Result<Self, DriverError> {
+        Ok(Self {
+            address: driver.alloc(bytes)?,
+            driver: Arc::clone(driver),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: `alloc` gave it, and whoever had it asks for nothing more with it.
+        unsafe { self.driver.free(self.address, self.bytes) };
+    }
+}
+
+/// The address of a place whose bytes from there on are in its memory.
+fn within(place: Place<'_, Memory>, bytes: u64) -> Result<u64, Error> {
+    let end = place.offset.checked_add(bytes);
+    if end.is_none_or(|end| end > place.memory.bytes) {
+        return Err(Error::invalid(format!(
+            "{bytes} bytes from {} on are not in a memory of {}",
+            place.offset, place.memory.bytes
+        )));
+    }
+    Ok(start(place))
+}
+
+fn start(place: Place<'_, Memory>) -> u64 {
+    place.memory.address.wrapping_add(place.offset)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is kept is valid after any panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn told(error: impl Into<RunError>) -> Error {
+    let error = error.into();
+    match &error {
+        RunError::Driver(DriverError::Memory(_)) => Error::memory(error.to_string()),
+        RunError::Driver(DriverError::Absent(_)) => Error::unsupported(error.to_string()),
+        RunError::Size(_) => Error::invalid(error.to_string()),
+        RunError::Driver(DriverError::Compile(_) | DriverError::Call { .. }) => {
+            Error::internal(error.to_string())
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gpu")
+            .field("info", self.driver.info())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, bytes, .. } = self;
+        f.debug_struct("Memory")
+            .field("address", address)
+            .field("bytes", bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region")
+            .field("program", &self.program)
+            .finish_non_exhaustive()
+    }
+}
+
+girih_plugin::export! {
+    id: "org.girih.cuda",
+    version: "0.1.0",
+    license: "MIT OR Apache-2.0",
+    url: "https://github.com/girih/girih",
+    source: "",
+    ops: [],
+    devices: [Gpu],
+}

@@ -1,0 +1,266 @@
+//! Runs generated code without a device: compiled as C++ by the system's compiler, with
+//! `emulator.h` in place of CUDA, and loaded as a library.
+//!
+//! Memory ends where a page begins that nobody may touch, so that code that leaves it ends the
+//! process; what was not written yet is NaN or −1.
+
+use std::collections::hash_map::DefaultHasher;
+use std::ffi::{OsString, c_int, c_uint, c_void};
+use std::fmt::Write as _;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libloading::Library;
+
+use super::{Driver, DriverError, Info, Module};
+use crate::source::{PRELUDE, Program, THREADS};
+
+mod memory;
+
+/// What stands in place of CUDA.
+const HEADER: &str = include_str!("emulator.h");
+
+/// How an entry is called.
+type Entry = unsafe extern "C" fn(*mut *const c_void, c_uint, c_uint, c_uint, c_int) -> c_int;
+
+/// One launch at a time: libraries keep the state of a grid in variables.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The emulated device.
+#[derive(Debug)]
+pub struct Emulator {
+    info: Info,
+    /// Where libraries are kept, if the person said so.
+    kept: Option<PathBuf>,
+}
+
+/// A library with what it was asked for.
+struct Emulated {
+    entries: Vec<(Entry, bool)>,
+    /// Keeps the functions.
+    _library: Library,
+}
+
+impl Emulator {
+    /// An emulated device.
+    ///
+    /// # Errors
+    ///
+    /// There is no C++ compiler.
+    pub fn new() -> Result<Self, DriverError> {
+        let version = Command::new(compiler()).arg("--version").output();
+        if !version.is_ok_and(|output| output.status.success()) {
+            let name = compiler();
+            let name = name.to_string_lossy();
+            return Err(DriverError::Absent(format!(
+                "there is no C++ compiler `{name}`"
+            )));
+        }
+        Ok(Self {
+            info: Info {
+                name: "emulated on this machine's processor".to_owned(),
+                memory: 0,
+            },
+            kept: std::env::var_os("GIRIH_CUDA_EMULATOR_FOLDER").map(PathBuf::from),
+        })
+    }
+
+    /// The library of a text.
+    fn library(&self, text: &str) -> Result<Library, DriverError> {
+        if let Some(folder) = &self.kept {
+            make_folder(folder)?;
+            return load(&kept(folder, text)?);
+        }
+        let folder = new_folder()?;
+        let library = compiled(&folder, "code", text).and_then(|path| load(&path));
+        // What was loaded stays; nobody else needs the files.
+        std::fs::remove_dir_all(&folder).map_err(|error| call("removing a folder", &error))?;
+        library
+    }
+}
+
+/// The library of a text in a folder, which may have it already.
+fn kept(folder: &Path, text: &str) -> Result<PathBuf, DriverError> {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let name = format!("{:016x}", hasher.finish());
+    let known = |ending: &str| folder.join(&name).with_extension(ending);
+    let (source, library) = (known("cpp"), known("so"));
+    let same = std::fs::read_to_string(&source).is_ok_and(|known| known == text);
+    if same && library.exists() {
+        return Ok(library);
+    }
+    let made = compiled(folder, &format!("{name}-{}", std::process::id()), text)?;
+    let placed = std::fs::rename(&made, &library)
+        .and_then(|()| std::fs::rename(made.with_extension("cpp"), &source));
+    placed.map_err(|error| call("placing the library", &error))?;
+    Ok(library)
+}
+
+/// Compiles a text in a folder.
+fn compiled(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverError> {
+    let source = folder.join(name).with_extension("cpp");
+    let library = source.with_extension("so");
+    std::fs::write(&source, text).map_err(|error| call("writing the source", &error))?;
+    let output = Command::new(compiler())
+        .args([
+            "-std=c++17",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            "-w",
+            "-U_FORTIFY_SOURCE",
+        ])
+        // As on the device: integers wrap around, and a product is rounded before it is added.
+        .args(["-fwrapv", "-ffp-contract=off", "-fno-strict-aliasing"])
+        .args(fused())
+        .arg("-o")
+        .args([&library, &source])
+        .output()
+        .map_err(|error| call("starting the compiler", &error))?;
+    if output.status.success() {
+        return Ok(library);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    Err(DriverError::Compile(said))
+}
+
+fn load(path: &Path) -> Result<Library, DriverError> {
+    // SAFETY: the library was compiled from generated code, or is in a folder that the person named
+    // for it; it has no code that runs when it is loaded.
+    unsafe { Library::new(path) }.map_err(|error| call("loading the library", &error))
+}
+
+impl Driver for Emulator {
+    fn info(&self) -> &Info {
+        &self.info
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<u64, DriverError> {
+        memory::allocate(bytes).ok_or(DriverError::Memory(bytes))
+    }
+
+    unsafe fn free(&self, address: u64, bytes: u64) {
+        // SAFETY: as the caller vouches.
+        unsafe { memory::free(address, bytes) };
+    }
+
+    unsafe fn write(&self, to: u64, from: &[u8]) -> Result<(), DriverError> {
+        // SAFETY: the caller vouches for the memory; it is this process', and not the slice's.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), to as *mut u8, from.len()) };
+        Ok(())
+    }
+
+    unsafe fn read(&self, from: u64, to: &mut [u8]) -> Result<(), DriverError> {
+        // SAFETY: as for `write`.
+        unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len()) };
+        Ok(())
+    }
+
+    unsafe fn copy(&self, to: u64, from: u64, bytes: u64) -> Result<(), DriverError> {
+        // SAFETY: the caller vouches for both, and that they are apart.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, bytes as usize);
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Module>, DriverError> {
+        let mut text = format!("{HEADER}\n{PRELUDE}\n{}", program.text);
+        for entry in &program.entries {
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(text, "GIRIH_ENTRY({})", entry.name);
+        }
+        let library = self.library(&text)?;
+        let mut entries = Vec::new();
+        for entry in &program.entries {
+            let name = format!("emulate_{}\0", entry.name);
+            // SAFETY: the macro of the header defines the function with this type.
+            let function = unsafe { library.get::<Entry>(name.as_bytes()) }
+                .map_err(|error| call("looking for a function", &error))?;
+            entries.push((*function, entry.synchronizes));
+        }
+        Ok(Arc::new(Emulated {
+            entries,
+            _library: library,
+        }))
+    }
+}
+
+impl Module for Emulated {
+    unsafe fn launch(
+        &self,
+        entry: usize,
+        grid: [u32; 2],
+        arguments: &[u64],
+    ) -> Result<(), DriverError> {
+        let (function, synchronizes) = self.entries[entry];
+        let mut places: Vec<*const c_void> = arguments
+            .iter()
+            .map(|argument| std::ptr::from_ref(argument).cast())
+            .collect();
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let [x, y] = grid;
+        let waits = c_int::from(synchronizes);
+        // SAFETY: the caller gives as many arguments as the function takes, each of eight bytes,
+        // and vouches for the addresses among them.
+        let status = unsafe { function(places.as_mut_ptr(), x, y, THREADS, waits) };
+        drop(turn);
+        if status == 0 {
+            return Ok(());
+        }
+        Err(DriverError::Call {
+            what: "an emulated launch",
+            why: "threads of a block wait for others that never come".to_owned(),
+        })
+    }
+}
+
+fn call(what: &'static str, why: &dyn std::fmt::Display) -> DriverError {
+    DriverError::Call {
+        what,
+        why: why.to_string(),
+    }
+}
+
+/// The C++ compiler.
+fn compiler() -> OsString {
+    std::env::var_os("CXX").unwrap_or_else(|| "c++".into())
+}
+
+/// What lets `fma` be an instruction.
+fn fused() -> &'static [&'static str] {
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("fma") {
+        return &["-mfma"];
+    }
+    &[]
+}
+
+/// A folder that nobody else has.
+fn new_folder() -> Result<PathBuf, DriverError> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_nanos());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("girih-cuda-{}-{now}-{count}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(&path)
+        .map_err(|error| call("making a folder", &error))?;
+    Ok(path)
+}
+
+fn make_folder(path: &Path) -> Result<(), DriverError> {
+    std::fs::create_dir_all(path).map_err(|error| call("making a folder", &error))
+}

@@ -1,0 +1,197 @@
+//! Programs with numbers for their sizes, and how they are run.
+
+#![expect(unsafe_code, reason = "whoever runs a program vouches for its memory")]
+
+use girih_graph::{Extent, ExtentError};
+
+use crate::driver::{Driver, DriverError, Module};
+use crate::source::{Argument, Blocks, Choice, Program};
+
+/// A program whose sizes are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    launches: Vec<BoundLaunch>,
+    /// Where each piece of scratch memory starts.
+    places: Vec<u64>,
+    /// Bytes of all pieces together.
+    scratch: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BoundLaunch {
+    entry: usize,
+    grid: [u32; 2],
+    arguments: Vec<Value>,
+}
+
+/// An argument whose size is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Value {
+    Buffer(usize),
+    Scratch(usize),
+    Number(i64),
+    Failure,
+}
+
+/// Why a program was not run, lower case, without a period.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RunError {
+    /// A size has no value.
+    #[error(transparent)]
+    Size(#[from] ExtentError),
+    /// The device failed.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+/// Scratch pieces start at multiples of this, so that any element is aligned and pieces share no
+/// cache line.
+const ALIGN: u64 = 256;
+
+/// Blocks along x; whatever is left the blocks take in turns.
+const MOST_X: u64 = 1 << 30;
+
+/// Blocks along y: what devices allow.
+const MOST_Y: u64 = 65_535;
+
+impl Bound {
+    /// A program with numbers for its sizes. Launches with nothing to do are left out.
+    ///
+    /// # Errors
+    ///
+    /// A symbol without a value, a division by zero.
+    pub fn new(
+        program: &Program,
+        lookup: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Self, ExtentError> {
+        let mut bound = Self {
+            launches: Vec::new(),
+            places: Vec::new(),
+            scratch: 0,
+        };
+        for bytes in &program.scratch {
+            bound.places.push(bound.scratch);
+            let bytes = u64::try_from(number(bytes, lookup)?).unwrap_or(0);
+            let aligned = bytes.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX);
+            bound.scratch = bound.scratch.saturating_add(aligned);
+        }
+        for launch in &program.launches {
+            for choice in &launch.choices {
+                if let Some((extents, most)) = &choice.when
+                    && product(extents.iter(), lookup)? > *most
+                {
+                    continue;
+                }
+                bound.launches.extend(bind(choice, lookup)?);
+                break;
+            }
+        }
+        Ok(bound)
+    }
+
+    /// Bytes of memory that a run needs for itself.
+    pub fn scratch(&self) -> u64 {
+        self.scratch
+    }
+
+    /// Asks a device for all launches, in order.
+    ///
+    /// # Errors
+    ///
+    /// A launch that failed.
+    ///
+    /// # Safety
+    ///
+    /// `module` is the program's code; `buffers` are addresses of memory that is as long as the
+    /// buffers of its section, `scratch` one of [`Bound::scratch`] bytes, and `failure` one of a
+    /// failure; nothing else uses them until the device is done.
+    pub unsafe fn run(
+        &self,
+        module: &dyn Module,
+        buffers: &[u64],
+        scratch: u64,
+        failure: u64,
+    ) -> Result<(), DriverError> {
+        let mut arguments = Vec::new();
+        for launch in &self.launches {
+            arguments.clear();
+            arguments.extend(launch.arguments.iter().map(|argument| match argument {
+                Value::Buffer(at) => buffers[*at],
+                Value::Scratch(at) => scratch.wrapping_add(self.places[*at]),
+                Value::Number(number) => number.cast_unsigned(),
+                Value::Failure => failure,
+            }));
+            // SAFETY: the generator made as many arguments as the entry takes; the caller vouches
+            // for the memory.
+            unsafe { module.launch(launch.entry, launch.grid, &arguments) }?;
+        }
+        Ok(())
+    }
+
+    /// Memory for a run's own use, at least one byte.
+    ///
+    /// # Errors
+    ///
+    /// There is not enough.
+    pub fn alloc(&self, driver: &dyn Driver) -> Result<u64, DriverError> {
+        driver.alloc(self.scratch.max(1))
+    }
+}
+
+fn bind(
+    choice: &Choice,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Option<BoundLaunch>, ExtentError> {
+    let Some(grid) = grid(&choice.blocks, lookup)? else {
+        return Ok(None);
+    };
+    let value = |argument: &Argument| {
+        Ok(match argument {
+            Argument::Buffer(own) => Value::Buffer(own.index()),
+            Argument::Scratch(at) => Value::Scratch(*at),
+            Argument::Size(extent) => Value::Number(number(extent, lookup)?),
+            Argument::Failure => Value::Failure,
+        })
+    };
+    let arguments = choice.arguments.iter().map(value);
+    Ok(Some(BoundLaunch {
+        entry: choice.entry,
+        grid,
+        arguments: arguments.collect::<Result<_, ExtentError>>()?,
+    }))
+}
+
+/// The blocks; `None` if there are none.
+fn grid(
+    blocks: &Blocks,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Option<[u32; 2]>, ExtentError> {
+    let mut x: u64 = 1;
+    for (extent, per) in &blocks.x {
+        let positions = u64::try_from(number(extent, lookup)?).unwrap_or(0);
+        x = x.saturating_mul(positions.div_ceil(*per));
+    }
+    let x = x.div_ceil(blocks.per).min(MOST_X);
+    let y = product(blocks.y.iter(), lookup)?.min(MOST_Y);
+    Ok((x > 0 && y > 0).then_some([x as u32, y as u32]))
+}
+
+fn product<'e>(
+    extents: impl Iterator<Item = &'e Extent>,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+) -> Result<u64, ExtentError> {
+    let mut product: u64 = 1;
+    for extent in extents {
+        let positions = u64::try_from(number(extent, lookup)?).unwrap_or(0);
+        product = product.saturating_mul(positions);
+    }
+    Ok(product)
+}
+
+/// Beside an extent of 0, distances may be too large for any number; nothing is read there.
+fn number(extent: &Extent, lookup: &dyn Fn(&str) -> Option<i64>) -> Result<i64, ExtentError> {
+    match extent.evaluate(lookup) {
+        Err(ExtentError::Overflow(_)) => Ok(0),
+        other => other,
+    }
+}
