@@ -11,6 +11,7 @@ mod fallback;
 mod fence;
 mod frame;
 mod growing;
+pub mod items;
 mod launch;
 pub mod loops;
 pub mod memory;

@@ -34,6 +34,8 @@ pub(crate) enum BoundStage {
     Region(Vec<i64>),
     /// A loop.
     Walk(Box<BoundWalk>),
+    /// Bound anew for the items that each branch keeps.
+    Branches,
     /// Bound by the cpu backend.
     Host,
 }
@@ -53,7 +55,7 @@ impl BoundStage {
     fn area(&self) -> usize {
         match self {
             Self::Walk(walk) => walk.layout.area,
-            Self::Region(_) | Self::Host => 0,
+            Self::Region(_) | Self::Branches | Self::Host => 0,
         }
     }
 }
@@ -96,6 +98,7 @@ pub(crate) fn bind(
                 BoundStage::Walk(Box::new(walk))
             }
             (How::Walk(_), _) => unreachable!("only loops are walked"),
+            (How::Branches(_), _) => BoundStage::Branches,
             (How::Host(_), _) => BoundStage::Host,
         });
     }

@@ -8,13 +8,13 @@ use girih_graph::DType;
 use girih_runtime::device::{Code, Device, DeviceError};
 use girih_runtime::plugin::native::NativeCode;
 
-use crate::strided::CopyCode;
+use crate::own::{Own, OwnCode};
 
 /// A region's code, or why the device has none.
 pub(crate) type Answer = Result<Arc<Code>, String>;
 
-/// Regions that copy, by number of axes and dtype; none where the device refuses.
-type Copies = BTreeMap<(usize, DType), Option<Arc<CopyCode>>>;
+/// Regions of the host's own, by dtype; none where the device refuses.
+type OwnCodes = BTreeMap<(Own, DType), Option<Arc<OwnCode>>>;
 
 /// A device with what it was asked.
 pub(crate) struct Context {
@@ -24,8 +24,7 @@ pub(crate) struct Context {
     /// Computes what the device refuses.
     pub(crate) cpu: Cpu,
     regions: Mutex<BTreeMap<String, Answer>>,
-    /// Copies of strided tensors.
-    pub(crate) copies: Mutex<Copies>,
+    pub(crate) own: Mutex<OwnCodes>,
 }
 
 impl Context {
@@ -35,7 +34,7 @@ impl Context {
             device,
             cpu,
             regions: Mutex::default(),
-            copies: Mutex::default(),
+            own: Mutex::default(),
         }
     }
 

@@ -23,7 +23,9 @@ use crate::array::{Array, allocated};
 use crate::backend::OnDevice;
 use crate::bound::{Bound, bind};
 use crate::context::{Context, lock};
+use crate::pool::Pool;
 use crate::program::Compiled;
+use crate::route::Branches;
 use crate::run::{Frame, Run, at, places, stage};
 
 /// Sets of sizes whose bound plans are kept.
@@ -38,7 +40,8 @@ pub(crate) struct Planned {
     symbols: Vec<Arc<str>>,
     needs: Needs,
     bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
-    arenas: Mutex<Vec<Memory>>,
+    pool: Pool,
+    branches: Branches,
     results: Mutex<Vec<Arc<Memory>>>,
 }
 
@@ -57,7 +60,8 @@ impl Planned {
             needs: Needs::of(&plan),
             plan,
             bound: Mutex::default(),
-            arenas: Mutex::default(),
+            pool: Pool::default(),
+            branches: Branches::default(),
             results: Mutex::default(),
         })
     }
@@ -139,18 +143,6 @@ impl Planned {
             });
         }
         Array::prepared(&self.context.device, data, view.dtype).map(Some)
-    }
-
-    /// Memory of an earlier run that is large enough, or new.
-    fn arena(&self, bytes: u64) -> Result<Memory, RunError> {
-        let mut arenas = lock(&self.arenas);
-        if let Some(fits) = arenas.iter().position(|arena| arena.bytes() >= bytes) {
-            return Ok(arenas.swap_remove(fits));
-        }
-        // What is too small is not needed any more.
-        arenas.pop();
-        drop(arenas);
-        allocated(&*self.context.device, bytes)
     }
 
     /// Memory for a result; that of one which the caller has dropped, or new.
@@ -344,7 +336,8 @@ impl Executable for Planned {
         // What guards write lies before the section's memory.
         let slots = (self.compiled.failures.len() + 1) * Failure::BYTES;
         let slots = girih_cpu::memory::aligned(slots);
-        let arena = self.arena((bound.arena as u64).saturating_add(slots as u64))?;
+        let bytes = (bound.arena as u64).saturating_add(slots as u64);
+        let arena = self.pool.take(&*self.context.device, bytes)?;
         let start = Place {
             memory: &arena,
             offset: 0,
@@ -360,6 +353,9 @@ impl Executable for Planned {
         let total = root.launches.len();
         let run = Run {
             context: &self.context,
+            plan: &self.plan,
+            pool: &self.pool,
+            branches: &self.branches,
             compiled: &self.compiled,
             bindings,
             slots: start,
@@ -381,7 +377,7 @@ impl Executable for Planned {
                 .check()
                 .and_then(|()| self.outputs(&run, &frame, &owned)),
         };
-        lock(&self.arenas).push(arena);
+        self.pool.give_back(arena);
         let outputs = outputs?;
         self.remember(owned.into_values().collect());
         Ok(outputs)

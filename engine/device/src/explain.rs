@@ -21,7 +21,7 @@ pub struct Taken {
     pub what: &'static str,
     /// The path of the module instance it came from.
     pub label: String,
-    /// How many loops it is in that the host walks.
+    /// How many loops and routes it is in that the host walks.
     pub depth: usize,
     /// `device`, `walked by the host` or `processor`.
     pub by: &'static str,
@@ -43,13 +43,18 @@ fn collect(section: &Section, program: &Program, depth: usize, launches: &mut Ve
             depth,
             by: match stage.how {
                 How::Region(_) => "device",
-                How::Walk(_) => "walked by the host",
+                How::Walk(_) | How::Branches(_) => "walked by the host",
                 How::Host(_) => "processor",
             },
             refused: stage.refused.clone(),
         });
         if let (Work::Recurrence(launch), How::Walk(body)) = (&launch.work, &stage.how) {
             collect(&launch.body, body, depth + 1, launches);
+        }
+        if let (Work::Route(launch), How::Branches(programs)) = (&launch.work, &stage.how) {
+            for (branch, program) in launch.branches.iter().zip(programs) {
+                collect(&branch.section, program, depth + 1, launches);
+            }
         }
     }
 }

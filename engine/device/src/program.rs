@@ -14,6 +14,7 @@ use girih_runtime::tensor::Tensor;
 
 use crate::array::written;
 use crate::context::Context;
+use crate::route;
 
 /// A section's launches in order.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(crate) enum How {
     Region(OnDevice),
     /// A loop, step by step.
     Walk(Program),
+    /// A route, branch after branch.
+    Branches(Vec<Program>),
     /// The cpu backend, on copies.
     Host(Box<Alone>),
 }
@@ -116,6 +119,11 @@ impl Compiled {
         };
         let how = match &section.launches[at].work {
             Work::Recurrence(launch) => How::Walk(self.section(context, plan, &launch.body)?),
+            Work::Route(route) if route::can_walk(context, section, route)? => {
+                let branches = route.branches.iter();
+                let programs = branches.map(|own| self.section(context, plan, &own.section));
+                How::Branches(programs.collect::<Result<_, _>>()?)
+            }
             Work::Kernel(_)
             | Work::Contract(_)
             | Work::Attention(_)

@@ -6,20 +6,25 @@ use std::collections::BTreeMap;
 use girih_cpu::numbers::UNKNOWN;
 use girih_cpu::view::View;
 use girih_cpu::{Alone, Piece};
-use girih_plan::plan::{BufferId, BufferKind, Section, TensorId, Work};
+use girih_plan::plan::{BufferId, BufferKind, Plan, Section, TensorId, Work};
 use girih_runtime::backend::{Bindings, Done, Progress, RunError};
 use girih_runtime::device::{Failure, Place, RegionCall};
 
 use crate::bound::{Bound, BoundStage};
 use crate::context::Context;
+use crate::pool::Pool;
 use crate::program::{Compiled, How, OnDevice, Program};
-use crate::{strided, walk};
+use crate::route::Branches;
+use crate::{route, strided, walk};
 
 /// What every launch may ask while a plan runs.
 pub(crate) struct Run<'a> {
     pub(crate) context: &'a Context,
+    pub(crate) plan: &'a Plan,
     pub(crate) compiled: &'a Compiled,
     pub(crate) bindings: &'a Bindings,
+    pub(crate) pool: &'a Pool,
+    pub(crate) branches: &'a Branches,
     /// Where guards that fail write: slot after slot.
     pub(crate) slots: Place<'a>,
     /// Bytes that values of the run hold.
@@ -45,7 +50,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn slot(&self, number: usize) -> Place<'_> {
+    /// Where the guards of a slot write.
+    pub(crate) fn slot(&self, number: usize) -> Place<'_> {
         at(self.slots, number * Failure::BYTES)
     }
 
@@ -156,6 +162,10 @@ pub(crate) fn stage(
         (How::Walk(body), BoundStage::Walk(bound)) => match &section.launches[number].work {
             Work::Recurrence(launch) => walk::run(run, launch, body, bound, frame),
             _ => unreachable!("only loops are walked"),
+        },
+        (How::Branches(programs), BoundStage::Branches) => match &section.launches[number].work {
+            Work::Route(launch) => route::run(run, launch, programs, frame),
+            _ => unreachable!("only routes have branches"),
         },
         (How::Host(alone), BoundStage::Host) => on_host(run, section, alone, frame),
         _ => unreachable!("every launch is bound as what it is"),

@@ -3,27 +3,17 @@
 //! Elements that lie together are copied by the device's own copies. Where there are many pieces, a region that holds
 //! nothing but a copy does it, made once for a number of axes; if the device refuses even that, the host does.
 
-use std::sync::Arc;
-
 use girih_cpu::view::View;
 use girih_cpu::walk;
-use girih_graph::{AxisTable, DType, Extent};
-use girih_plan::kernel::{Access, Affine, Kernel, Loop, LoopKind, Step, StepOp, Store};
-use girih_plan::plan::{Buffer, BufferId, BufferKind, KernelLaunch, Launch, Plan, Section, Work};
-use girih_plan::region::Region;
+use girih_graph::DType;
 use girih_runtime::backend::RunError;
-use girih_runtime::device::{Code, Place, RegionCall};
+use girih_runtime::device::Place;
 
-use crate::context::{Context, lock};
+use crate::context::Context;
+use crate::own::{self, Own};
 
 /// Pieces that are copied one by one.
 const FEW: usize = 16;
-
-/// A region that copies, with the names of its sizes.
-pub(crate) struct CopyCode {
-    code: Arc<Code>,
-    symbols: Vec<Arc<str>>,
-}
 
 /// An axis with the distances of neighbors in both tensors.
 type Axis = (usize, [isize; 2]);
@@ -65,30 +55,20 @@ pub(crate) fn copy(
         });
         return Ok(copied?);
     }
-    let dtype = dtype_of(size);
-    if let Some(code) = code(context, axes.len(), dtype)? {
-        let value = |symbol: &Arc<str>| {
-            let (kind, number) = symbol.split_at(1);
-            let (extent, steps) = axes[number.parse::<usize>().unwrap_or_default()];
-            match kind {
-                "n" => extent as i64,
-                "s" => steps[0] as i64,
-                _ => steps[1] as i64,
-            }
-        };
-        let symbols: Vec<i64> = code.symbols.iter().map(value).collect();
-        let call = RegionCall {
-            buffers: &[from, to],
-            symbols: &symbols,
-            failure: spare,
-        };
-        return Ok(context.device.run(&code.code, &call)?);
+    if let Some(code) = own::code(context, Own::Copy(axes.len()), dtype_of(size))? {
+        let mut sizes = own::Sizes::new();
+        for (at, (extent, steps)) in axes.iter().enumerate() {
+            sizes.insert(format!("n{at}"), *extent as i64);
+            sizes.insert(format!("s{at}"), steps[0] as i64);
+            sizes.insert(format!("t{at}"), steps[1] as i64);
+        }
+        return own::run(context, &code, &[from, to], &sizes, spare);
     }
     by_host(context, &axes, from, to, size as usize)
 }
 
 /// Some elements further on. Views stay inside their buffers, so that no place is before its memory.
-fn moved(place: Place<'_>, elements: isize, size: u64) -> Place<'_> {
+pub(crate) fn moved(place: Place<'_>, elements: isize, size: u64) -> Place<'_> {
     let bytes = elements.wrapping_mul(size.cast_signed() as isize) as i64;
     Place {
         memory: place.memory,
@@ -115,94 +95,6 @@ fn dtype_of(size: u64) -> DType {
         4 => DType::I32,
         2 => DType::F16,
         _ => DType::I8,
-    }
-}
-
-/// The region that copies; `None` if the device refuses it.
-fn code(context: &Context, rank: usize, dtype: DType) -> Result<Option<Arc<CopyCode>>, RunError> {
-    if let Some(known) = lock(&context.copies).get(&(rank, dtype)) {
-        return Ok(known.clone());
-    }
-    let plan = plan(rank, dtype);
-    let mut made = None;
-    if let Some((region, _)) = Region::new(&plan, &plan.root, 0..1)
-        && let Ok(code) = context.region(&region.to_text())?
-    {
-        made = Some(Arc::new(CopyCode {
-            code,
-            symbols: region.symbols,
-        }));
-    }
-    lock(&context.copies).insert((rank, dtype), made.clone());
-    Ok(made)
-}
-
-/// A plan that copies: sizes `n0`, `n1`, …, distances `s0`, … and `t0`, ….
-fn plan(rank: usize, dtype: DType) -> Plan {
-    let access = |buffer: usize, kind: &str| Access {
-        buffer,
-        address: Affine {
-            offset: Extent::constant(0),
-            loops: (0..rank)
-                .map(|at| (at, Extent::symbol(&format!("{kind}{at}"))))
-                .collect(),
-            steps: Vec::new(),
-        },
-        guards: Vec::new(),
-    };
-    let one = |at: usize| Loop {
-        extent: Extent::symbol(&format!("n{at}")),
-        kind: if at + 1 == rank {
-            LoopKind::Inner
-        } else {
-            LoopKind::Outer
-        },
-    };
-    let kernel = Kernel {
-        loops: (0..rank).map(one).collect(),
-        steps: vec![Step {
-            op: StepOp::Load(access(0, "s")),
-            dtype,
-            walked: false,
-            inner: rank > 0,
-        }],
-        stores: vec![Store {
-            step: 0,
-            access: access(1, "t"),
-        }],
-        buffers: vec![dtype; 2],
-    };
-    let buffer = Buffer {
-        dtype,
-        elements: Extent::constant(0),
-        kind: BufferKind::Bound,
-    };
-    let launch = KernelLaunch {
-        kernel: 0,
-        buffers: vec![BufferId(0), BufferId(1)],
-        writes: vec![false, true],
-        loops: vec![String::new(); rank],
-        failures: Vec::new(),
-    };
-    Plan {
-        name: "copy".to_owned(),
-        axes: AxisTable::default(),
-        kernels: vec![kernel],
-        root: Section {
-            buffers: vec![buffer.clone(), buffer],
-            launches: vec![Launch {
-                work: Work::Kernel(launch),
-                label: String::new(),
-                stops: Vec::new(),
-            }],
-            ..Section::default()
-        },
-        given: Vec::new(),
-        results: Vec::new(),
-        checks: Vec::new(),
-        choices: Vec::new(),
-        broken: Vec::new(),
-        calls: Vec::new(),
     }
 }
 

@@ -10,8 +10,6 @@
     reason = "whoever runs a section says where its buffers are"
 )]
 
-use std::collections::BTreeMap;
-
 use girih_graph::AxisId;
 use girih_plan::plan::{BranchLaunch, BufferKind, RouteLaunch, TensorId};
 use girih_runtime::backend::RunError;
@@ -20,6 +18,7 @@ use super::{Run, copy, run_section};
 use crate::bind::{Binder, buffer_of, dense_bytes};
 use crate::block::Base;
 use crate::frame::{Frame, cells};
+use crate::items::Items;
 use crate::memory::aligned;
 use crate::routine::number::{Number, per_number};
 use crate::view::{self, Line, View};
@@ -42,110 +41,32 @@ fn sum<T: Number>(run: &Run<'_>, launch: &RouteLaunch, frame: &Frame<'_>) -> Res
             }
         },
     );
-    let extents = item_extents(launch, frame);
+    let view = |tensor| frame.view(tensor);
+    let items = Items::of(launch, &view);
+    let kept = frame.cells::<u8>(launch.kept);
     for (position, branch) in launch.branches.iter().enumerate() {
-        let chosen = chosen(launch, frame, &extents, position);
-        for chosen in together(launch, branch, frame, &extents, chosen) {
-            let items = Items {
+        let chosen = items.chosen(&view, &|at| kept.get(at) != 0, position);
+        for chosen in items.together(branch, &view, chosen) {
+            let own = Kept {
                 launch,
-                extents: &extents,
+                items: &items,
                 chosen: &chosen,
                 position,
             };
-            add::<T>(run, branch, frame, &items)?;
+            add::<T>(run, branch, frame, &own)?;
         }
     }
     Ok(())
 }
 
-/// The chosen items in parts that a branch can take at once. An input that lacks the first item axis
-/// and has another is one value in a branch: items share it that differ in the first axis alone.
-fn together(
-    launch: &RouteLaunch,
-    branch: &BranchLaunch,
-    frame: &Frame<'_>,
-    extents: &[usize],
-    chosen: Vec<usize>,
-) -> Vec<Vec<usize>> {
-    let first = launch.items.first();
-    let is_split = branch.inputs.iter().any(|input| {
-        let has = |axis: &AxisId| frame.view(*input).line(*axis).is_some();
-        first.is_some_and(|first| !has(first)) && launch.items.iter().any(has)
-    });
-    if !is_split || chosen.is_empty() {
-        return [chosen].into_iter().filter(|all| !all.is_empty()).collect();
-    }
-    let places: usize = extents[1..].iter().product();
-    let mut parts = BTreeMap::new();
-    for item in chosen {
-        // Items are row-major positions.
-        let part: &mut Vec<usize> = parts.entry(item % places).or_default();
-        part.push(item);
-    }
-    parts.into_values().collect()
-}
-
 /// The items that a branch keeps.
-struct Items<'a> {
+struct Kept<'a> {
     launch: &'a RouteLaunch,
-    /// Of the item axes.
-    extents: &'a [usize],
+    items: &'a Items<'a>,
     /// Row-major positions over the item axes.
     chosen: &'a [usize],
     /// Which branch.
     position: usize,
-}
-
-impl Items<'_> {
-    /// Where an item starts in a view.
-    fn start(&self, view: &View, item: usize) -> isize {
-        self.launch
-            .items
-            .iter()
-            .zip(self.extents)
-            .rev()
-            .fold((item, view.offset), |(rest, offset), (axis, extent)| {
-                let along = (rest % extent) as isize;
-                (rest / extent, offset + view.step(*axis) * along)
-            })
-            .1
-    }
-
-    fn is_item(&self, axis: AxisId) -> bool {
-        self.launch.items.contains(&axis)
-    }
-}
-
-fn item_extents(launch: &RouteLaunch, frame: &Frame<'_>) -> Vec<usize> {
-    let views = [launch.kept, launch.weights, launch.out].map(|id| frame.view(id));
-    let extent = |axis: &AxisId| {
-        let line = views.iter().find_map(|view| view.line(*axis));
-        line.map_or(1, |line| line.extent)
-    };
-    launch.items.iter().map(extent).collect()
-}
-
-fn chosen(
-    launch: &RouteLaunch,
-    frame: &Frame<'_>,
-    extents: &[usize],
-    position: usize,
-) -> Vec<usize> {
-    let kept = frame.view(launch.kept);
-    let cells = frame.cells::<u8>(launch.kept);
-    let steps = kept.steps(launch.items.iter().copied());
-    let start = kept.offset + kept.step(launch.branch) * position as isize;
-    let mut chosen = Vec::new();
-    let mut item = 0;
-    walk::rows(extents, [&steps], [start], |[i], length, [s]| {
-        for k in 0..length as isize {
-            if cells.get(i + k * s) != 0 {
-                chosen.push(item);
-            }
-            item += 1;
-        }
-    });
-    chosen
 }
 
 /// Runs a branch and adds what it makes.
@@ -153,12 +74,12 @@ fn add<T: Number>(
     run: &Run<'_>,
     branch: &BranchLaunch,
     frame: &Frame<'_>,
-    items: &Items<'_>,
+    kept: &Kept<'_>,
 ) -> Result<(), RunError> {
-    let launch = items.launch;
+    let launch = kept.launch;
     let section = &branch.section;
     let mut symbols = frame.bound.symbols.clone();
-    symbols.insert(launch.symbol.clone(), items.chosen.len() as i64);
+    symbols.insert(launch.symbol.clone(), kept.chosen.len() as i64);
     let limit = run.bindings.limit.saturating_sub(run.held.get());
     let binder = Binder::new(
         run.plan,
@@ -188,7 +109,7 @@ fn add<T: Number>(
         .zip(&section.params)
         .map(|(input, param)| {
             let (outer, own) = (frame.view(*input), &bound.views[param.index()]);
-            let gathers = outer.axes().any(|axis| items.is_item(axis));
+            let gathers = outer.axes().any(|axis| kept.items.is_item(axis));
             let placed = |line: &Line| line.extent == 1 || outer.step(line.axis) == line.step;
             if !gathers && own.lines.iter().all(placed) {
                 Param::Shared
@@ -233,7 +154,7 @@ fn add<T: Number>(
             }
             Param::Gathered(at) => {
                 let target = own.at(at.cast_signed());
-                gather(run, items, (outer, base), (view, target));
+                gather(run, kept, (outer, base), (view, target));
                 target
             }
         };
@@ -252,7 +173,7 @@ fn add<T: Number>(
     run.scratch.set(outer_scratch);
     run.held.set(run.held.get() - total as u64);
     if ran.is_ok() {
-        accumulate::<T>(run, frame, &inner, items, result);
+        accumulate::<T>(run, frame, &inner, kept, result);
     }
     run.branches.give_back(memory);
     ran
@@ -269,16 +190,16 @@ enum Param {
 }
 
 /// Copies the chosen items one after another along the first item axis of `to`.
-fn gather(run: &Run<'_>, items: &Items<'_>, from: (&View, Base), to: (&View, Base)) {
+fn gather(run: &Run<'_>, own: &Kept<'_>, from: (&View, Base), to: (&View, Base)) {
     let without = |view: &View, offset: isize| View {
         offset,
         lines: (view.lines.iter())
-            .filter(|line| !items.is_item(line.axis))
+            .filter(|line| !own.items.is_item(line.axis))
             .copied()
             .collect(),
         ..view.clone()
     };
-    let step = items
+    let step = own
         .launch
         .items
         .first()
@@ -286,9 +207,9 @@ fn gather(run: &Run<'_>, items: &Items<'_>, from: (&View, Base), to: (&View, Bas
     // A few kilobytes make sharing worth it.
     let bytes = dense_bytes(&without(to.0, 0)).max(1);
     run.pool
-        .split(items.chosen.len(), (16_384 / bytes).max(1), &|range, _| {
+        .split(own.chosen.len(), (16_384 / bytes).max(1), &|range, _| {
             for item in range {
-                let source = without(from.0, items.start(from.0, items.chosen[item]));
+                let source = without(from.0, own.items.start(from.0, own.chosen[item]));
                 let target = without(to.0, to.0.offset + step * item as isize);
                 // SAFETY: items lie inside what the outer tensor reaches; the target has room for as
                 // many items as are chosen.
@@ -302,10 +223,10 @@ fn accumulate<T: Number>(
     run: &Run<'_>,
     frame: &Frame<'_>,
     inner: &Frame<'_>,
-    items: &Items<'_>,
+    own: &Kept<'_>,
     result: TensorId,
 ) {
-    let launch = items.launch;
+    let launch = own.launch;
     let (out, weights, view) = (
         frame.view(launch.out),
         frame.view(launch.weights),
@@ -315,7 +236,10 @@ fn accumulate<T: Number>(
     let sums = frame.cells::<T>(launch.out);
     // SAFETY: the result is memory of the section that just ran.
     let made = unsafe { cells::<T>(view, inner.base(view.buffer)) };
-    let rest: Vec<AxisId> = out.axes().filter(|axis| !items.is_item(*axis)).collect();
+    let rest: Vec<AxisId> = out
+        .axes()
+        .filter(|axis| !own.items.is_item(*axis))
+        .collect();
     let shape: Vec<usize> = rest
         .iter()
         .map(|axis| out.line(*axis).map_or(1, |line| line.extent))
@@ -325,13 +249,18 @@ fn accumulate<T: Number>(
         out.steps(rest.iter().copied()),
     ];
     let along = launch.items.first().map_or(0, |first| view.step(*first));
-    let branch = weights.step(launch.branch) * items.position as isize;
+    let branch = weights.step(launch.branch) * own.position as isize;
     let one = |at: usize| {
-        let item = items.chosen[at];
-        let factor = factors.get(items.start(weights, item) + branch).to_sum();
+        let item = own.chosen[at];
+        let factor = factors
+            .get(own.items.start(weights, item) + branch)
+            .to_sum();
         let add =
             |sum: T, made: T| T::from_sum(T::add(sum.to_sum(), T::mul(factor, made.to_sum())));
-        let start = [view.offset + along * at as isize, items.start(out, item)];
+        let start = [
+            view.offset + along * at as isize,
+            own.items.start(out, item),
+        ];
         walk::rows(
             &shape,
             [&steps[0], &steps[1]],
@@ -352,8 +281,8 @@ fn accumulate<T: Number>(
     let grain = if apart {
         (8192 / view::count(&shape).max(1)).max(1)
     } else {
-        items.chosen.len()
+        own.chosen.len()
     };
     run.pool
-        .split(items.chosen.len(), grain, &|range, _| range.for_each(&one));
+        .split(own.chosen.len(), grain, &|range, _| range.for_each(&one));
 }
