@@ -131,12 +131,15 @@ fn cpu() -> Cpu {
     })
 }
 
-/// Every graph on the compiled backend, and on a device.
+/// The compiled backend, and a device.
+fn backends() -> [Box<dyn Backend>; 2] {
+    [Box::new(cpu()), Box::new(template())]
+}
+
+/// Every graph on each of them.
 fn everywhere() -> impl Iterator<Item = (&'static str, Box<dyn Backend>)> {
-    ALL.into_iter().flat_map(|graph| {
-        let backends: [Box<dyn Backend>; 2] = [Box::new(cpu()), Box::new(template())];
-        backends.map(|backend| (graph, backend))
-    })
+    ALL.into_iter()
+        .flat_map(|graph| backends().map(|backend| (graph, backend)))
 }
 
 fn model(graph: &str, backend: &dyn Backend) -> Arc<StreamModel> {
@@ -228,28 +231,30 @@ fn pieces_of_every_size_are_the_sequence() {
 
 #[test]
 fn one_position_grows_in_place_and_a_fork_copies() {
-    let compiled = model(ATTENTION, &cpu());
-    let mut session = open(&compiled);
-    let mut held = Vec::new();
-    for position in 0..64 {
-        step(&mut session, &[position]);
-        held.push(session.held());
+    for backend in backends() {
+        let compiled = model(ATTENTION, &*backend);
+        let mut session = open(&compiled);
+        let mut held = Vec::new();
+        for position in 0..64 {
+            step(&mut session, &[position]);
+            held.push(session.held());
+        }
+        // Memory is found a few times, not at every step.
+        held.dedup();
+        assert!(held.len() <= 8, "{held:?}");
+        let room = session.held() - session.bytes();
+        let mut fork = session.fork();
+        let mut other = session.fork();
+        step(&mut session, &[64]);
+        let before = fork.held();
+        step(&mut fork, &[65]);
+        assert!(room > 0 && fork.held() > before, "it has memory of its own");
+        // Nobody holds what the others were.
+        drop((session, fork));
+        let before = other.held();
+        step(&mut other, &[66]);
+        assert_eq!(other.held(), before, "the place is free again");
     }
-    // Memory is found a few times, not at every step.
-    held.dedup();
-    assert!(held.len() <= 8, "{held:?}");
-    let room = session.held() - session.bytes();
-    let mut fork = session.fork();
-    let mut other = session.fork();
-    step(&mut session, &[64]);
-    let before = fork.held();
-    step(&mut fork, &[65]);
-    assert!(room > 0 && fork.held() > before, "it has memory of its own");
-    // Nobody holds what the others were.
-    drop((session, fork));
-    let before = other.held();
-    step(&mut other, &[66]);
-    assert_eq!(other.held(), before, "the place is free again");
 }
 
 #[test]
@@ -302,8 +307,7 @@ fn a_way_back_is_shorter() {
             go_on(&mut session, &mut past, &[7, 8], &reference);
             go_on(&mut other, &mut others, &[9], &reference);
         }
-        // A device copies what grows.
-        if graph == ATTENTION && backend.name() == "cpu" {
+        if graph == ATTENTION {
             session.roll_back(3).expect("all positions are held");
             past.truncate(3);
             let held = session.held();
@@ -363,19 +367,21 @@ fn saved_caches_go_on_with_room() {
 
 #[test]
 fn room_is_taken_within_the_limit() {
-    let compiled = model(ATTENTION, &cpu());
-    let each = compiled
-        .bytes_at(1, &BTreeMap::new())
-        .expect("sizes are known");
-    for limit in [20 * each, 21 * each, 1000 * each] {
-        let opening = Opening {
-            limit,
-            ..Opening::default()
-        };
-        let mut session = Session::open(&compiled, opening).expect("it has no inputs");
-        for position in 0..20 {
-            step(&mut session, &[position]);
-            assert!(session.held() <= limit, "{} of {limit}", session.held());
+    for backend in backends() {
+        let compiled = model(ATTENTION, &*backend);
+        let each = compiled
+            .bytes_at(1, &BTreeMap::new())
+            .expect("sizes are known");
+        for limit in [20 * each, 21 * each, 1000 * each] {
+            let opening = Opening {
+                limit,
+                ..Opening::default()
+            };
+            let mut session = Session::open(&compiled, opening).expect("it has no inputs");
+            for position in 0..20 {
+                step(&mut session, &[position]);
+                assert!(session.held() <= limit, "{} of {limit}", session.held());
+            }
         }
     }
 }

@@ -1,90 +1,32 @@
-//! Memory that values grow in: rows are added behind a value where it lies.
-//!
-//! A [`Stretch`] is a part of a piece of memory that a value owns as long as it lives; values
-//! that began alike share the beginning. A longer value takes the bytes behind a shorter one if no
-//! living stretch has them, so that of several that want to go on from one place the first goes on
-//! there, and the others go elsewhere. What a failed run took is free again when its stretch is
-//! dropped. A value that has left the front of the memory behind, as the last positions of a
-//! sequence do, comes back to the front when it reaches the end.
+//! Values that grow in the processor's memory.
 
 #![expect(
     unsafe_code,
     reason = "values are copied to where they have room, and seen as bytes"
 )]
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
 use crate::block::{Base, Block};
 
-/// Memory with the parts that living stretches have.
-#[derive(Debug)]
-struct Growing {
-    block: Block,
-    taken: Mutex<Vec<Range<usize>>>,
-}
-
-impl Growing {
-    fn taken(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
-        // No panic can come between two changes that belong together.
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `range` for a new stretch if `wanted`, a part of it, is inside and nobody has it.
-    fn take(self: &Arc<Self>, range: Range<usize>, wanted: &Range<usize>) -> Option<Stretch> {
-        let apart = |own: &Range<usize>| own.end <= wanted.start || wanted.end <= own.start;
-        let mut taken = self.taken();
-        if wanted.end > self.block.bytes() || !taken.iter().all(apart) {
-            return None;
-        }
-        taken.push(range.clone());
-        drop(taken);
-        Some(Stretch {
-            memory: Arc::clone(self),
-            range,
-        })
-    }
-}
-
 /// Bytes that a value has, in memory that may have room behind them.
-#[derive(Debug)]
-pub(crate) struct Stretch {
-    memory: Arc<Growing>,
-    range: Range<usize>,
-}
+pub(crate) type Stretch = crate::stretch::Stretch<Block>;
 
 impl Stretch {
     /// So many bytes with room behind them. `None` if there is no memory for them.
     pub(crate) fn new(bytes: usize, room: usize) -> Option<Self> {
-        let memory = Arc::new(Growing {
-            block: Block::unwritten(bytes.checked_add(room)?)?,
-            taken: Mutex::default(),
-        });
-        memory.take(0..bytes, &(0..bytes))
+        let held = bytes.checked_add(room)?;
+        Self::over(Block::unwritten(held)?, held, bytes)
     }
 
     /// The same bytes, and so many more behind them that are nobody's: where they lie, or else
     /// copied to the front. `None` if there is no room.
     pub(crate) fn longer(&self, by: usize) -> Option<Self> {
-        let Range { start, end } = self.range;
-        let last = end.checked_add(by)?;
-        if let Some(longer) = self.memory.take(start..last, &(end..last)) {
+        if let Some(longer) = self.longer_here(by) {
             return Some(longer);
         }
-        let front = self.memory.take(0..last - start, &(0..last - start))?;
+        let front = self.longer_in_front(by)?;
         // SAFETY: these bytes are not the front's, which nobody else has yet; whoever wrote them is done.
-        unsafe { front.begin(self.base(), end - start) };
+        unsafe { front.begin(self.base(), self.bytes()) };
         Some(front)
-    }
-
-    /// Some of its bytes, counted from its first.
-    pub(crate) fn part(&self, range: Range<usize>) -> Option<Self> {
-        let part = self.range.start.checked_add(range.start)?..self.range.start + range.end;
-        if range.start > range.end || part.end > self.range.end {
-            return None;
-        }
-        // Whoever has all may hand out a part.
-        self.memory.take(part, &(0..0))
     }
 
     /// Copies bytes to its beginning.
@@ -101,17 +43,7 @@ impl Stretch {
 
     /// Where it starts.
     pub(crate) fn base(&self) -> Base {
-        self.memory.block.base().at(self.range.start.cast_signed())
-    }
-
-    /// How many bytes it has.
-    pub(crate) fn bytes(&self) -> usize {
-        self.range.len()
-    }
-
-    /// How many bytes the memory has that it lies in.
-    pub(crate) fn held(&self) -> usize {
-        self.memory.block.bytes()
+        self.memory().base().at(self.start().cast_signed())
     }
 
     /// Its bytes, when nobody writes them any more.
@@ -124,25 +56,6 @@ impl Stretch {
         // other stretch that is written has these bytes while this one lives, and its own run
         // is over.
         unsafe { std::slice::from_raw_parts(self.base().0, self.bytes()) }
-    }
-}
-
-impl Clone for Stretch {
-    fn clone(&self) -> Self {
-        self.memory.taken().push(self.range.clone());
-        Self {
-            memory: Arc::clone(&self.memory),
-            range: self.range.clone(),
-        }
-    }
-}
-
-impl Drop for Stretch {
-    fn drop(&mut self) {
-        let mut taken = self.memory.taken();
-        if let Some(at) = taken.iter().position(|own| *own == self.range) {
-            taken.swap_remove(at);
-        }
     }
 }
 
@@ -207,7 +120,7 @@ mod tests {
             unsafe { new.begin(from.base(), 1) };
             last = whole.part(1..3).unwrap();
             assert_eq!(read(&last), [byte - 1, byte]);
-            assert_eq!(last.memory.block.base(), start);
+            assert_eq!(last.memory().base(), start);
         }
         // Unless somebody is there.
         let whole = last.longer(1).unwrap();

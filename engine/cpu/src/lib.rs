@@ -21,6 +21,7 @@ mod parameter;
 mod routine;
 mod rows;
 pub mod schedule;
+pub mod stretch;
 mod tables;
 pub mod view;
 pub mod walk;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use girih_cpu::stretch::Stretch;
 use girih_graph::DType;
 use girih_runtime::backend::{Data, DeviceTensor, RunError};
 use girih_runtime::device::{Device, Memory, Place};
@@ -14,10 +15,34 @@ use girih_runtime::tensor::{Tensor, byte_count};
 #[derive(Clone)]
 pub(crate) struct Array {
     device: Arc<dyn Device>,
-    memory: Arc<Memory>,
-    offset: u64,
+    store: Store,
     dtype: DType,
     shape: Vec<usize>,
+}
+
+/// Where a tensor lies.
+#[derive(Clone)]
+pub(crate) enum Store {
+    /// From a byte of memory on.
+    Written(Arc<Memory>, u64),
+    /// In memory that may have room behind it.
+    Grown(Stretch<Memory>),
+}
+
+impl Store {
+    /// Where it starts.
+    pub(crate) fn place(&self) -> Place<'_> {
+        match self {
+            Self::Written(memory, offset) => Place {
+                memory,
+                offset: *offset,
+            },
+            Self::Grown(stretch) => Place {
+                memory: stretch.memory(),
+                offset: stretch.start() as u64,
+            },
+        }
+    }
 }
 
 /// Memory of so many bytes, or of one where there are none.
@@ -39,17 +64,16 @@ pub(crate) fn written(device: &dyn Device, bytes: &[u8]) -> Result<Memory, RunEr
 }
 
 impl Array {
-    /// What lies in memory of the device from a byte on.
+    /// What lies there on the device.
     pub(crate) fn new(
         device: &Arc<dyn Device>,
-        (memory, offset): (Arc<Memory>, u64),
+        store: Store,
         dtype: DType,
         shape: Vec<usize>,
     ) -> Self {
         Self {
             device: Arc::clone(device),
-            memory,
-            offset,
+            store,
             dtype,
             shape,
         }
@@ -94,9 +118,8 @@ impl Array {
             tensor.clone()
         };
         Ok(Self {
-            memory: Arc::new(written(&**device, converted.bytes())?),
+            store: Store::Written(Arc::new(written(&**device, converted.bytes())?), 0),
             device: Arc::clone(device),
-            offset: 0,
             dtype,
             shape: converted.shape().to_vec(),
         })
@@ -104,9 +127,14 @@ impl Array {
 
     /// Where it lies.
     pub(crate) fn place(&self) -> Place<'_> {
-        Place {
-            memory: &self.memory,
-            offset: self.offset,
+        self.store.place()
+    }
+
+    /// The memory that it lies in, if that may have room behind it.
+    pub(crate) fn stretch(&self) -> Option<&Stretch<Memory>> {
+        match &self.store {
+            Store::Grown(stretch) => Some(stretch),
+            Store::Written(..) => None,
         }
     }
 
@@ -134,7 +162,7 @@ impl DeviceTensor for Array {
     }
 
     fn held(&self) -> u64 {
-        self.memory.bytes()
+        self.place().memory.bytes()
     }
 
     fn rows(&self, range: Range<usize>) -> Option<Arc<dyn DeviceTensor>> {
@@ -144,8 +172,15 @@ impl DeviceTensor for Array {
         }
         let row = byte_count(self.dtype, inner)?;
         let shape = [range.len()].into_iter().chain(inner.iter().copied());
+        let (start, end) = (range.start * row, range.end * row);
+        let store = match &self.store {
+            Store::Written(memory, offset) => {
+                Store::Written(Arc::clone(memory), offset + start as u64)
+            }
+            Store::Grown(stretch) => Store::Grown(stretch.part(start..end)?),
+        };
         Some(Arc::new(Self {
-            offset: self.offset + (range.start * row) as u64,
+            store,
             shape: shape.collect(),
             ..self.clone()
         }))

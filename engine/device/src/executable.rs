@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use girih_cpu::numbers::{Numbers, Symbols, all_symbols, known};
 use girih_cpu::schedule::{Needs, held, initials_first};
+use girih_cpu::stretch::Stretch;
 use girih_cpu::view::{View, dense_steps};
 use girih_graph::{Extent, Graph, ValueType};
 use girih_plan::plan::{BufferId, BufferKind, Given, GivenKind, Plan};
@@ -19,7 +20,7 @@ use girih_runtime::backend::{
 };
 use girih_runtime::device::{Failure, Memory, Place};
 
-use crate::array::{Array, allocated};
+use crate::array::{Array, Store, allocated};
 use crate::backend::OnDevice;
 use crate::bound::{Bound, bind};
 use crate::context::{Context, lock};
@@ -165,38 +166,70 @@ impl Planned {
         results.extend(given);
     }
 
-    /// Memory for what the run gives back: with a beginning that was given where that grows.
+    /// Memory for what the run gives back.
     fn owned(
         &self,
         bound: &Bound,
         arrays: &BTreeMap<BufferId, Array>,
-    ) -> Result<BTreeMap<BufferId, Arc<Memory>>, RunError> {
+        room: u64,
+    ) -> Result<BTreeMap<BufferId, Store>, RunError> {
+        let buffers = || self.plan.root.buffers.iter().zip(&bound.bytes);
+        let grown = buffers().filter(|(buffer, _)| matches!(buffer.kind, BufferKind::Grown));
+        let all = grown.fold(0, |all: u64, (_, bytes)| all.saturating_add(*bytes as u64));
         let mut owned = BTreeMap::new();
-        for (number, buffer) in self.plan.root.buffers.iter().enumerate() {
-            let (id, bytes) = (BufferId(number as u32), bound.bytes[number]);
-            let begun = arrays.get(&id);
-            let own = match buffer.kind {
-                BufferKind::Grown => true,
-                BufferKind::Caller => begun.is_none(),
-                BufferKind::Temporary | BufferKind::Bound | BufferKind::Table(_) => false,
-            };
-            if !own {
-                continue;
-            }
-            let memory = self.result(bytes as u64)?;
-            if let Some(begun) = begun {
-                let past = begun.size().min(bytes) as u64;
-                if past > 0 {
-                    let to = Place {
-                        memory: &memory,
-                        offset: 0,
-                    };
-                    self.context.device.copy(to, begun.place(), past)?;
+        for (number, (buffer, bytes)) in buffers().enumerate() {
+            let id = BufferId(number as u32);
+            let given = arrays.get(&id);
+            let store = match buffer.kind {
+                BufferKind::Grown => {
+                    let share = u128::from(room) * *bytes as u128 / u128::from(all.max(1));
+                    let share = usize::try_from(share).unwrap_or(usize::MAX).min(*bytes);
+                    Store::Grown(self.grown(given, *bytes, share)?)
                 }
-            }
-            owned.insert(id, memory);
+                BufferKind::Caller if given.is_none() => {
+                    Store::Written(self.result(*bytes as u64)?, 0)
+                }
+                BufferKind::Caller
+                | BufferKind::Temporary
+                | BufferKind::Bound
+                | BufferKind::Table(_) => continue,
+            };
+            owned.insert(id, store);
         }
         Ok(owned)
+    }
+
+    /// Memory for a value that begins as what is given: where that lies, if there is room behind it, or else a copy, with
+    /// room for later runs.
+    fn grown(
+        &self,
+        given: Option<&Array>,
+        bytes: usize,
+        room: usize,
+    ) -> Result<Stretch<Memory>, RunError> {
+        let device = &self.context.device;
+        let past = given.map_or(0, Array::size).min(bytes);
+        let old = given.and_then(Array::stretch);
+        if let Some(longer) = old.and_then(|own| own.longer_here(bytes - past)) {
+            return Ok(longer);
+        }
+        let front = old.and_then(|own| own.longer_in_front(bytes - past));
+        let new = if let Some(front) = front {
+            front
+        } else {
+            let held = bytes.saturating_add(room).max(1);
+            let memory = allocated(&**device, held as u64)?;
+            let new = Stretch::over(memory, held, bytes);
+            new.expect("memory is as long as it was asked to be")
+        };
+        if let (Some(given), true) = (given, past > 0) {
+            let to = Place {
+                memory: new.memory(),
+                offset: new.start() as u64,
+            };
+            device.copy(to, given.place(), past as u64)?;
+        }
+        Ok(new)
     }
 
     fn run_root(
@@ -229,7 +262,7 @@ impl Planned {
         &self,
         run: &Run<'_>,
         frame: &Frame<'_>,
-        owned: &BTreeMap<BufferId, Arc<Memory>>,
+        owned: &BTreeMap<BufferId, Store>,
     ) -> Result<Outputs, RunError> {
         let device = &self.context.device;
         let mut outputs = Outputs::default();
@@ -237,34 +270,38 @@ impl Planned {
             let (view, place) = frame.tensor(outcome.tensor);
             let (shape, size) = (view.shape(), view.dtype.size() as u64);
             let bytes = view.count() as u64 * size;
-            let kind = &self.plan.root.buffers[view.buffer.index()].kind;
             let whole = frame.bound.bytes[view.buffer.index()] as u64 == bytes;
-            let lies = match owned.get(&view.buffer) {
-                Some(memory) if view.is_dense() && (whole || matches!(kind, BufferKind::Grown)) => {
-                    (
-                        Arc::clone(memory),
-                        view.offset.cast_unsigned() as u64 * size,
-                    )
+            let start = view.offset.cast_unsigned() * view.dtype.size();
+            let own = owned.get(&view.buffer).filter(|_| view.is_dense());
+            let lies = match own {
+                Some(Store::Written(memory, _)) if whole => {
+                    Some(Store::Written(Arc::clone(memory), start as u64))
                 }
-                _ => {
-                    let mut dense = view.clone();
-                    dense.offset = 0;
-                    for (line, step) in dense.lines.iter_mut().zip(dense_steps(&shape)) {
-                        line.step = step;
-                    }
-                    let memory = Arc::new(allocated(&**device, bytes)?);
-                    let to = Place {
-                        memory: &memory,
-                        offset: 0,
-                    };
-                    run.copy((view, place), (&dense, to))?;
-                    (memory, 0)
+                Some(Store::Grown(stretch)) => stretch
+                    .part(start..start + bytes as usize)
+                    .map(Store::Grown),
+                _ => None,
+            };
+            let store = if let Some(store) = lies {
+                store
+            } else {
+                let mut dense = view.clone();
+                dense.offset = 0;
+                for (line, step) in dense.lines.iter_mut().zip(dense_steps(&shape)) {
+                    line.step = step;
                 }
+                let memory = Arc::new(allocated(&**device, bytes)?);
+                let to = Place {
+                    memory: &memory,
+                    offset: 0,
+                };
+                run.copy((view, place), (&dense, to))?;
+                Store::Written(memory, 0)
             };
             let name = |axis| self.plan.axes.name(axis).to_owned();
             let output = Output {
                 axes: view.axes().map(name).collect(),
-                data: Data::Device(Arc::new(Array::new(device, lies, view.dtype, shape))),
+                data: Data::Device(Arc::new(Array::new(device, store, view.dtype, shape))),
             };
             let outputs = if outcome.state {
                 &mut outputs.states
@@ -332,7 +369,7 @@ impl Executable for Planned {
                 }
             }
         }
-        let owned = self.owned(&bound, &arrays)?;
+        let owned = self.owned(&bound, &arrays, bindings.room)?;
         // What guards write lies before the section's memory.
         let slots = (self.compiled.failures.len() + 1) * Failure::BYTES;
         let slots = girih_cpu::memory::aligned(slots);
@@ -347,8 +384,8 @@ impl Executable for Planned {
         for (buffer, array) in &arrays {
             here[buffer.index()] = array.place();
         }
-        for (buffer, memory) in &owned {
-            here[buffer.index()] = Place { memory, offset: 0 };
+        for (buffer, store) in &owned {
+            here[buffer.index()] = store.place();
         }
         let total = root.launches.len();
         let run = Run {
@@ -379,7 +416,11 @@ impl Executable for Planned {
         };
         self.pool.give_back(arena);
         let outputs = outputs?;
-        self.remember(owned.into_values().collect());
+        let results = owned.into_values().filter_map(|own| match own {
+            Store::Written(memory, _) => Some(memory),
+            Store::Grown(_) => None,
+        });
+        self.remember(results.collect());
         Ok(outputs)
     }
 
