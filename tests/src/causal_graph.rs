@@ -1,5 +1,5 @@
-//! Random graphs whose values at a position depend on positions up to it: what can be streamed,
-//! in the ways in which models are written.
+//! Random graphs whose values at a position depend on positions up to it, or up to a few after it:
+//! what can be streamed, in the ways in which models are written.
 //!
 //! A graph grows from words as in [`random_graph`](crate::random_graph); its axis `t` is a
 //! sequence, `u` an axis of another sequence that is known before it.
@@ -16,6 +16,8 @@ use crate::random_graph::RandomGraph;
 
 struct Grow<'w> {
     b: Builder,
+    /// Whether positions may read some that come later.
+    ahead: bool,
     words: Iter<'w, u16>,
     t: AxisId,
     d: AxisId,
@@ -28,12 +30,22 @@ struct Grow<'w> {
 
 /// The graph that grows from these words, with a sequence of `length` positions.
 pub fn grow(words: &[u16], length: i64) -> RandomGraph {
+    grown(words, length, false)
+}
+
+/// The same where positions may read a bounded number of those that come later.
+pub fn grow_ahead(words: &[u16], length: i64) -> RandomGraph {
+    grown(words, length, true)
+}
+
+fn grown(words: &[u16], length: i64, ahead: bool) -> RandomGraph {
     let mut b = Builder::new("causal");
     let t = b.axes.add("t", Extent::symbol("t"), None, true);
     let d = b.axes.add("d", Extent::from(3), None, false);
     let u = b.axes.add("u", Extent::symbol("u"), None, false);
     let mut own = Grow {
         b,
+        ahead,
         words: words.iter(),
         t,
         d,
@@ -187,11 +199,12 @@ impl Grow<'_> {
                 self.keep(y);
             }
             13 => {
-                // A read at a computed place behind.
+                // A read at a computed place behind, or a little ahead.
                 let i = self.copy("i");
                 let index = self.node(Op::Index(i), &[]);
-                let two = self.int(2);
-                let behind = self.binary(Binary::Sub, index, two);
+                let ahead = self.ahead_by(5);
+                let by = self.int(2 - ahead);
+                let behind = self.binary(Binary::Sub, index, by);
                 let gather = Op::Gather {
                     axis: self.t,
                     outside: Outside::Zero,
@@ -209,7 +222,7 @@ impl Grow<'_> {
 
     fn convolution(&mut self, x: ValueId) {
         let width = 1 + self.choose(4) as i64;
-        let lag = self.choose(3) as i64;
+        let lag = self.choose(3) as i64 - self.ahead_by(5);
         let k = self.b.axes.add("k", Extent::from(width), None, false);
         let i = self.copy("i");
         let window = Op::Window {
@@ -229,6 +242,7 @@ impl Grow<'_> {
         let row = self.node(Op::Index(i), &[]);
         let column = self.node(Op::Index(j), &[]);
         let causal = match self.choose(3) {
+            _ if self.ahead => self.mask_ahead(row, column),
             0 => self.binary(Binary::Le, column, row),
             1 => self.binary(Binary::Ge, row, column),
             _ => self.binary(Binary::Lt, column, row),
@@ -250,6 +264,57 @@ impl Grow<'_> {
                 let same = self.binary(Binary::Eq, own, other);
                 self.binary(Binary::And, causal, same)
             }
+        }
+    }
+
+    /// At most so many positions ahead.
+    fn ahead_by(&mut self, count: usize) -> i64 {
+        if self.ahead {
+            self.choose(count) as i64
+        } else {
+            0
+        }
+    }
+
+    /// A mask that lets some later positions in.
+    fn mask_ahead(&mut self, row: ValueId, column: ValueId) -> ValueId {
+        let size = 2 + self.choose(4) as i64;
+        let ahead = self.choose(4) as i64;
+        let (n, more) = (self.int(size), self.int(ahead));
+        let shifted = |own: &mut Self, x: ValueId| own.binary(Binary::Add, x, more);
+        let block = |own: &mut Self, x: ValueId| own.binary(Binary::FloorDiv, x, n);
+        match self.choose(6) {
+            0 => {
+                let limit = shifted(self, row);
+                self.binary(Binary::Le, column, limit)
+            }
+            1 => {
+                let (i, j) = (block(self, row), block(self, column));
+                self.binary(Binary::Le, j, i)
+            }
+            2 => {
+                // Blocks that do not begin at the first position.
+                let (i, j) = (shifted(self, row), shifted(self, column));
+                let (i, j) = (block(self, i), block(self, j));
+                let both = self.binary(Binary::Eq, i, j);
+                let before = self.binary(Binary::Lt, column, row);
+                self.binary(Binary::Or, both, before)
+            }
+            3 => {
+                // To the end of the own block, or of the next one.
+                let (i, j) = (block(self, row), block(self, column));
+                let apart = self.binary(Binary::Sub, j, i);
+                let one = self.int(ahead % 2);
+                self.binary(Binary::Le, apart, one)
+            }
+            4 => {
+                let rest = self.binary(Binary::Rem, row, n);
+                let start = self.binary(Binary::Sub, row, rest);
+                let last = self.int(size - 1);
+                let end = self.binary(Binary::Add, start, last);
+                self.binary(Binary::Ge, end, column)
+            }
+            _ => self.binary(Binary::Lt, column, row),
         }
     }
 

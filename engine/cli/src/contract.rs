@@ -1,9 +1,9 @@
 //! What every module promises in a stream, checked without a test by its author.
 //!
 //! For a module that can be streamed: step = piece = whole for every size of piece, the
-//! values it carries at the end included; what comes later changes nothing, whatever it is;
-//! the elements of a batch do not see one another; nothing before the receptive field is
-//! read. A module that needs its sequence as a whole says what does.
+//! values it carries at the end included; what comes later than an output waits for changes
+//! nothing, whatever it is, and what it waits for does; the elements of a batch do not see one
+//! another; nothing before the receptive field is read. A module that needs its sequence as a whole says what does.
 
 mod trial;
 
@@ -72,12 +72,10 @@ impl Table {
         let (mut per_token, mut fixed) = (Extent::constant(0), Extent::constant(0));
         for carry in &stream.carries {
             *states.entry(carry.kind.word()).or_insert(0) += 1;
-            let bytes = stream.bytes_of(carry);
             if carry.kind == Kind::Cache {
-                let each = bytes.divided_exactly(&Extent::symbol(&stream.total));
-                per_token = per_token.plus(&each.unwrap_or(bytes));
+                per_token = per_token.plus(&stream.bytes_of_one(carry));
             } else {
-                fixed = fixed.plus(&bytes);
+                fixed = fixed.plus(&stream.bytes_of(carry));
             }
         }
         let reaches = stream.results.iter().map(|result| result.reach);
@@ -89,8 +87,7 @@ impl Table {
             per_token,
             fixed,
             reach,
-            // The transform refuses reads ahead.
-            latency: 0,
+            latency: stream.latency(),
         }
     }
 }

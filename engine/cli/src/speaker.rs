@@ -16,6 +16,7 @@ use crate::backend;
 use crate::checkpoint::Checkpoint;
 use crate::failure::Failure;
 use crate::session::{Chosen, PIECE, Session, Setup, Streaming, choose_model};
+use crate::streaming::require_timely;
 
 /// What a person says about the model that is to speak.
 #[derive(Debug, clap::Args)]
@@ -89,6 +90,7 @@ impl Speaker {
         };
         let needed = Session::needed(&setup, &|_| false)?;
         let streaming = Streaming::open(&setup, Some(&needed))?;
+        require_timely(streaming.shared.stream())?;
         let form = Form::of(&streaming.model)?;
         let start = match form.source {
             Some(_) => Some(start_of_target(&checkpoint, &tokenizer)?),

@@ -8,7 +8,7 @@ use girih_graph::stream::Stream;
 use girih_transform::{Cause, Whole, stream, time_axis};
 
 use crate::failure::Failure;
-use crate::source::mistakes;
+use crate::source::{counted, mistakes};
 
 /// The stream of a model along `axis`, or along its time axis.
 ///
@@ -32,6 +32,24 @@ pub fn stream_of(
         let mut sink = Sink::new();
         sink.report(refusal(program, &whole));
         mistakes(&program.sources, &sink, colors)
+    })
+}
+
+/// Fails where results come later than their positions: nothing is known then of the last one, from
+/// which a text or a procedure goes on.
+///
+/// # Errors
+///
+/// Which result is late, and by how much.
+pub fn require_timely(stream: &Stream) -> Result<(), Failure> {
+    let late = stream.results.iter().find(|result| result.latency > 0);
+    late.map_or(Ok(()), |result| {
+        Err(Failure::Refused(format!(
+            "`{}` comes {} late, as it depends on what comes later; nothing can go on from its last position \
+             (`girih run --mode step` takes such a model)",
+            result.name,
+            counted(usize::try_from(result.latency).unwrap_or(usize::MAX), "position"),
+        )))
     })
 }
 

@@ -9,17 +9,19 @@
 //! runs; a session that would pass its caller's limit says so instead of running.
 
 mod error;
+mod flush;
 mod model;
 mod parameters;
+mod pieces;
 mod save;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use girih_graph::stream::{Kind, Source, StreamResult};
+use girih_graph::{Extent, Graph};
 
 use crate::backend::{Bindings, Data, Output, Outputs, Progress, RunError, silent};
-use crate::tensor::Tensor;
 pub use error::SessionError;
 pub use model::StreamModel;
 
@@ -150,6 +152,8 @@ impl Session {
 
     /// Takes the next positions: as many as the inputs have, the same number in each. Gives
     /// the results at these positions, and those that belong to no position as they are now.
+    /// Of a result that is late it gives the positions that have become known; what is late and
+    /// belongs to no position only [`flush`](Self::flush) gives.
     ///
     /// # Errors
     ///
@@ -185,28 +189,14 @@ impl Session {
             }
         }
         let stream = self.model.stream();
-        let mut bindings = StreamModel::bindings(&symbols, self.opening.seed);
-        let total_size = i64::try_from(total).unwrap_or(i64::MAX);
-        bindings.symbols.insert(stream.total.clone(), total_size);
+        let mut bindings = self.bindings(&stream.step, &once, (&symbols, total));
         // Room to grow in is held, too: it is what the limit leaves.
         bindings.room = needed.map_or(0, |needed| self.opening.limit - needed);
-        for (name, data) in self.opening.inputs.iter().chain(inputs) {
-            if stream.step.inputs().contains_key(name.as_str()) {
-                bindings.inputs.insert(name.clone(), data.clone());
-            }
-        }
-        for name in &stream.kept {
-            if let Some(output) = once.get(name) {
-                bindings.inputs.insert(name.clone(), output.data.clone());
-            }
-        }
-        for carry in &stream.carries {
-            let start = || once.get(&carry.name).map(|output| output.data.clone());
-            let own = self.point.carries.get(&carry.name).cloned();
-            if let Some(data) = own.or_else(start) {
-                bindings.inputs.insert(carry.name.clone(), data);
-            }
-        }
+        let own = inputs.iter();
+        let own = own.filter(|(name, _)| stream.step.inputs().contains_key(name.as_str()));
+        bindings
+            .inputs
+            .extend(own.map(|(name, data)| (name.clone(), data.clone())));
         let mut outputs = self.model.run_step(&bindings, count, progress)?;
         let mut next = Point {
             position: total,
@@ -223,6 +213,7 @@ impl Session {
                 Source::Once => once.get(&update.result.name).cloned(),
                 _ => outputs.results.remove(&update.result.name),
             };
+            let output = output.filter(|_| !is_unsettled(&update.result));
             if let Some(output) = output {
                 next.updates
                     .insert(update.path.clone(), ordered(&update.result, output)?.data);
@@ -233,6 +224,7 @@ impl Session {
                 Source::Once => once.get(&result.name).cloned(),
                 _ => outputs.results.remove(&result.name),
             };
+            let output = output.filter(|_| !is_unsettled(result));
             if let Some(output) = output {
                 let output = ordered(result, output)?;
                 outputs.results.insert(result.name.clone(), output);
@@ -242,6 +234,41 @@ impl Session {
         self.symbols = symbols;
         self.point = next;
         Ok(outputs)
+    }
+
+    /// What a graph of the stream is given, but for new positions.
+    fn bindings(
+        &self,
+        graph: &Graph,
+        once: &BTreeMap<String, Output>,
+        (symbols, total): (&BTreeMap<String, i64>, u64),
+    ) -> Bindings {
+        let stream = self.model.stream();
+        let mut bindings = StreamModel::bindings(symbols, self.opening.seed);
+        let total = i64::try_from(total).unwrap_or(i64::MAX);
+        bindings.symbols.insert(stream.total.clone(), total);
+        let known = graph.inputs();
+        let mut give = |name: &String, data: &Data| {
+            if known.contains_key(name.as_str()) {
+                bindings.inputs.insert(name.clone(), data.clone());
+            }
+        };
+        for (name, data) in &self.opening.inputs {
+            give(name, data);
+        }
+        for name in &stream.kept {
+            if let Some(output) = once.get(name) {
+                give(name, &output.data);
+            }
+        }
+        for carry in &stream.carries {
+            let own = self.point.carries.get(&carry.name);
+            let start = once.get(&carry.name).map(|output| &output.data);
+            if let Some(data) = own.or(start) {
+                give(&carry.name, data);
+            }
+        }
+        bindings
     }
 
     /// How many positions come in one piece at the start: a mask lets them read one another.
@@ -267,105 +294,6 @@ impl Session {
             }
         }
         Ok(needed.max(0).cast_unsigned())
-    }
-
-    /// The piece that begins at `first` of `count` positions: the first one may be longer.
-    fn end(&self, first: usize, chunk: usize, count: usize) -> Result<usize, SessionError> {
-        let together = match self.point.position {
-            0 => usize::try_from(self.first_piece()?).unwrap_or(usize::MAX),
-            _ => 0,
-        };
-        Ok(first.saturating_add(chunk.max(together).max(1)).min(count))
-    }
-
-    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives what the
-    /// last piece gives.
-    ///
-    /// # Errors
-    ///
-    /// As [`step`](Self::step). The session is as it was before the first piece then.
-    pub fn prefill(
-        &mut self,
-        inputs: &BTreeMap<String, Data>,
-        chunk: usize,
-        progress: &mut Progress<'_>,
-    ) -> Result<Outputs, SessionError> {
-        let count = usize::try_from(self.count(inputs)?).unwrap_or(usize::MAX);
-        let start = (self.point.clone(), self.once.clone(), self.symbols.clone());
-        let mut outputs = Outputs::default();
-        let mut first = 0;
-        while first < count {
-            let last = self.end(first, chunk, count);
-            let own = last.and_then(|last| {
-                let piece = self.piece(inputs, first..last)?;
-                Ok((last, self.step(&piece, progress)?))
-            });
-            match own {
-                Ok(own) => (first, outputs) = own,
-                Err(error) => {
-                    (self.point, self.once, self.symbols) = start;
-                    return Err(error);
-                }
-            }
-        }
-        Ok(outputs)
-    }
-
-    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives the
-    /// results at all of them, joined.
-    ///
-    /// # Errors
-    ///
-    /// As [`step`](Self::step). The session stays behind the last piece that did not fail.
-    pub fn run_all(
-        &mut self,
-        inputs: &BTreeMap<String, Data>,
-        chunk: usize,
-        progress: &mut Progress<'_>,
-    ) -> Result<Outputs, SessionError> {
-        let count = usize::try_from(self.count(inputs)?).unwrap_or(usize::MAX);
-        let mut pieces: BTreeMap<String, Vec<Tensor>> = BTreeMap::new();
-        let mut outputs = Outputs::default();
-        let mut first = 0;
-        while first < count {
-            let last = self.end(first, chunk, count)?;
-            let piece = self.piece(inputs, first..last)?;
-            outputs = self.step(&piece, progress)?;
-            for result in &self.model.stream().results {
-                if matches!(result.source, Source::Positions(_)) {
-                    let piece = outputs.tensor(&result.name)?;
-                    pieces.entry(result.name.clone()).or_default().push(piece);
-                }
-            }
-            first = last;
-        }
-        for result in &self.model.stream().results {
-            if let (Source::Positions(place), Some(own), Some(output)) = (
-                result.source,
-                pieces.get(&result.name),
-                outputs.results.get_mut(&result.name),
-            ) {
-                let parts: Vec<&Tensor> = own.iter().collect();
-                output.data = Data::Host(Tensor::concat(&parts, place)?);
-            }
-        }
-        Ok(outputs)
-    }
-
-    /// Positions of all inputs.
-    fn piece(
-        &self,
-        inputs: &BTreeMap<String, Data>,
-        range: std::ops::Range<usize>,
-    ) -> Result<BTreeMap<String, Data>, SessionError> {
-        let cut = |(name, data): (&String, &Data)| {
-            let data = match self.model.place(name) {
-                Some(place) => Data::Host(data.to_host()?.slice(place, range.clone())?),
-                None => data.clone(),
-            };
-            Ok::<_, RunError>((name.clone(), data))
-        };
-        Ok(inputs.iter().map(cut).collect::<Result<_, _>>()?)
     }
 
     /// How many new positions the inputs have.
@@ -469,15 +397,24 @@ impl Session {
             marks: self.marks.iter().map(|mark| mark.position).collect(),
         };
         let mut carries = BTreeMap::new();
+        let total = &self.model.stream().total;
+        let count = |extent: &Extent, position: u64| {
+            let lookup = |name: &str| (name == total).then_some(i64::try_from(position).ok()?);
+            extent.evaluate(&lookup).ok()
+        };
         for carry in &self.model.stream().carries {
-            match carry.kind {
-                Kind::Cache => {}
+            let held = carry.positions().and_then(|held| count(&held, position));
+            let held = held.and_then(|held| usize::try_from(held).ok());
+            let all = match carry.kind {
+                Kind::Cache => true,
                 // All positions so far are still there.
-                Kind::Recent { last } if u64::try_from(last).is_ok_and(|n| reached <= n) => {}
-                _ => return Err(lost(&carry.name)),
-            }
+                Kind::Recent { last } => count(&carry.there, reached).is_some_and(|n| n <= last),
+                Kind::Carried | Kind::Total => false,
+            };
+            let Some(end) = held.filter(|_| all) else {
+                return Err(lost(&carry.name));
+            };
             if let Some(data) = self.point.carries.get(&carry.name) {
-                let end = usize::try_from(position).unwrap_or(usize::MAX);
                 carries.insert(carry.name.clone(), data.rows(0..end)?);
             }
         }
@@ -509,10 +446,17 @@ impl Session {
                 }
             }
         }
+        let late = self.flushed_updates()?;
         let mut states = self.opening.states;
         states.extend(self.point.updates);
+        states.extend(late);
         Ok(states)
     }
+}
+
+/// Whether steps cannot say what a result is so far: parts of it have had fewer positions than others.
+fn is_unsettled(result: &StreamResult) -> bool {
+    result.source == Source::Latest && result.latency > 0
 }
 
 /// A result with the order of axes that it has in the whole.

@@ -6,9 +6,12 @@
 //! only (windows), or folded together (recurrences, running sums). What no position feeds is
 //! computed once.
 //!
-//! A stream gives what the whole gives, for every way to cut the sequence; what would read
-//! positions that come later is refused with its place. Reads ahead are refused, too: no
-//! output is ever later than its input.
+//! A stream gives what the whole gives, for every way to cut the sequence. What reads r positions
+//! ahead comes r positions late: every value has an end, how far it has come in a stream that
+//! has taken so many positions, and values that are further wait for those that are less far.
+//! What is still to come when the sequence ends is a graph of its own, in which nothing is behind
+//! the last position, as in the whole. What would read later positions without a bound is
+//! refused with its place.
 //!
 //! A call of a plugin's operation that works along the streamed axis is computed by its body,
 //! which says what goes from step to step; along other axes it stays a call.
@@ -19,9 +22,12 @@
 //! Left out: what the model's own states become. They are read as they are at the start, and
 //! their next values hold after the last step.
 
+mod block;
 mod class;
 mod domain;
 mod emit;
+mod end;
+mod reach;
 mod role;
 mod rule;
 mod whole;
@@ -29,13 +35,15 @@ mod whole;
 use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::stream::{Source, Stream, StreamResult, Update};
-use girih_graph::{AxisId, CallAs, Graph, Node, Op, Patch, ValueId};
+use girih_graph::{AxisId, CallAs, Extent, Graph, Op, Patch, ValueId};
 
 use class::{Class, Classes};
 use domain::Domains;
 use emit::{Asked, Emit};
-use role::{Demand, History, Roles};
-use rule::Rules;
+use end::End;
+use reach::{Reach, reach};
+use role::{Demand, Roles, Stretch};
+use rule::{Ends, Rules};
 pub use whole::{Cause, Whole};
 
 /// The stream of `graph` along the axis called `axis`, whose size is a symbol of its own.
@@ -78,15 +86,31 @@ pub fn stream(graph: &Graph, axis: &str) -> Result<Stream, Whole> {
     let mut rules = Rules {
         graph,
         classes: &classes,
-        domains: Domains::new(&graph.axes, &graph.root),
+        domains: Domains::new(&graph.axes, &graph.root, &roles.new),
+        ends: Ends::default(),
         longest: BTreeMap::new(),
         prefixes: BTreeSet::new(),
     };
+    rules.find_ends(&roles);
     let asked = ask(&mut rules, &roles)?;
     let reach = reach(&mut rules, &roles, &asked)?;
+    let ending = roles.clone().ending();
     let mut emit = Emit::new(&mut rules, roles);
     emit.write_step(&asked)?;
-    finish(emit, &reach)
+    let mut stream = finish(emit, &reach)?;
+    if is_late(&stream) {
+        let mut emit = Emit::new(&mut rules, ending);
+        emit.write_step(&asked)?;
+        stream.flush = Some(flush(emit, &stream)?);
+    }
+    Ok(stream)
+}
+
+/// Whether a result or a next state is still to come when the last position has been taken.
+fn is_late(stream: &Stream) -> bool {
+    let updates = stream.updates.iter().map(|update| &update.result);
+    let mut all = stream.results.iter().chain(updates);
+    all.any(|result| result.latency > 0)
 }
 
 /// The name of the axis that a graph is streamed along: the time axis of an input that results
@@ -130,7 +154,9 @@ fn of_result(
         }
         .into());
     }
-    Ok(axes.into_iter().map(|axis| (axis, History::NEW)).collect())
+    // Every position is equally late, whatever its place in a block.
+    let own = |axis: AxisId| Stretch::new(End::late(rules.ends.of(value, axis).latency()));
+    Ok(axes.into_iter().map(|axis| (axis, own(axis))).collect())
 }
 
 /// Names of the results and of the states with next values, in order.
@@ -167,7 +193,8 @@ fn ask(rules: &mut Rules<'_>, roles: &Roles) -> Result<Asked, Whole> {
                     Some((axis, history)) => {
                         let longest = rules.longest.entry(*result).or_insert(history);
                         *longest = (*longest).max(history);
-                        let new = Demand::from([(axis, History::NEW)]);
+                        let own = Stretch::new(rules.ends.of(*result, axis));
+                        let new = Demand::from([(axis, own)]);
                         asked.entry(*result).or_default().insert(new.clone());
                         new
                     }
@@ -190,50 +217,6 @@ fn ask(rules: &mut Rules<'_>, roles: &Roles) -> Result<Asked, Whole> {
     Ok(asked)
 }
 
-type Reach = BTreeMap<ValueId, BTreeMap<AxisId, History>>;
-
-/// How many positions before its own every value that is asked for depends on.
-fn reach(rules: &mut Rules<'_>, roles: &Roles, asked: &Asked) -> Result<Reach, Whole> {
-    let graph = rules.graph;
-    let mut reach = Reach::new();
-    for (_, node) in graph.root.nodes() {
-        for (slot, result) in node.results.iter().enumerate() {
-            if asked.contains_key(result) {
-                let own = reach_of(rules, roles, (node, slot, *result), &reach)?;
-                reach.insert(*result, own);
-            }
-        }
-    }
-    Ok(reach)
-}
-
-fn reach_of(
-    rules: &mut Rules<'_>,
-    roles: &Roles,
-    (node, slot, result): (&Node, usize, ValueId),
-    reach: &Reach,
-) -> Result<BTreeMap<AxisId, History>, Whole> {
-    let axes = roles.among(rules.graph.root.ty(result));
-    let demand: Demand = axes.iter().map(|axis| (*axis, History::NEW)).collect();
-    let rule = rules.rule(roles, node, slot, &demand)?;
-    let start = if rule.remembers && !matches!(node.op, Op::Rename(_)) {
-        History::All
-    } else {
-        History::NEW
-    };
-    let mut own: BTreeMap<AxisId, History> = axes.iter().map(|axis| (*axis, start)).collect();
-    for (operand, wanted) in node.operands.iter().zip(&rule.operands) {
-        for (axis, needed) in wanted.iter().flatten() {
-            let before = reach.get(operand).and_then(|known| known.get(axis));
-            let total = needed.plus(before.copied().unwrap_or(History::NEW));
-            let reader = rule.readers.get(axis).copied().unwrap_or(*axis);
-            let slot = own.entry(reader).or_insert(History::NEW);
-            *slot = (*slot).max(total);
-        }
-    }
-    Ok(own)
-}
-
 fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
     let graph = emit.rules.graph;
     let (mut from_once, mut from_step) = (Vec::new(), Vec::new());
@@ -251,28 +234,33 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
             Some(state) if update => &graph.root.ty(*state).axes,
             _ => &graph.root.ty(value).axes,
         };
-        let source = match emit.rules.classes.class(value) {
-            Class::Once => {
-                let known = emit.known(value)?;
-                from_once.push((own.clone(), known));
-                Source::Once
-            }
-            class => {
+        let class = emit.rules.classes.class(value);
+        let latency = match demand.values().next() {
+            Some(stretch) => stretch.end.latency(),
+            None => emit.rules.ends.late(value),
+        };
+        let along = demand.keys().next();
+        let place = along.and_then(|along| axes.iter().position(|axis| axis == along));
+        let source = match (class, place) {
+            (Class::Once, _) => Source::Once,
+            (Class::Streamed, Some(place)) => Source::Positions(place),
+            _ => Source::Latest,
+        };
+        match source {
+            Source::Once => from_once.push((own.clone(), emit.known(value)?)),
+            Source::Positions(_) | Source::Latest => {
                 let new = emit.value(value, &demand)?;
                 from_step.push((own.clone(), new));
-                let along = demand.keys().next();
-                let place = along.and_then(|along| axes.iter().position(|axis| axis == along));
-                match place {
-                    Some(place) if class == Class::Streamed => Source::Positions(place),
-                    _ => Source::Latest,
-                }
             }
-        };
-        let known = reach.get(&value).and_then(|own| own.values().next());
-        let reach = match source {
-            Source::Once => Some(0),
-            Source::Positions(_) => known.and_then(|own| own.number()),
-            Source::Latest => None,
+        }
+        let known = reach.get(&value).map(|own| own.values().next());
+        let reach = match (source, known.flatten()) {
+            (Source::Positions(_), Some(first)) => {
+                first.map(|first| first.least().saturating_neg().max(0))
+            }
+            (Source::Latest, _) => None,
+            // It depends on no position.
+            (Source::Once, _) | (_, None) => Some(0),
         };
         let result = StreamResult {
             name: own,
@@ -282,6 +270,7 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
                 .map(|axis| graph.axes.name(*axis).to_owned())
                 .collect(),
             reach,
+            latency,
         };
         if update {
             updates.push(Update {
@@ -320,6 +309,7 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
     Ok(Stream {
         once,
         step,
+        flush: None,
         new: emit.roles.new,
         total: emit.roles.total,
         inputs,
@@ -329,6 +319,22 @@ fn finish(mut emit: Emit<'_, '_>, reach: &Reach) -> Result<Stream, Whole> {
         results,
         updates,
     })
+}
+
+/// What late results of `stream` still have to give when the sequence has ended.
+fn flush(mut emit: Emit<'_, '_>, stream: &Stream) -> Result<Graph, Whole> {
+    let updates = stream.updates.iter().map(|update| &update.result);
+    let all: Vec<&StreamResult> = stream.results.iter().chain(updates).collect();
+    let mut results = Vec::new();
+    for ((name, value), result) in names(emit.rules.graph).zip(all) {
+        if result.latency > 0 {
+            let demand = of_result(emit.rules, &emit.roles, name, value)?;
+            results.push((result.name.clone(), emit.value(value, &demand)?));
+        }
+    }
+    let graph = emit.step.finish(results, Vec::new());
+    let nothing = Extent::constant(0);
+    Ok(tidied(&graph.with_size(&stream.new, &nothing)))
 }
 
 fn tidied(graph: &Graph) -> Graph {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use girih_dsl::model::Model;
+use girih_graph::stream::Stream;
 use girih_graph::{Extent, cost};
 use girih_transform::{stream, time_axis};
 use serde_json::{Value, json};
@@ -62,7 +63,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         ("parameters", parameters),
         ("state", total.state),
     ];
-    rows.extend(carried(&model).map(|bytes| ("carried", bytes)));
+    if let Some(stream) = streamed(&model) {
+        rows.push(("carried", carried(&stream)));
+        rows.push(("latency", Extent::constant(stream.latency())));
+    }
     let shown = |extent: &Extent| show(extent, &sizes);
     let modules = if args.modules {
         by_instance(&model)
@@ -102,12 +106,16 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     Ok(Outcome::Holds)
 }
 
-/// Bytes that a stream carries after a sequence of this length, if the model streams.
-fn carried(model: &Model) -> Option<Extent> {
-    let stream = stream(&model.graph, &time_axis(&model.graph)?).ok()?;
+/// The model as a stream, if it is one.
+fn streamed(model: &Model) -> Option<Stream> {
+    stream(&model.graph, &time_axis(&model.graph)?).ok()
+}
+
+/// Bytes that a stream carries after a sequence of this length.
+fn carried(stream: &Stream) -> Extent {
     let length = Extent::symbol(&stream.new);
     let bytes = stream.carried_bytes();
-    Some(bytes.substitute(&|symbol| (symbol == stream.total).then(|| length.clone())))
+    bytes.substitute(&|symbol| (symbol == stream.total).then(|| length.clone()))
 }
 
 /// Every instance with all that is inside it.

@@ -87,7 +87,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let (program, model) = args.selection.compile(streams.colors)?;
     if args.mode == Mode::Step {
         let stream = stream_of(&program, &model, args.axis.as_deref(), streams.colors)?;
-        for graph in [&stream.once, &stream.step] {
+        for graph in [&stream.once, &stream.step]
+            .into_iter()
+            .chain(&stream.flush)
+        {
             streams
                 .out
                 .write_all(girih_graph::text::print(graph).as_bytes())?;

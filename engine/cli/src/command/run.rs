@@ -144,7 +144,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
                 let (mut session, steps) = streaming.begin(inputs, args.seed)?;
                 timings.extend(made_ready(streaming.times));
                 let outputs = timed(&mut timings, || {
-                    session.run_all(&steps, args.piece, &mut silent)
+                    session.run_to_end(&steps, args.piece, &mut silent)
                 });
                 let outputs = outputs.map_err(|error| Failure::Refused(error.to_string()))?;
                 collect(&streaming.model, &outputs, "", &mut shown)?;

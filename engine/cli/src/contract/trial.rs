@@ -1,15 +1,17 @@
 //! One module with sizes, inputs and parameters, held to each of its promises.
 
-use std::cmp::Ordering;
+mod exact;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use girih_dsl::diag::Sink;
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::Model;
 use girih_dsl::program::Program;
-use girih_graph::stream::{Source, Stream};
-use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Outputs, silent};
+use girih_graph::stream::{Source, Stream, StreamResult};
+use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Executable, Outputs, silent};
 use girih_runtime::session::{Opening, Session, StreamModel};
 use girih_runtime::tensor::Tensor;
 
@@ -89,6 +91,16 @@ impl<'a> Trial<'a> {
     }
 
     fn run_whole(&self, inputs: &BTreeMap<String, Tensor>) -> Result<Outputs, String> {
+        let executable = self.backend.compile(&self.model.graph).map_err(text)?;
+        self.run_on(executable.as_ref(), inputs)
+    }
+
+    /// A run of the model's graph, which is compiled already.
+    fn run_on(
+        &self,
+        executable: &dyn Executable,
+        inputs: &BTreeMap<String, Tensor>,
+    ) -> Result<Outputs, String> {
         let mut bindings = Bindings::new();
         bindings.symbols.clone_from(&self.sizes);
         bindings.symbols.remove(&self.stream.new);
@@ -103,7 +115,6 @@ impl<'a> Trial<'a> {
         for (path, tensor) in &self.params {
             bindings = bindings.param(path, tensor.clone());
         }
-        let executable = self.backend.compile(graph).map_err(text)?;
         executable.run(&bindings, &mut silent).map_err(text)
     }
 
@@ -144,7 +155,7 @@ impl<'a> Trial<'a> {
         if self.apart(&model)? {
             self.check_later()?;
         }
-        self.check_reach()?;
+        self.check_exact()?;
         self.check_rows(program, request)
     }
 
@@ -161,7 +172,9 @@ impl<'a> Trial<'a> {
         piece: usize,
     ) -> Result<(Outputs, BTreeMap<String, Tensor>), String> {
         let (mut session, steps) = self.begin(model)?;
-        let outputs = session.run_all(&steps, piece, &mut silent).map_err(text)?;
+        let outputs = session
+            .run_to_end(&steps, piece, &mut silent)
+            .map_err(text)?;
         let known = session.bytes_at(session.position());
         if known != Some(session.bytes()) {
             return Err(format!(
@@ -207,7 +220,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Streamed inputs with the positions of `range` replaced by something else.
-    fn changed(&self, range: std::ops::Range<usize>) -> Result<BTreeMap<String, Tensor>, String> {
+    fn changed(&self, range: Range<usize>) -> Result<BTreeMap<String, Tensor>, String> {
         let mut inputs = self.inputs.clone();
         for (name, place) in &self.stream.inputs {
             let Some(tensor) = inputs.get(name).cloned() else {
@@ -229,68 +242,24 @@ impl<'a> Trial<'a> {
         Ok(inputs)
     }
 
-    /// What comes later changes nothing.
+    /// What comes later than an output waits for changes nothing.
     fn check_later(&self) -> Result<(), String> {
         let end = LENGTH as usize;
         let kept = end - LATER as usize;
         let outputs = self.run_whole(&self.changed(kept..end)?)?;
         for result in &self.stream.results {
-            if let Source::Positions(place) = result.source {
-                let of = |outputs: &Outputs| {
-                    let tensor = outputs.tensor(&result.name).map_err(text)?;
-                    tensor.slice(place, 0..kept).map_err(text)
-                };
-                if let Some(difference) = differs(&of(&outputs)?, &of(&self.whole)?) {
-                    return Err(format!(
-                        "`{}` depends on positions that come later: {difference}",
-                        result.name
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The receptive field is exact: its first position is read, none before it.
-    fn check_reach(&self) -> Result<(), String> {
-        let outputs = self.run_whole(&self.changed(0..1)?)?;
-        let real = |(name, _): &(String, usize)| {
-            let tensor = self.inputs.get(name);
-            tensor.is_some_and(|tensor| tensor.dtype().is_real())
-        };
-        for result in &self.stream.results {
-            let (Source::Positions(place), Some(reach)) = (result.source, result.reach) else {
+            let Source::Positions(place) = result.source else {
                 continue;
             };
-            let first = usize::try_from(reach).unwrap_or(usize::MAX);
-            if first + 1 >= LENGTH as usize {
-                continue;
-            }
-            let of = |outputs: &Outputs, range: std::ops::Range<usize>| {
-                let tensor = outputs.tensor(&result.name).map_err(text)?;
-                tensor.slice(place, range).map_err(text)
-            };
-            let after = first + 1..LENGTH as usize;
-            if let Some(difference) =
-                differs(&of(&outputs, after.clone())?, &of(&self.whole, after)?)
-            {
+            let late = usize::try_from(result.latency).unwrap_or(usize::MAX);
+            let known = 0..kept.saturating_sub(late);
+            let (own, whole) = (
+                rows(&outputs, result, place, known.clone())?,
+                rows(&self.whole, result, place, known)?,
+            );
+            if let Some(difference) = differs(&own, &whole) {
                 return Err(format!(
-                    "`{}` reads further back than {reach} positions: {difference}",
-                    result.name
-                ));
-            }
-            // Integers are not changed, and a constant, such as the nothing of a skipped branch,
-            // shows nothing of what it reads.
-            let read = first..first + 1;
-            let all = self.whole.tensor(&result.name).map_err(text)?.to_f64_vec();
-            let equal = |pair: &[f64]| pair[0].partial_cmp(&pair[1]).is_some_and(Ordering::is_eq);
-            let constant = all.windows(2).all(equal);
-            if !constant
-                && self.stream.inputs.iter().all(real)
-                && of(&outputs, read.clone())?.bytes() == of(&self.whole, read)?.bytes()
-            {
-                return Err(format!(
-                    "`{}` does not read {reach} positions back",
+                    "`{}` depends on positions that come later: {difference}",
                     result.name
                 ));
             }
@@ -362,6 +331,17 @@ impl<'a> Trial<'a> {
         }
         Ok(())
     }
+}
+
+/// Positions of a result.
+fn rows(
+    outputs: &Outputs,
+    result: &StreamResult,
+    place: usize,
+    range: Range<usize>,
+) -> Result<Tensor, String> {
+    let tensor = outputs.tensor(&result.name).map_err(text)?;
+    tensor.slice(place, range).map_err(text)
 }
 
 /// By how much two tensors differ, if by more than is allowed.

@@ -19,6 +19,10 @@ pub struct Stream {
     /// only, then `kept` and `carries`; its results are the next carries and the results of
     /// the whole graph, at the new positions.
     pub step: Graph,
+    /// What is still to come when the sequence ends: the last positions of results that are late,
+    /// with nothing behind them. Its inputs are those of a step without the new positions.
+    /// `None` if no result is late.
+    pub flush: Option<Graph>,
     /// The symbol of the number of new positions: that of the streamed axis.
     pub new: String,
     /// The symbol of the number of positions after the step, the new ones included.
@@ -56,6 +60,9 @@ pub struct Carry {
     pub kind: Kind,
     /// dtype and axes of the step's input.
     pub ty: ValueType,
+    /// How many positions of it there have been, in the number of positions after the step: fewer,
+    /// if it depends on later ones.
+    pub there: Extent,
 }
 
 /// What is carried.
@@ -98,6 +105,9 @@ pub struct StreamResult {
     pub axes: Vec<String>,
     /// How many positions before its own a position depends on: `None` if on all.
     pub reach: Option<i64>,
+    /// How many positions after its own a position depends on: it comes so much later. After n
+    /// positions those before n − latency are given.
+    pub latency: i64,
 }
 
 /// Which graph gives a result.
@@ -105,9 +115,11 @@ pub struct StreamResult {
 pub enum Source {
     /// `once`: it depends on no position.
     Once,
-    /// Every step, at the new positions, along the axis at this place of `axes`.
+    /// Every step, along the axis at this place of `axes`: at the new positions, or, if it is late,
+    /// at those that have become known.
     Positions(usize),
-    /// Every step: what it is after the positions so far.
+    /// Every step: what it is after the positions so far. If it is late, parts of it have had fewer
+    /// positions than others, and only what the flush gives means anything.
     Latest,
 }
 
@@ -118,19 +130,40 @@ impl Stream {
         bytes.fold(Extent::constant(0), |sum, own| sum.plus(&own))
     }
 
+    /// How many of the results' positions are not given when the last position has been taken.
+    pub fn latency(&self) -> i64 {
+        let results = self.results.iter().map(|result| result.latency);
+        results.max().unwrap_or(0)
+    }
+
     /// Bytes of one carry after `total` positions, in the symbols of the graph.
     pub fn bytes_of(&self, carry: &Carry) -> Extent {
+        let bytes = self.bytes_of_one(carry);
+        match carry.positions() {
+            Some(count) => bytes.times(&count),
+            None => bytes,
+        }
+    }
+
+    /// Bytes of one position of a carry that has positions, of all of another, in the symbols of
+    /// the graph.
+    pub fn bytes_of_one(&self, carry: &Carry) -> Extent {
         let table: &AxisTable = &self.step.axes;
-        let total = || Extent::symbol(&self.total);
         let size = Extent::from(carry.ty.dtype.size() as i64);
-        let axes = carry.ty.axes.iter().enumerate();
-        axes.fold(size, |product, (at, axis)| {
-            let extent = match carry.kind {
-                Kind::Cache if at == 0 => total(),
-                Kind::Recent { last } if at == 0 => total().minimum(&Extent::constant(last)),
-                _ => table.extent(*axis).clone(),
-            };
-            product.times(&extent)
-        })
+        let rest = usize::from(carry.positions().is_some());
+        let axes = carry.ty.axes.iter().skip(rest);
+        axes.fold(size, |product, axis| product.times(table.extent(*axis)))
+    }
+}
+
+impl Carry {
+    /// How many positions it holds along its outermost axis, in the number of positions after the
+    /// step; `None` if it is folded together.
+    pub fn positions(&self) -> Option<Extent> {
+        match self.kind {
+            Kind::Cache => Some(self.there.clone()),
+            Kind::Recent { last } => Some(self.there.minimum(&Extent::constant(last))),
+            Kind::Carried | Kind::Total => None,
+        }
     }
 }

@@ -17,6 +17,7 @@ pub struct StreamModel {
     stream: Stream,
     once: Box<dyn Executable>,
     step: Box<dyn Executable>,
+    flush: Option<Box<dyn Executable>>,
     /// The step for one position, when one was asked for; `None` if it is the step.
     single: OnceLock<Option<Box<dyn Executable>>>,
     once_params: Params,
@@ -35,7 +36,7 @@ impl fmt::Debug for StreamModel {
 }
 
 impl StreamModel {
-    /// Compiles both graphs of a stream. Parameters are to be loaded.
+    /// Compiles the graphs of a stream. Parameters are to be loaded.
     ///
     /// # Errors
     ///
@@ -43,13 +44,20 @@ impl StreamModel {
     pub fn compile(backend: &dyn Backend, stream: Stream) -> Result<Self, CompileError> {
         let once = backend.compile(&stream.once)?;
         let step = backend.compile(&stream.step)?;
+        let flush = stream.flush.as_ref();
+        let flush = flush.map(|graph| backend.compile(graph)).transpose()?;
         let mut hash = Hash::new();
-        hash.add(text::print(&stream.once).as_bytes());
-        hash.add(text::print(&stream.step).as_bytes());
+        for graph in [&stream.once, &stream.step]
+            .into_iter()
+            .chain(&stream.flush)
+        {
+            hash.add(text::print(graph).as_bytes());
+        }
         Ok(Self {
             stream,
             once,
             step,
+            flush,
             single: OnceLock::new(),
             once_params: Params::default(),
             step_params: Params::default(),
@@ -191,6 +199,21 @@ impl StreamModel {
             &*self.step
         };
         step.run(&bindings, progress)
+    }
+
+    /// What is still to come when the sequence ends; nothing if no result is late. Its parameters
+    /// are among those of the step, which gives the same results.
+    pub(super) fn run_flush(
+        &self,
+        bindings: &Bindings,
+        progress: &mut Progress<'_>,
+    ) -> Result<Outputs, RunError> {
+        let Some(flush) = &self.flush else {
+            return Ok(Outputs::default());
+        };
+        let mut bindings = bindings.clone();
+        bindings.params = Arc::clone(&self.step_params);
+        flush.run(&bindings, progress)
     }
 
     /// The step for one position.

@@ -85,6 +85,11 @@ impl Classes {
         self.class[value.index()]
     }
 
+    /// Whether it depends on what is fed to the stream.
+    pub(super) fn is_fed(&self, value: ValueId) -> bool {
+        self.fed[value.index()]
+    }
+
     /// Whether it depends on how long the sequence is, and on no position.
     pub(super) fn is_length(&self, value: ValueId) -> bool {
         self.length[value.index()]

@@ -5,103 +5,21 @@
 //! value, or a number is the identity of its combination. Everything that is not proved
 //! counts as possible.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod affine;
+mod bounds;
+
+use std::collections::BTreeMap;
 
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{AxisId, AxisTable, Op, Region, ValueId};
 
+use super::block::Block;
+use super::end::Ahead;
+use affine::{Affine, Term};
+pub(super) use bounds::{Bounds, Prefix};
+
 /// The deepest chain of values that is followed.
 const MAX_DEPTH: usize = 200;
-
-/// Columns before a position that is known when the stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix {
-    /// A number without axes.
-    pub(super) value: ValueId,
-    /// Added to it.
-    pub(super) more: i64,
-}
-
-/// Differences column − row that are possible.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
-    /// Columns that are possible whatever the difference; differences are about all others.
-    pub(super) prefixes: BTreeSet<Prefix>,
-    /// No position at all.
-    pub(super) empty: bool,
-    /// At least, if known.
-    pub(super) least: Option<i64>,
-    /// At most, if known.
-    pub(super) most: Option<i64>,
-}
-
-impl Bounds {
-    const ANY: Self = Self {
-        prefixes: BTreeSet::new(),
-        empty: false,
-        least: None,
-        most: None,
-    };
-    const EMPTY: Self = Self {
-        prefixes: BTreeSet::new(),
-        empty: true,
-        least: None,
-        most: None,
-    };
-
-    /// Nothing but columns of a prefix.
-    fn before(value: ValueId, more: i64) -> Self {
-        Self {
-            prefixes: BTreeSet::from([Prefix { value, more }]),
-            ..Self::EMPTY
-        }
-    }
-
-    /// Whether a column that is not in a prefix may lie `ahead` of its row, or further.
-    pub(super) fn reaches(&self, ahead: i64) -> bool {
-        !self.empty && self.most.is_none_or(|most| most >= ahead)
-    }
-
-    /// Both hold.
-    pub(super) fn and(self, other: Self) -> Self {
-        // A bound without exceptions says more than one with them.
-        match (self.prefixes.is_empty(), other.prefixes.is_empty()) {
-            (true, false) if !self.reaches(1) => return self,
-            (false, true) if !other.reaches(1) => return other,
-            _ => {}
-        }
-        let tighter = |a: Option<i64>, b: Option<i64>, pick: fn(i64, i64) -> i64| match (a, b) {
-            (Some(a), Some(b)) => Some(pick(a, b)),
-            (one, other) => one.or(other),
-        };
-        Self {
-            prefixes: self.prefixes.union(&other.prefixes).copied().collect(),
-            empty: self.empty || other.empty,
-            least: tighter(self.least, other.least, i64::max),
-            most: tighter(self.most, other.most, i64::min),
-        }
-    }
-
-    /// One of them holds.
-    fn or(&self, other: &Self) -> Self {
-        let prefixes = self.prefixes.union(&other.prefixes).copied().collect();
-        let (empty, least, most) = match (self.empty, other.empty) {
-            (true, _) => (other.empty, other.least, other.most),
-            (_, true) => (self.empty, self.least, self.most),
-            _ => (
-                false,
-                self.least.zip(other.least).map(|(a, b)| a.min(b)),
-                self.most.zip(other.most).map(|(a, b)| a.max(b)),
-            ),
-        };
-        Self {
-            prefixes,
-            empty,
-            least,
-            most,
-        }
-    }
-}
 
 /// What a combination leaves as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -145,49 +63,21 @@ impl Neutral {
     }
 }
 
-/// A position: Σ coefficient · index + constant.
-#[derive(Clone, Debug, Default)]
-struct Affine {
-    terms: BTreeMap<AxisId, i64>,
-    constant: i64,
-}
-
-impl Affine {
-    fn combine(&self, other: &Self, sign: i64) -> Option<Self> {
-        let mut sum = self.clone();
-        for (axis, factor) in &other.terms {
-            let own = sum.terms.entry(*axis).or_insert(0);
-            *own = own.checked_add(factor.checked_mul(sign)?)?;
-        }
-        sum.terms.retain(|_, factor| *factor != 0);
-        sum.constant = self
-            .constant
-            .checked_add(other.constant.checked_mul(sign)?)?;
-        Some(sum)
-    }
-
-    fn times(&self, factor: i64) -> Option<Self> {
-        let terms = self.terms.iter();
-        let terms = terms.map(|(axis, own)| Some((*axis, own.checked_mul(factor)?)));
-        Some(Self {
-            terms: terms.collect::<Option<_>>()?,
-            constant: self.constant.checked_mul(factor)?,
-        })
-    }
-}
-
 /// Answers about one region.
 pub(super) struct Domains<'a> {
     axes: &'a AxisTable,
     region: &'a Region,
+    /// What the length of the sequence is called.
+    length: String,
     known: BTreeMap<(ValueId, Neutral, AxisId, AxisId), Bounds>,
 }
 
 impl<'a> Domains<'a> {
-    pub(super) fn new(axes: &'a AxisTable, region: &'a Region) -> Self {
+    pub(super) fn new(axes: &'a AxisTable, region: &'a Region, length: &str) -> Self {
         Self {
             axes,
             region,
+            length: length.to_owned(),
             known: BTreeMap::new(),
         }
     }
@@ -203,26 +93,38 @@ impl<'a> Domains<'a> {
         self.support_at(value, neutral, (row, column), MAX_DEPTH)
     }
 
-    /// The most by which `position` may exceed the index of `row`, if that is known.
-    pub(super) fn most_ahead(&self, position: ValueId, row: AxisId) -> Option<i64> {
+    /// How far `position` may lie after the index of `row`, if that is known.
+    pub(super) fn ahead(&self, position: ValueId, row: AxisId) -> Option<Ahead> {
         let node = self.region.defining_node(position);
         if let Some(node) = node
             && node.op == Op::Binary(Binary::Min)
         {
-            let sides = node
-                .operands
-                .iter()
-                .filter_map(|o| self.most_ahead(*o, row));
-            return sides.min();
+            let sides = node.operands.iter().filter_map(|o| self.ahead(*o, row));
+            return sides.min_by_key(|ahead| ahead.most());
         }
-        let affine = self.affine(position, MAX_DEPTH)?;
-        let own = affine.terms.get(&row) == Some(&1);
+        let affine = self.affine(position)?;
+        if affine.length != 0 {
+            return None;
+        }
+        let mut own = affine.terms.iter().filter(|(term, _)| term.axis == row);
+        let (Some((term, factor)), None) = (own.next(), own.next()) else {
+            return None;
+        };
         // Other positions are subtracted, or not there.
-        let others = affine
-            .terms
-            .iter()
-            .all(|(axis, factor)| *axis == row || *factor <= 0);
-        (own && others).then_some(affine.constant)
+        let subtracted =
+            |(other, factor): (&Term, &i64)| other == term || *factor <= 0 && other.phase >= 0;
+        (*factor == term.size && affine.terms.iter().all(subtracted)).then(|| {
+            if term.size == 1 {
+                return Ahead::By(affine.constant);
+            }
+            let block = Block {
+                size: term.size,
+                phase: term.phase,
+                offset: affine.constant,
+            };
+            let bounds = Bounds::up_to(block);
+            bounds.ahead().unwrap_or(Ahead::By(block.most()))
+        })
     }
 
     fn support_at(
@@ -366,75 +268,30 @@ impl<'a> Domains<'a> {
             (Binary::Ne, false) => Binary::Eq,
             _ => return Bounds::ANY,
         };
-        // Quotients of both by one divisor: at most its remainders apart.
-        let (x, y, slack) = match (self.quotient(x), self.quotient(y)) {
-            (Some((x, n)), Some((y, m))) if n == m && n > 0 => (x, y, n - 1),
-            (None, None) => (x, y, 0),
-            _ => return Bounds::ANY,
-        };
-        if let Some(prefix) = self.prefix(op, (x, y), at.1, slack) {
+        if let Some(prefix) = self.prefix(op, (x, y), at.1) {
             return prefix;
         }
-        let (Some(x), Some(y)) = (self.affine(x, MAX_DEPTH), self.affine(y, MAX_DEPTH)) else {
+        let (Some(x), Some(y)) = (self.affine(x), self.affine(y)) else {
             return Bounds::ANY;
         };
         // `small <= big + extra` for one or both orders.
-        let at_most = |small: &Affine, big: &Affine, extra: i64| -> Bounds {
-            let Some(left) = small.combine(big, -1) else {
-                return Bounds::ANY;
-            };
-            let Some(right) = left
-                .constant
-                .checked_neg()
-                .and_then(|c| c.checked_add(extra))
-            else {
-                return Bounds::ANY;
-            };
-            if left.terms.is_empty() {
-                return if right >= 0 {
-                    Bounds::ANY
-                } else {
-                    Bounds::EMPTY
-                };
-            }
-            let of = |axis: AxisId| left.terms.get(&axis).copied().unwrap_or(0);
-            let (row, column) = (of(at.0), of(at.1));
-            if at.0 == at.1 || left.terms.len() != 2 || row != -column || column == 0 {
-                return Bounds::ANY;
-            }
-            // column·(j − i) <= right.
-            let bound = right.div_euclid(column.abs());
-            if column > 0 {
-                Bounds {
-                    most: Some(bound),
-                    ..Bounds::ANY
-                }
-            } else {
-                Bounds {
-                    least: Some(-bound),
-                    ..Bounds::ANY
-                }
-            }
+        let at_most = |small: &Affine, big: &Affine, extra: i64| {
+            let left = small.combine(big, -1);
+            let bounds = left.and_then(|left| at_most(&left, extra, at));
+            bounds.unwrap_or(Bounds::ANY)
         };
         match op {
-            Binary::Le => at_most(&x, &y, slack),
-            Binary::Ge => at_most(&y, &x, slack),
-            // ⌊x/n⌋ < ⌊y/n⌋ gives x < y.
+            Binary::Le => at_most(&x, &y, 0),
+            Binary::Ge => at_most(&y, &x, 0),
             Binary::Lt => at_most(&x, &y, -1),
             Binary::Gt => at_most(&y, &x, -1),
-            Binary::Eq => at_most(&x, &y, slack).and(at_most(&y, &x, slack)),
+            Binary::Eq => at_most(&x, &y, 0).and(at_most(&y, &x, 0)),
             _ => Bounds::ANY,
         }
     }
 
     /// What `column < n` leaves, for a number without axes.
-    fn prefix(
-        &self,
-        op: Binary,
-        (x, y): (ValueId, ValueId),
-        column: AxisId,
-        slack: i64,
-    ) -> Option<Bounds> {
+    fn prefix(&self, op: Binary, (x, y): (ValueId, ValueId), column: AxisId) -> Option<Bounds> {
         let (column_side, limit, more) = match op {
             Binary::Lt => (x, y, 0),
             Binary::Le => (x, y, 1),
@@ -442,74 +299,114 @@ impl<'a> Domains<'a> {
             Binary::Ge => (y, x, 1),
             _ => return None,
         };
-        let own = self.affine(column_side, MAX_DEPTH)?;
-        let alone = own.terms.len() == 1 && own.terms.get(&column) == Some(&1);
+        let own = self.affine(column_side)?;
+        let alone = own.length == 0
+            && own.terms.len() == 1
+            && own.terms.get(&Term::index(column)) == Some(&1);
         let single = self.region.ty(limit).axes.is_empty();
         let more = i64::checked_sub(more, own.constant)?;
-        (alone && single && slack == 0).then(|| Bounds::before(limit, more))
+        (alone && single).then(|| Bounds::before(limit, more))
     }
 
-    /// `⌊x / n⌋` with a constant n.
-    fn quotient(&self, value: ValueId) -> Option<(ValueId, i64)> {
-        let node = self.region.defining_node(value)?;
-        if node.op != Op::Binary(Binary::FloorDiv) {
-            return None;
-        }
-        let [x, n] = node.operands.as_slice() else {
+    /// Where an operation holds a position against the length of the sequence: the position's index,
+    /// and how many later positions must be there to know the answer, as it is the same for all
+    /// longer sequences.
+    pub(super) fn settled(&self, op: &Op, operands: &[ValueId]) -> Option<(AxisId, i64)> {
+        let [x, y] = operands else {
             return None;
         };
-        let n = self.affine(*n, MAX_DEPTH)?;
-        n.terms.is_empty().then_some((*x, n.constant))
+        let difference = self.affine(*x)?.combine(&self.affine(*y)?, -1)?;
+        // position + constant against length, whichever side they are on.
+        let (own, is_left) = match difference.length {
+            -1 => (difference, true),
+            1 => (Affine::default().combine(&difference, -1)?, false),
+            _ => return None,
+        };
+        let mut most = own.constant;
+        let mut row = None;
+        for (term, factor) in &own.terms {
+            match self.axes.extent(term.axis).as_constant() {
+                Some(count) if *factor >= 0 && term.size == 1 => {
+                    most = most.checked_add(factor.checked_mul(count.max(1) - 1)?)?;
+                }
+                Some(_) if *factor < 0 && term.phase >= 0 => {}
+                None if *factor == 1 && term.size == 1 && row.is_none() => row = Some(term.axis),
+                _ => return None,
+            }
+        }
+        // One less where the position may be as large as the length.
+        let may_equal = match (op, is_left) {
+            (Op::Binary(Binary::Lt | Binary::Ge), true)
+            | (Op::Binary(Binary::Gt | Binary::Le), false)
+            | (Op::Binary(Binary::Eq | Binary::Ne), _) => 0,
+            (Op::Binary(Binary::Le | Binary::Gt), true)
+            | (Op::Binary(Binary::Ge | Binary::Lt), false)
+            | (Op::Binary(Binary::Min), _) => 1,
+            _ => return None,
+        };
+        Some((row?, most.checked_sub(may_equal)?))
     }
 
-    fn affine(&self, value: ValueId, depth: usize) -> Option<Affine> {
-        let depth = depth.checked_sub(1)?;
-        let node = self.region.defining_node(value)?;
-        let of = |at: usize| self.affine(*node.operands.get(at)?, depth);
-        Some(match &node.op {
-            Op::Index(axis) => Affine {
-                terms: BTreeMap::from([(*axis, 1)]),
-                constant: 0,
-            },
-            Op::Const(Literal::Int(_, number)) => Affine {
-                constant: *number,
-                ..Affine::default()
-            },
-            Op::Size(extent) => Affine {
-                constant: extent.as_constant()?,
-                ..Affine::default()
-            },
-            Op::Binary(Binary::Add) => of(0)?.combine(&of(1)?, 1)?,
-            Op::Binary(Binary::Sub) => of(0)?.combine(&of(1)?, -1)?,
-            Op::Binary(Binary::Mul) => {
-                let (x, y) = (of(0)?, of(1)?);
-                if x.terms.is_empty() {
-                    y.times(x.constant)?
-                } else if y.terms.is_empty() {
-                    x.times(y.constant)?
-                } else {
-                    return None;
-                }
-            }
-            Op::Unary(Unary::Neg) => of(0)?.times(-1)?,
-            Op::Rename(pairs) => {
-                let new = |axis: AxisId| {
-                    let pair = pairs.iter().find(|(old, _)| *old == axis);
-                    pair.map_or(axis, |(_, new)| *new)
-                };
-                let own = of(0)?;
-                Affine {
-                    terms: own.terms.iter().map(|(a, f)| (new(*a), *f)).collect(),
-                    constant: own.constant,
-                }
-            }
-            Op::Expand(_) => of(0)?,
-            _ => return None,
-        })
+    fn affine(&self, value: ValueId) -> Option<Affine> {
+        Affine::of(self.region, value, &self.length, MAX_DEPTH)
     }
 
     /// The name of an axis, for messages.
     pub(super) fn name(&self, axis: AxisId) -> String {
         self.axes.name(axis).to_owned()
     }
+}
+
+/// What `left + 0 <= extra` proves about column − row.
+fn at_most(left: &Affine, extra: i64, (row, column): (AxisId, AxisId)) -> Option<Bounds> {
+    let right = extra.checked_sub(left.constant)?;
+    if left.length != 0 {
+        return None;
+    }
+    if left.terms.is_empty() {
+        return Some(if right >= 0 {
+            Bounds::ANY
+        } else {
+            Bounds::EMPTY
+        });
+    }
+    let of = |axis: AxisId| left.terms.iter().find(|(term, _)| term.axis == axis);
+    let ((r, row_factor), (c, factor)) = (of(row)?, of(column)?);
+    if row == column || left.terms.len() != 2 {
+        return None;
+    }
+    // Both count the same positions, in opposite directions.
+    let mixed = r.size != c.size && r.size.min(c.size) != 1;
+    if mixed || row_factor.checked_mul(c.size)? != factor.checked_mul(r.size)?.checked_neg()? {
+        return None;
+    }
+    let right = right.div_euclid(factor.checked_abs()?.min(row_factor.checked_abs()?));
+    let (a, b) = (c.phase, r.phase);
+    let ahead = *factor > 0;
+    let at = |size: i64, phase: i64, offset: i64| Block {
+        size,
+        phase,
+        offset,
+    };
+    Some(match (c.size, r.size) {
+        (1, 1) if ahead => Bounds::at_most(right),
+        (1, 1) => Bounds::at_least(right.checked_neg()?),
+        // ⌊(j + a) / n⌋ − ⌊(i + b) / n⌋ <= right, or the other way round.
+        (n, m) if n == m => {
+            let whole = n.checked_mul(right)?;
+            if ahead {
+                let last = whole.checked_add(n - 1)?.checked_sub(a)?;
+                Bounds::up_to(at(n, b, last))
+            } else {
+                let first = whole.checked_add(a)?.checked_neg()?;
+                Bounds::from(at(n, b, first))
+            }
+        }
+        // j − n · ⌊(i + b) / n⌋ <= right.
+        (1, n) if ahead => Bounds::up_to(at(n, b, right)),
+        (1, n) => Bounds::from(at(n, b, right.checked_neg()?)),
+        // n · ⌊(j + a) / n⌋ − i <= right.
+        (n, _) if ahead => Bounds::up_to(at(n, right, (n - 1).checked_sub(a)?)),
+        (n, _) => Bounds::from(at(n, (n - 1).checked_sub(right)?, a.checked_neg()?)),
+    })
 }

@@ -15,7 +15,8 @@ use girih_graph::stream::Carry;
 use girih_graph::{AxisId, Builder, Combine, Extent, Node, NodeId, Op, Region, ValueId};
 
 use super::class::{Class, reads_positions};
-use super::role::{Demand, History, Roles};
+use super::end::End;
+use super::role::{Demand, History, Roles, Stretch};
 use super::rule::Rules;
 use super::whole::{Cause, Whole};
 
@@ -221,7 +222,12 @@ impl<'r, 'a> Emit<'r, 'a> {
             return Ok(());
         }
         let new = if let Some((axis, history)) = self.rules.cached(&self.roles, result, demand) {
-            self.with_past(result, axis, history)?
+            let asked = demand.get(&axis).copied();
+            let end = self.rules.ends.of(result, axis);
+            let own = Stretch::new(end);
+            self.write(id, slot, &Demand::from([(axis, own)]))?;
+            let past = Stretch { history, end };
+            self.with_past(result, axis, past, asked.unwrap_or(own))?
         } else {
             self.compute(node, slot, demand)?
         };
@@ -234,8 +240,8 @@ impl<'r, 'a> Emit<'r, 'a> {
         &mut self,
         value: ValueId,
         axis: AxisId,
-        from: History,
-        to: History,
+        from: Stretch,
+        to: Stretch,
     ) -> Result<ValueId, Whole> {
         if from == to {
             return Ok(value);
@@ -271,6 +277,17 @@ impl<'r, 'a> Emit<'r, 'a> {
         }
         let late = self.rules.classes.class(result) == Class::Latest;
         let computed = match &node.op {
+            // The length so far: where it is read, it is known to be enough.
+            Op::Size(extent) => {
+                let total = Extent::symbol(&self.roles.total);
+                let new = |symbol: &str| (symbol == self.roles.new).then(|| total.clone());
+                self.step.size(extent.substitute(&new))
+            }
+            // No position comes after the last one.
+            Op::Input(_, ty) if self.roles.is_ending => {
+                let zero = self.step.number(ty.dtype, 0.0);
+                self.step.value(Op::Expand(ty.axes.clone()), &[zero])?
+            }
             Op::Index(axis) if self.roles.is_streamed(*axis) => self.index(*axis, &roles)?,
             Op::Rename(pairs) => {
                 let old = rule
@@ -287,11 +304,10 @@ impl<'r, 'a> Emit<'r, 'a> {
                 self.step.value(Op::Rename(pairs), &operands)?
             }
             Op::Window { axis, into, offset } => {
-                let start =
-                    |roles: &Roles, axis: AxisId, histories: &Demand| match histories.get(&axis) {
-                        Some(history) if roles.is_streamed(axis) => roles.start(*history),
-                        _ => Extent::constant(0),
-                    };
+                let start = |roles: &Roles, axis: AxisId, demand: &Demand| match demand.get(&axis) {
+                    Some(stretch) if roles.is_streamed(axis) => roles.start(*stretch),
+                    _ => Extent::constant(0),
+                };
                 let old = rule
                     .operands
                     .iter()
@@ -314,12 +330,16 @@ impl<'r, 'a> Emit<'r, 'a> {
                 self.step.value(window, &operands)?
             }
             Op::Reduce(combine, over) if late && self.over_time(over) => {
-                let own = self.step.value(node.op.clone(), &operands)?;
-                self.total(result, *combine, own)?
+                let op = self.mapped(&node.op, &roles)?;
+                let own = self.step.value(op, &operands)?;
+                let end = self.end_of(node, over);
+                self.total(result, (*combine, end), own)?
             }
             Op::Contract(over) if late && self.over_time(over) => {
-                let own = self.step.value(node.op.clone(), &operands)?;
-                self.total(result, Combine::Sum, own)?
+                let op = self.mapped(&node.op, &roles)?;
+                let own = self.step.value(op, &operands)?;
+                let end = self.end_of(node, over);
+                self.total(result, (Combine::Sum, end), own)?
             }
             Op::Cumulate {
                 combine,
@@ -327,16 +347,17 @@ impl<'r, 'a> Emit<'r, 'a> {
                 exclusive,
                 ..
             } if self.roles.is_streamed(*axis) && rule.computed.len() == 1 => {
-                self.cumulate(result, (*combine, *axis, *exclusive), operands[0])?
+                let end = self.rules.end_of_column(node, *axis);
+                let axis = self.axis(*axis, &roles);
+                self.cumulate(result, (*combine, axis, *exclusive), (operands[0], end))?
             }
             Op::Recurrence(recurrence) if self.roles.is_streamed(recurrence.axis) => {
-                self.recurrence(node, recurrence, &operands)?;
-                let demand = self.roles.among(self.rules.graph.root.ty(result));
-                let demand = demand
-                    .into_iter()
-                    .map(|axis| (axis, History::NEW))
-                    .collect();
-                return self.value(result, &demand);
+                let own = self.rules.end_of_column(node, recurrence.axis);
+                let stretches = Demand::from([(recurrence.axis, Stretch::new(own))]);
+                self.recurrence(node, recurrence, (&operands, &stretches))?;
+                let has = |axis: &AxisId| self.rules.graph.root.ty(result).has(*axis);
+                let demand = stretches.into_iter().filter(|(axis, _)| has(axis));
+                return self.value(result, &demand.collect());
             }
             op => {
                 let op = self.mapped(op, &roles)?;
@@ -362,40 +383,44 @@ impl<'r, 'a> Emit<'r, 'a> {
         Ok(own)
     }
 
+    /// The end of what is combined to one value.
+    fn end_of(&self, node: &Node, over: &[AxisId]) -> End {
+        let mut over = over.iter().filter(|axis| self.roles.is_streamed(**axis));
+        over.next()
+            .map_or(End::NOW, |axis| self.rules.end_of_column(node, *axis))
+    }
+
     fn over_time(&self, over: &[AxisId]) -> bool {
         over.iter().any(|axis| self.roles.is_streamed(*axis))
     }
 
     /// The axis of the step for `axis` of the graph.
-    fn axis(&mut self, axis: AxisId, histories: &Demand) -> AxisId {
-        let history = histories.get(&axis).copied().unwrap_or(History::NEW);
-        self.roles.axis(&mut self.step.axes, axis, history)
+    fn axis(&mut self, axis: AxisId, stretches: &Demand) -> AxisId {
+        let stretch = stretch_of(axis, stretches);
+        self.roles.axis(&mut self.step.axes, axis, stretch)
     }
 
-    fn index(&mut self, axis: AxisId, histories: &Demand) -> Result<ValueId, Whole> {
-        let history = histories.get(&axis).copied().unwrap_or(History::NEW);
-        let own = self.axis(axis, histories);
+    fn index(&mut self, axis: AxisId, stretches: &Demand) -> Result<ValueId, Whole> {
+        let stretch = stretch_of(axis, stretches);
+        let own = self.axis(axis, stretches);
         let index = self.step.value(Op::Index(own), &[])?;
-        if history == History::All {
+        if stretch.history == History::All {
             return Ok(index);
         }
-        let start = self.step.size(self.roles.start(history));
+        let start = self.step.size(self.roles.start(stretch));
         Ok(self.step.binary(Binary::Add, index, start)?)
     }
 
     /// An op over the axes of the step, positions inside shifted.
-    fn mapped(&mut self, op: &Op, histories: &Demand) -> Result<Op, Whole> {
-        let map: BTreeMap<AxisId, AxisId> = histories
-            .keys()
-            .copied()
-            .collect::<Vec<_>>()
-            .into_iter()
-            .map(|axis| (axis, self.axis(axis, histories)))
+    fn mapped(&mut self, op: &Op, stretches: &Demand) -> Result<Op, Whole> {
+        let axes = stretches.keys();
+        let map: BTreeMap<AxisId, AxisId> = axes
+            .map(|axis| (*axis, self.axis(*axis, stretches)))
             .collect();
         let mut regions = Vec::new();
         for region in op.regions() {
             regions.push(if reads_positions(&self.roles, region) {
-                self.region(region, histories)?
+                self.region(region, stretches)?
             } else {
                 region.clone()
             });
@@ -405,7 +430,7 @@ impl<'r, 'a> Emit<'r, 'a> {
     }
 
     /// A region with its positions shifted, over the axes of the graph.
-    fn region(&mut self, region: &Region, histories: &Demand) -> Result<Region, Whole> {
+    fn region(&mut self, region: &Region, stretches: &Demand) -> Result<Region, Whole> {
         self.step.open_region();
         let mut values: BTreeMap<ValueId, ValueId> = BTreeMap::new();
         for param in region.params() {
@@ -416,16 +441,16 @@ impl<'r, 'a> Emit<'r, 'a> {
             if let Op::Index(axis) = node.op
                 && self.roles.is_streamed(axis)
             {
-                let history = histories.get(&axis).copied().unwrap_or(History::NEW);
                 let index = self.step.value(Op::Index(axis), &[])?;
-                let start = self.step.size(self.roles.start(history));
+                let start = self.roles.start(stretch_of(axis, stretches));
+                let start = self.step.size(start);
                 let own = self.step.binary(Binary::Add, index, start)?;
                 values.insert(node.results[0], own);
                 continue;
             }
             let mut regions = Vec::new();
             for inner in node.op.regions() {
-                regions.push(self.region(inner, histories)?);
+                regions.push(self.region(inner, stretches)?);
             }
             let operands: Vec<ValueId> = node.operands.iter().map(|o| values[o]).collect();
             let results = self.step.node(node.op.with_regions(regions), &operands)?;
@@ -434,4 +459,10 @@ impl<'r, 'a> Emit<'r, 'a> {
         let results = region.results().iter().map(|r| values[r]).collect();
         Ok(self.step.close_region(results))
     }
+}
+
+/// Which positions of `axis` are meant.
+fn stretch_of(axis: AxisId, stretches: &Demand) -> Stretch {
+    let stretch = stretches.get(&axis).copied();
+    stretch.unwrap_or(Stretch::new(End::NOW))
 }

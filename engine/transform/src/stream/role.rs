@@ -1,16 +1,17 @@
 //! Which positions of a time axis a value is asked for, and the axes that hold them.
 //!
-//! A step always ends with the last new position; what differs is how much of the past
-//! is there as well.
+//! What differs is how far a value has come, and how much of the past is there as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::{AxisId, AxisTable, Extent, ValueType};
 
+use super::end::End;
+
 /// How much of the past: the last so many positions before the new ones, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum History {
-    /// Fewer where the stream has not had so many.
+    /// Fewer where the stream has not had so many; less than none for what lies ahead.
     Last(i64),
     /// From the first position on.
     All,
@@ -31,28 +32,62 @@ impl History {
         }
     }
 
-    /// The number, unless it is all.
-    pub(super) const fn number(self) -> Option<i64> {
-        match self {
-            Self::Last(own) => Some(own),
-            Self::All => None,
-        }
+    /// Not less than nothing: what lies ahead is no past.
+    pub(super) fn clamped(self) -> Self {
+        self.max(Self::NEW)
     }
 }
 
-/// How much of the past of each of its time axes a value is asked for.
-pub(super) type Demand = BTreeMap<AxisId, History>;
+/// Positions of one axis: those that came since the step before, and some of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Stretch {
+    /// How much of the past.
+    pub(super) history: History,
+    /// Up to where.
+    pub(super) end: End,
+}
+
+impl Stretch {
+    /// Nothing but what came since the step before.
+    pub(super) const fn new(end: End) -> Self {
+        Self {
+            history: History::NEW,
+            end,
+        }
+    }
+
+    /// All that is in one of them.
+    pub(super) fn with(self, other: Self) -> Self {
+        let end = if self.end.over(other.end) >= 0 {
+            self.end
+        } else {
+            other.end
+        };
+        let history = self.before(end).max(other.before(end));
+        Self { history, end }
+    }
+
+    /// How much of the past of what ends at `end` holds these positions.
+    pub(super) fn before(self, end: End) -> History {
+        self.history.plus(History::Last(end.over(self.end)))
+    }
+}
+
+/// Which positions of each of its time axes a value is asked for.
+pub(super) type Demand = BTreeMap<AxisId, Stretch>;
 
 /// The axes of a step.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Roles {
+    /// Whether the sequence ends here: everything comes to its end.
+    pub(super) is_ending: bool,
     /// Axes that have a position for each of the streamed one.
     streamed: BTreeSet<AxisId>,
     /// Symbol of the number of new positions, which is the size of the whole sequence before.
     pub(super) new: String,
     /// Symbol of the number of positions after the step.
     pub(super) total: String,
-    made: BTreeMap<(AxisId, History), AxisId>,
+    made: BTreeMap<(AxisId, Stretch), AxisId>,
 }
 
 impl Roles {
@@ -71,10 +106,20 @@ impl Roles {
             total.push('_');
         }
         Self {
+            is_ending: false,
             streamed: streamed.collect(),
             new: new.to_owned(),
             total,
             made: BTreeMap::new(),
+        }
+    }
+
+    /// Those of what is still to come behind the last position.
+    pub(super) fn ending(self) -> Self {
+        Self {
+            is_ending: true,
+            made: BTreeMap::new(),
+            ..self
         }
     }
 
@@ -100,36 +145,43 @@ impl Roles {
     }
 
     /// The first position that is there.
-    pub(super) fn start(&self, history: History) -> Extent {
-        let past = self.past();
-        match history {
+    pub(super) fn start(&self, stretch: Stretch) -> Extent {
+        match stretch.history {
             History::All => Extent::constant(0),
-            History::NEW => past,
-            History::Last(own) => past.minus(&past.minimum(&Extent::constant(own))),
+            History::Last(last) => stretch.end.before(&self.past(), last),
         }
     }
 
     /// How many positions are there.
-    fn extent(&self, history: History) -> Extent {
-        Extent::symbol(&self.total).minus(&self.start(history))
+    fn extent(&self, stretch: Stretch) -> Extent {
+        let total = Extent::symbol(&self.total);
+        let end = if self.is_ending {
+            total
+        } else {
+            stretch.end.of(&total)
+        };
+        end.minus(&self.start(stretch))
     }
 
     /// The axis of the step that holds these positions of `axis`; the new ones are held by the
     /// axis itself.
-    pub(super) fn axis(&mut self, table: &mut AxisTable, axis: AxisId, history: History) -> AxisId {
-        if history == History::NEW || !self.is_streamed(axis) {
+    pub(super) fn axis(&mut self, table: &mut AxisTable, axis: AxisId, stretch: Stretch) -> AxisId {
+        if stretch == Stretch::new(End::NOW) || !self.is_streamed(axis) {
             return axis;
         }
-        if let Some(made) = self.made.get(&(axis, history)) {
+        if let Some(made) = self.made.get(&(axis, stretch)) {
             return *made;
         }
         let own = table[axis].clone();
-        let name = match history {
-            History::All => format!("{}.all", own.name),
-            History::Last(last) => format!("{}.last{last}", own.name),
+        let end = stretch.end.word();
+        let name = match stretch.history {
+            History::All => format!("{}.all{end}", own.name),
+            // Results have the names of the whole.
+            History::NEW => own.name.to_string(),
+            History::Last(last) => format!("{}.last{last}{end}", own.name),
         };
-        let made = table.add(&name, self.extent(history), own.over, own.time);
-        self.made.insert((axis, history), made);
+        let made = table.add(&name, self.extent(stretch), own.over, own.time);
+        self.made.insert((axis, stretch), made);
         made
     }
 }

@@ -1,19 +1,24 @@
 //! Which positions of its operands a primitive needs for the positions that are asked of it.
 //!
 //! A rule may ask for less than everything only where nothing else is read: a shifted read
-//! has a first position, a mask proves one. It refuses what would read positions that come
-//! later.
+//! has a first position, a mask proves one. Operands are as far as their reader, or, where it
+//! reads across positions, as far as they have come. What reads ahead without a bound is refused.
 
+mod ends;
+mod read;
 mod refuse;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use girih_graph::{AxisId, Combine, Extent, Graph, Node, Op, ValueId};
+use girih_graph::{AxisId, Combine, Graph, Node, Op, ValueId};
 
+use super::block::Block;
 use super::class::{Class, Classes, mixes};
-use super::domain::{Domains, Neutral, Prefix};
-use super::role::{Demand, History, Roles};
+use super::domain::{Domains, Prefix};
+use super::end::{Ahead, End};
+use super::role::{Demand, History, Roles, Stretch};
 use super::whole::Cause;
+pub(super) use ends::Ends;
 
 /// What a node needs to give what is asked of it.
 #[derive(Debug, Default)]
@@ -22,8 +27,9 @@ pub(super) struct Rule {
     pub(super) operands: Vec<Option<Demand>>,
     /// What it computes then: what was asked, or more.
     pub(super) computed: Demand,
-    /// Axes of operands whose positions are read by other axes of the result: the reader.
-    pub(super) readers: BTreeMap<AxisId, AxisId>,
+    /// Axes of operands whose positions are read by other axes of the result: the reader, and
+    /// its first position; `None` if that is the first of all.
+    pub(super) readers: BTreeMap<AxisId, (AxisId, Option<Block>)>,
     /// Whether a position depends on all before it.
     pub(super) remembers: bool,
 }
@@ -33,6 +39,8 @@ pub(super) struct Rules<'a> {
     pub(super) graph: &'a Graph,
     pub(super) classes: &'a Classes,
     pub(super) domains: Domains<'a>,
+    /// How far values have come.
+    pub(super) ends: Ends,
     /// The longest past that is asked of a value whose past is carried.
     pub(super) longest: BTreeMap<ValueId, History>,
     /// Positions before these come in one piece: each of them may read all.
@@ -53,11 +61,12 @@ impl Rules<'_> {
         let [axis] = own.as_slice() else {
             return None;
         };
-        let history = *demand.get(axis)?;
+        let asked = *demand.get(axis)?;
+        let end = self.ends.of(value, *axis);
         let node = self.graph.root.defining_node(value)?;
         let clothes = matches!(node.op, Op::Rename(_) | Op::Expand(_));
-        let carried = history > History::NEW && !clothes && !self.classes.is_light(value);
-        carried.then_some((*axis, history))
+        let carried = asked != Stretch::new(end) && !clothes && !self.classes.is_light(value);
+        carried.then(|| (*axis, asked.before(end).clamped()))
     }
 
     /// What `node` needs for `demand` of its result `slot`.
@@ -77,11 +86,16 @@ impl Rules<'_> {
             .operands
             .iter()
             .any(|o| self.classes.class(*o) == Class::Latest);
-        if node.operands.iter().any(|o| self.classes.is_length(*o)) {
-            return Err(Cause::Length(roles.new.clone()));
-        }
         let rows = |o: &ValueId| self.classes.class(*o) == Class::Streamed;
-        if late && (class == Class::Streamed || node.operands.iter().any(rows)) {
+        let length = node.operands.iter().any(|o| self.classes.is_length(*o));
+        if length && class == Class::Streamed {
+            // It is known where the sequence is longer in any case.
+            let settled = self.settled(roles, node);
+            let end = settled.and_then(|(_, ahead)| End::NOW.read(Ahead::By(ahead)));
+            end.ok_or_else(|| Cause::Length(roles.new.clone()))?;
+        } else if length && node.operands.iter().any(rows) {
+            return Err(Cause::Length(roles.new.clone()));
+        } else if late && (class == Class::Streamed || node.operands.iter().any(rows)) {
             return Err(Cause::AtEnd {
                 op: node.op.name(),
                 axis: roles.new.clone(),
@@ -92,28 +106,55 @@ impl Rules<'_> {
             ..Rule::default()
         };
         let mut own = demand.clone();
+        let reads = self.reads(roles, node)?;
+        for read in &reads {
+            let end = self.end_of_column(node, read.column);
+            if end.read(read.ahead).is_none() {
+                return Err(Cause::Ahead {
+                    index: self.domains.name(read.row),
+                    by: read.ahead.most().to_string(),
+                    axis: roles.new.clone(),
+                });
+            }
+            let row = own.get(&read.row).copied();
+            let row = row.unwrap_or(Stretch::new(End::NOW));
+            let back = row.before(end).plus(read.back()).clamped();
+            let needed = Stretch { history: back, end };
+            let asked = own.get(&read.column).copied();
+            let needed = match (&node.op, asked) {
+                (Op::Softmax(_), Some(asked)) => asked.with(needed),
+                _ => needed,
+            };
+            own.insert(read.column, needed);
+            rule.readers.insert(read.column, (read.row, read.first));
+            // All columns of a prefix are there with the first row.
+            let late = end.latency();
+            let prefixes = read.prefixes.iter().map(|own| Prefix {
+                more: own.more.saturating_add(late),
+                ..*own
+            });
+            self.prefixes.extend(prefixes);
+        }
         match &node.op {
-            Op::Contract(over) | Op::Reduce(_, over) => {
-                if class == Class::Latest {
-                    self.total(roles, node, over, &mut own)?;
-                } else {
-                    self.combined(roles, node, over, &mut own, &mut rule)?;
-                }
+            Op::Contract(over) | Op::Reduce(_, over) if class == Class::Latest => {
+                self.total(roles, node, over, &mut own)?;
             }
-            Op::Softmax(over) => {
-                self.softmax(roles, node, over, &mut own, &mut rule)?;
-                rule.computed.clone_from(&own);
-            }
-            Op::Cumulate { axis, reverse, .. } if roles.is_streamed(*axis) => {
-                self.cumulate(roles, node, (*axis, *reverse), &mut own)?;
+            Op::Softmax(_) => rule.computed.clone_from(&own),
+            Op::Cumulate { axis, .. } if roles.is_streamed(*axis) => {
                 rule.remembers = true;
+                if own.len() > 1 {
+                    let all = Stretch {
+                        history: History::All,
+                        end: self.end_of_column(node, *axis),
+                    };
+                    own.insert(*axis, all);
+                }
                 rule.computed.clone_from(&own);
             }
-            Op::Window { axis, into, offset } if roles.is_streamed(*axis) => {
-                self.window(roles, (*axis, into, offset), &mut own, &mut rule)?;
-            }
-            Op::Gather { axis, .. } if roles.is_streamed(*axis) => {
-                self.gather(roles, node, *axis, &mut own, &mut rule)?;
+            Op::Window { axis, into, .. } if roles.is_streamed(*axis) => {
+                for (new, _) in into.iter().filter(|(new, _)| new != axis) {
+                    own.remove(new);
+                }
             }
             Op::Rename(pairs) => {
                 own.clear();
@@ -124,9 +165,9 @@ impl Rules<'_> {
                 {
                     let pair = pairs.iter().find(|(from, _)| *from == old);
                     let new = pair.map_or(old, |(_, new)| *new);
-                    if let Some(history) = demand.get(&new) {
-                        own.insert(old, *history);
-                        rule.readers.insert(old, new);
+                    if let Some(stretch) = demand.get(&new) {
+                        own.insert(old, *stretch);
+                        rule.readers.insert(old, (new, Some(Block::behind(0))));
                     }
                 }
             }
@@ -145,6 +186,7 @@ impl Rules<'_> {
                     axis: roles.new.clone(),
                 });
             }
+            Op::Size(_) => {}
             _ if class == Class::Latest && late => {}
             _ if class == Class::Latest => return Err(fixed(roles, node)),
             _ => {}
@@ -157,120 +199,23 @@ impl Rules<'_> {
         Ok(rule)
     }
 
+    /// Where positions are held against the length: which, and how far ahead the answer is known.
+    fn settled(&self, roles: &Roles, node: &Node) -> Option<(AxisId, i64)> {
+        let found = self.domains.settled(&node.op, &node.operands)?;
+        roles.is_streamed(found.0).then_some(found)
+    }
+
     /// What is asked of an operand, if it is not known before.
     fn asked(&self, roles: &Roles, operand: ValueId, own: &Demand) -> Option<Demand> {
         if self.classes.class(operand) == Class::Once {
             return None;
         }
         let axes = roles.among(self.graph.root.ty(operand));
-        let of = |axis: AxisId| (axis, own.get(&axis).copied().unwrap_or(History::NEW));
+        let of = |axis: AxisId| {
+            let stretch = own.get(&axis).copied();
+            (axis, stretch.unwrap_or(Stretch::new(End::NOW)))
+        };
         Some(axes.into_iter().map(of).collect())
-    }
-
-    /// Positions of `over` are combined for a result that has positions of its own: a mask must
-    /// prove that each reads none after it.
-    fn combined(
-        &mut self,
-        roles: &Roles,
-        node: &Node,
-        over: &[AxisId],
-        own: &mut Demand,
-        rule: &mut Rule,
-    ) -> Result<(), Cause> {
-        for column in over.iter().copied().filter(|a| roles.is_streamed(*a)) {
-            let (row, history) = self.masked(roles, node, column, over, own)?;
-            own.insert(column, history);
-            rule.readers.insert(column, row);
-        }
-        Ok(())
-    }
-
-    /// The reader of the positions along `column`, and how much of the past it needs.
-    fn masked(
-        &mut self,
-        roles: &Roles,
-        node: &Node,
-        column: AxisId,
-        over: &[AxisId],
-        own: &Demand,
-    ) -> Result<(AxisId, History), Cause> {
-        let rows: Vec<AxisId> = own
-            .keys()
-            .copied()
-            .filter(|row| *row != column && !over.contains(row))
-            .collect();
-        let mut best: Option<(AxisId, History, BTreeSet<Prefix>)> = None;
-        for row in &rows {
-            let of = |this: &mut Self, operand: usize, neutral: Neutral| {
-                let operand = node.operands[operand];
-                this.domains.support(operand, neutral, *row, column)
-            };
-            let bounds = match &node.op {
-                Op::Reduce(combine, _) | Op::Cumulate { combine, .. } => {
-                    of(self, 0, Neutral::of(*combine))
-                }
-                Op::Softmax(_) if node.operands.len() == 2 => of(self, 1, Neutral::False),
-                Op::Softmax(_) => continue,
-                _ => {
-                    let (x, y) = (of(self, 0, Neutral::Zero), of(self, 1, Neutral::Zero));
-                    x.and(y)
-                }
-            };
-            let known = |own: &Prefix| self.classes.class(own.value) == Class::Once;
-            if bounds.reaches(1) || !bounds.prefixes.iter().all(known) {
-                continue;
-            }
-            let reach = match bounds.least {
-                _ if !bounds.prefixes.is_empty() => History::All,
-                _ if bounds.empty => History::NEW,
-                Some(least) => History::Last(least.min(0).saturating_neg()),
-                None => History::All,
-            };
-            let reach = own.get(row).map_or(reach, |row| row.plus(reach));
-            if best.as_ref().is_none_or(|(_, least, _)| reach < *least) {
-                best = Some((*row, reach, bounds.prefixes));
-            }
-        }
-        if let Some((row, reach, prefixes)) = best {
-            self.prefixes.extend(prefixes);
-            return Ok((row, reach));
-        }
-        Err(Cause::Future {
-            op: word(&node.op),
-            index: self.domains.name(column),
-            axis: roles.new.clone(),
-            row: rows
-                .first()
-                .map(|row| self.domains.name(self.written(node, *row))),
-        })
-    }
-
-    /// The axis as it was called where its values were weighted: `i` of `a[i = t]`.
-    fn written(&self, node: &Node, row: AxisId) -> AxisId {
-        let renamed = node.operands.iter().find_map(|operand| {
-            match &self.graph.root.defining_node(*operand)?.op {
-                Op::Rename(pairs) => pairs.iter().find(|(_, new)| *new == row),
-                _ => None,
-            }
-        });
-        renamed.map_or(row, |(old, _)| *old)
-    }
-
-    fn softmax(
-        &mut self,
-        roles: &Roles,
-        node: &Node,
-        over: &[AxisId],
-        own: &mut Demand,
-        rule: &mut Rule,
-    ) -> Result<(), Cause> {
-        for column in over.iter().copied().filter(|a| roles.is_streamed(*a)) {
-            let (row, history) = self.masked(roles, node, column, over, own)?;
-            let asked = own.get(&column).copied().unwrap_or(History::NEW);
-            own.insert(column, history.max(asked));
-            rule.readers.insert(column, row);
-        }
-        Ok(())
     }
 
     /// Positions are combined to one value, which is known after the last one.
@@ -288,7 +233,7 @@ impl Rules<'_> {
             .collect();
         match columns.as_slice() {
             [column] => {
-                own.insert(*column, History::NEW);
+                own.insert(*column, Stretch::new(self.end_of_column(node, *column)));
                 Ok(())
             }
             // Only what is late already is combined.
@@ -300,121 +245,6 @@ impl Rules<'_> {
                 row: None,
             }),
         }
-    }
-
-    fn cumulate(
-        &mut self,
-        roles: &Roles,
-        node: &Node,
-        (axis, reverse): (AxisId, bool),
-        own: &mut Demand,
-    ) -> Result<(), Cause> {
-        if reverse {
-            // From the end of what is there: all after it must be neutral.
-            self.masked(roles, node, axis, &[axis], own)
-                .map_err(|_| Cause::Reverse {
-                    op: "cumulate",
-                    axis: roles.new.clone(),
-                })?;
-        }
-        if own.len() > 1 {
-            own.insert(axis, History::All);
-        }
-        Ok(())
-    }
-
-    fn window(
-        &self,
-        roles: &Roles,
-        (axis, into, offset): (AxisId, &[(AxisId, Extent)], &Extent),
-        own: &mut Demand,
-        rule: &mut Rule,
-    ) -> Result<(), Cause> {
-        let name = || roles.new.clone();
-        let constant = |value: i64| Extent::constant(value);
-        let (mut first, mut last) = (offset.clone(), offset.clone());
-        let mut unbounded = false;
-        let mut rows = Vec::new();
-        for (new, stride) in into {
-            if roles.is_streamed(*new) {
-                match stride.as_constant() {
-                    Some(1) => rows.push(*new),
-                    // Further positions lead further back.
-                    Some(..=0) => unbounded = true,
-                    _ => {
-                        return Err(Cause::Regrouped {
-                            op: "window",
-                            found: self.graph.axes.show_axis(*new),
-                            axis: name(),
-                        });
-                    }
-                }
-                continue;
-            }
-            let end = stride.times(&self.graph.axes.extent(*new).minus(&constant(1)));
-            if stride.is_at_least(0) {
-                last = last.plus(&end);
-            } else if constant(0).minus(stride).is_at_least(0) {
-                first = first.plus(&end);
-            } else {
-                return Err(Cause::Computed { axis: name() });
-            }
-        }
-        let [row] = rows.as_slice() else {
-            return Err(match rows.first() {
-                None if unbounded => Cause::Reverse {
-                    op: "window",
-                    axis: name(),
-                },
-                None => Cause::Fixed(name()),
-                Some(_) => Cause::Computed { axis: name() },
-            });
-        };
-        if !constant(0).minus(&last).is_at_least(0) {
-            return Err(Cause::Ahead {
-                index: self.domains.name(*row),
-                by: last.to_string(),
-                axis: name(),
-            });
-        }
-        let lag = match first.as_constant() {
-            Some(first) if !unbounded => History::Last(first.saturating_neg()),
-            _ => History::All,
-        };
-        let history = own.get(row).map_or(lag, |row| row.plus(lag));
-        for (new, _) in into {
-            if *new != axis {
-                own.remove(new);
-            }
-        }
-        own.insert(axis, history);
-        rule.readers.insert(axis, *row);
-        Ok(())
-    }
-
-    fn gather(
-        &self,
-        roles: &Roles,
-        node: &Node,
-        axis: AxisId,
-        own: &mut Demand,
-        rule: &mut Rule,
-    ) -> Result<(), Cause> {
-        let computed = || Cause::Computed {
-            axis: roles.new.clone(),
-        };
-        let [_, positions] = node.operands.as_slice() else {
-            return Err(computed());
-        };
-        let rows: Vec<AxisId> = own.keys().copied().filter(|row| *row != axis).collect();
-        let behind = |row: &&AxisId| {
-            let most = self.domains.most_ahead(*positions, **row);
-            most.is_some_and(|most| most <= 0)
-        };
-        let row = rows.iter().find(behind).ok_or_else(computed)?;
-        rule.readers.insert(axis, *row);
-        own.insert(axis, History::All);
-        Ok(())
     }
 
     fn recurrence(
@@ -458,7 +288,8 @@ impl Rules<'_> {
                 });
             }
         }
-        own.insert(recurrence.axis, History::NEW);
+        let end = self.end_of_column(node, recurrence.axis);
+        own.insert(recurrence.axis, Stretch::new(end));
         Ok(())
     }
 }

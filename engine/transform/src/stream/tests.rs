@@ -31,6 +31,9 @@ fn check(results: &str, body: &str, expected: &str) {
             }
             let reach = stream.results.first().and_then(|result| result.reach);
             parts.push(reach.map_or("all".to_owned(), |reach| reach.to_string()));
+            if stream.latency() > 0 {
+                parts.push(format!("late {}", stream.latency()));
+            }
             parts.join(", ")
         }
         Err(whole) => match whole.mend() {
@@ -95,11 +98,31 @@ fn masks_decide_how_much_of_the_past_is_carried() {
 fn masks_that_let_the_future_in_are_refused() {
     let refused = "`sum` over `j` reads positions of `t` that are not there yet; restrict it to what is there: `where j <= i`";
     check_mask("%10 = ge %1, %0 : bool[j=t, i=t]", refused);
+    let twice = "%2 = add %0, %0 : i64[i=t] %10 = le %1, %2 : bool[j=t, i=t]";
+    check_mask(twice, refused);
+}
+
+#[test]
+fn masks_that_let_a_part_of_the_future_in_are_late() {
     let next = "%2 = const 1 : i64 %3 = add %0, %2 : i64[i=t] %10 = le %1, %3 : bool[j=t, i=t]";
-    check_mask(next, refused);
-    let own_block = "%2 = const 8 : i64 %3 = floor_div %0, %2 : i64[i=t]
-                     %4 = floor_div %1, %2 : i64[j=t] %10 = le %4, %3 : bool[j=t, i=t]";
-    check_mask(own_block, refused);
+    check_mask(next, "cache, all, late 1");
+    let blocks = "%2 = const 8 : i64 %3 = floor_div %0, %2 : i64[i=t]
+                  %4 = floor_div %1, %2 : i64[j=t]";
+    let own = format!("{blocks} %10 = le %4, %3 : bool[j=t, i=t]");
+    check_mask(&own, "cache, recent 7, all, late 7");
+    let alone = format!("{blocks} %10 = eq %4, %3 : bool[j=t, i=t]");
+    check_mask(&alone, "recent 14, recent 7, 7, late 7");
+    // The block before, the own one, and the next.
+    let near = format!(
+        "{blocks} %5 = sub %4, %3 : i64[j=t, i=t] %6 = abs %5 : i64[j=t, i=t] %7 = const 1 : i64
+         %8 = le %5, %7 : bool[j=t, i=t] %9 = neg %7 : i64 %11 = ge %5, %9 : bool[j=t, i=t]
+         %10 = and %8, %11 : bool[j=t, i=t]"
+    );
+    check_mask(&near, "recent 30, recent 7, 15, late 15");
+    // Up to the end of the block, said otherwise.
+    let rest = "%2 = const 8 : i64 %3 = rem %0, %2 : i64[i=t] %4 = sub %0, %3 : i64[i=t]
+                %5 = const 7 : i64 %6 = add %4, %5 : i64[i=t] %10 = le %1, %6 : bool[j=t, i=t]";
+    check_mask(rest, "cache, recent 7, all, late 7");
 }
 
 #[test]
@@ -113,10 +136,17 @@ fn shifted_reads_carry_as_far_as_they_look_back() {
     check("y: f32[i=t, k=3, d=2]", &shift(0, -1), "recent 2, 2");
     check("y: f32[i=t, k=3, d=2]", &shift(-4, -1), "recent 6, 6");
     check("y: f32[i=t, k=3, d=2]", &shift(-2, 1), "recent 2, 2");
+    check("y: f32[i=t, k=3, d=2]", &shift(0, 1), "recent 2, 0, late 2");
     check(
         "y: f32[i=t, k=3, d=2]",
-        &shift(0, 1),
-        "`i` reads 2 positions ahead on `t`; read behind: `x[t = t - k]`",
+        &shift(-1, 1),
+        "recent 2, 1, late 1",
+    );
+    check("y: f32[i=t, k=3, d=2]", &shift(3, 1), "recent 2, 0, late 5");
+    check(
+        "y: f32[i=t, k=u, d=2]",
+        "%0 = window x {axis: t, into: [i: 1, k: 1], offset: 0} : f32[i=t, k=u, d=2] return %0",
+        "`i` reads u - 1 positions ahead on `t`; read behind, `x[t = t - k]`, or a fixed number ahead",
     );
     check(
         "y: f32[d=2]",

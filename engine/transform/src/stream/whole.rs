@@ -30,7 +30,7 @@ pub enum Cause {
         /// The reader's own index, if there is one.
         row: Option<String>,
     },
-    /// A shifted read lies ahead.
+    /// A shifted read lies ahead, nobody knows how far.
     #[error("`{index}` reads {by} positions ahead on `{axis}`")]
     Ahead {
         /// The reader's index.
@@ -138,7 +138,9 @@ impl Whole {
                 row: Some(row),
                 ..
             } => format!("restrict it to what is there: `where {index} <= {row}`"),
-            Cause::Ahead { .. } => "read behind: `x[t = t - k]`".to_owned(),
+            Cause::Ahead { .. } => {
+                "read behind, `x[t = t - k]`, or a fixed number ahead".to_owned()
+            }
             Cause::Reverse { axis, .. } => {
                 format!("walk forward: `recurrence over {axis} {{ … }}`")
             }

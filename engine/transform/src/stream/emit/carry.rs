@@ -5,44 +5,54 @@ use girih_graph::stream::{Carry, Kind};
 use girih_graph::{AxisId, Combine, DType, Extent, Node, Op, ValueId, ValueType};
 
 use super::Emit;
-use crate::stream::role::{Demand, History};
+use crate::stream::end::End;
+use crate::stream::role::{Demand, History, Stretch};
 use crate::stream::whole::Whole;
 
 impl Emit<'_, '_> {
-    /// A value at the new positions joined to its past.
+    /// A value at the new positions joined to its past: of the `past` that is needed for it, what
+    /// is `asked` for.
     pub(super) fn with_past(
         &mut self,
         value: ValueId,
         axis: AxisId,
-        history: History,
+        past: Stretch,
+        asked: Stretch,
     ) -> Result<ValueId, Whole> {
         // The longest past is carried; shorter ones are parts of it.
-        let new = self.value(value, &Demand::from([(axis, History::NEW)]))?;
-        let longest = self.rules.longest.get(&value).copied().unwrap_or(history);
+        let new = self.value(value, &Demand::from([(axis, Stretch::new(past.end))]))?;
+        let longest = self.rules.longest.get(&value).copied();
+        let longest = Stretch {
+            history: longest.unwrap_or(past.history),
+            ..past
+        };
         let key = (value, Demand::from([(axis, longest)]));
-        let joined = if let Some(joined) = self.values.get(&key) {
+        let joined = if longest.history == History::NEW {
+            new
+        } else if let Some(joined) = self.values.get(&key) {
             *joined
         } else {
             let joined = self.carry_past(value, axis, longest, new)?;
             self.values.insert(key, joined);
             joined
         };
-        self.narrow(joined, axis, longest, history)
+        self.narrow(joined, axis, longest, asked)
     }
 
     fn carry_past(
         &mut self,
         value: ValueId,
         axis: AxisId,
-        history: History,
+        stretch: Stretch,
         new: ValueId,
     ) -> Result<ValueId, Whole> {
         let ty = self.step.ty(new).clone();
-        let past = self.roles.past();
-        let extent = match history {
-            History::All => past,
-            History::Last(last) => past.minimum(&Extent::constant(last)),
-        };
+        let history = stretch.history;
+        let there = stretch.end.of(&self.roles.past());
+        let extent = there.minus(&self.roles.start(stretch));
+        let new_axis = self
+            .roles
+            .axis(&mut self.step.axes, axis, Stretch::new(stretch.end));
         let own = self.step.axes[axis].clone();
         let held = self
             .step
@@ -56,13 +66,13 @@ impl Emit<'_, '_> {
         let name = self.name(&format!("{path}{}", kind.word()));
         // New positions lie behind the old ones: the axis that grows is the outermost.
         let along = |growing: AxisId| {
-            let rest = ty.axes.iter().copied().filter(|own| *own != axis);
+            let rest = ty.axes.iter().copied().filter(|own| *own != new_axis);
             ValueType::new(ty.dtype, [growing].into_iter().chain(rest).collect())
         };
         let carried = along(held);
         let before = self.input(&name, &carried)?;
-        let joined_axis = self.roles.axis(&mut self.step.axes, axis, history);
-        let join = Op::Concat(vec![held, axis], joined_axis);
+        let joined_axis = self.roles.axis(&mut self.step.axes, axis, stretch);
+        let join = Op::Concat(vec![held, new_axis], joined_axis);
         let joined = self.step.value(join, &[before, new])?;
         let next = match history {
             History::All => joined,
@@ -91,7 +101,7 @@ impl Emit<'_, '_> {
         let empty = along(none);
         let zero = self.once.number(ty.dtype, 0.0);
         let start = self.once.value(Op::Expand(empty.axes), &[zero])?;
-        self.carry(name, kind, carried, (start, next));
+        self.carry(name, kind, (carried, stretch.end), (start, next));
         Ok(joined)
     }
 
@@ -99,16 +109,28 @@ impl Emit<'_, '_> {
         Ok(self.step.value(Op::Input(name.into(), ty.clone()), &[])?)
     }
 
-    fn carry(&mut self, name: String, kind: Kind, ty: ValueType, ends: (ValueId, ValueId)) {
-        let (start, next) = ends;
-        self.carries.push((Carry { name, kind, ty }, start, next));
+    fn carry(
+        &mut self,
+        name: String,
+        kind: Kind,
+        (ty, end): (ValueType, End),
+        (start, next): (ValueId, ValueId),
+    ) {
+        let there = end.of(&Extent::symbol(&self.roles.total));
+        let carry = Carry {
+            name,
+            kind,
+            ty,
+            there,
+        };
+        self.carries.push((carry, start, next));
     }
 
     /// What has been combined so far.
     pub(super) fn total(
         &mut self,
         value: ValueId,
-        combine: Combine,
+        (combine, end): (Combine, End),
         own: ValueId,
     ) -> Result<ValueId, Whole> {
         let ty = self.step.ty(own).clone();
@@ -116,7 +138,7 @@ impl Emit<'_, '_> {
         let op = Op::Binary(joining(combine));
         let next = self.step.value(op, &[before, own])?;
         let start = self.identity(combine, &ty)?;
-        self.carry(name, Kind::Total, ty, (start, next));
+        self.carry(name, Kind::Total, (ty, end), (start, next));
         Ok(next)
     }
 
@@ -141,7 +163,7 @@ impl Emit<'_, '_> {
         &mut self,
         value: ValueId,
         (combine, axis, exclusive): (Combine, AxisId, bool),
-        x: ValueId,
+        (x, end): (ValueId, End),
     ) -> Result<ValueId, Whole> {
         let all = self.step.ty(x).clone();
         let ty = ValueType::new(all.dtype, all.without(&[axis]));
@@ -178,7 +200,7 @@ impl Emit<'_, '_> {
             .step
             .value(part(vec![(axis, Extent::constant(1))], offset), &[running])?;
         let start = self.identity(combine, &ty)?;
-        self.carry(name, Kind::Total, ty, (start, next));
+        self.carry(name, Kind::Total, (ty, end), (start, next));
         Ok(new)
     }
 
@@ -187,7 +209,7 @@ impl Emit<'_, '_> {
         &mut self,
         node: &Node,
         recurrence: &girih_graph::Recurrence,
-        operands: &[ValueId],
+        (operands, stretches): (&[ValueId], &Demand),
     ) -> Result<(), Whole> {
         let mut given = operands.to_vec();
         let mut names = Vec::new();
@@ -199,19 +221,17 @@ impl Emit<'_, '_> {
             *own = self.input(&name, &ty)?;
             names.push((name, ty, start));
         }
-        let op = self.mapped(
-            &Op::Recurrence(Box::new(recurrence.clone())),
-            &Demand::new(),
-        )?;
+        let op = self.mapped(&Op::Recurrence(Box::new(recurrence.clone())), stretches)?;
+        let end = stretches.values().next().map_or(End::NOW, |own| own.end);
         let results = self.step.node(op, &given)?;
         for ((name, ty, start), next) in names.into_iter().zip(&results) {
             let start = self.known(start)?;
-            self.carry(name, Kind::Carried, ty, (start, *next));
+            self.carry(name, Kind::Carried, (ty, end), (start, *next));
         }
         for (old, new) in node.results.iter().zip(results) {
             let axes = self.roles.among(self.rules.graph.root.ty(*old));
-            let demand = axes.into_iter().map(|axis| (axis, History::NEW)).collect();
-            self.values.insert((*old, demand), new);
+            let demand = axes.into_iter().map(|axis| (axis, Stretch::new(end)));
+            self.values.insert((*old, demand.collect()), new);
         }
         Ok(())
     }
