@@ -3,7 +3,8 @@
 //! For a module that can be streamed: step = piece = whole for every size of piece, the
 //! values it carries at the end included; what comes later than an output waits for changes
 //! nothing, whatever it is, and what it waits for does; the elements of a batch do not see one
-//! another; nothing before the receptive field is read. A module that needs its sequence as a whole says what does.
+//! another; nothing before the receptive field is read; sequences of unequal lengths, in sessions
+//! side by side and in a padded batch, give what each gives alone. A module that needs its sequence as a whole says what does.
 
 mod trial;
 

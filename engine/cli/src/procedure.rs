@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use girih_dsl::diag::{Colors, Sink};
+use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
 use girih_dsl::elaborate::{
     ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
 };
@@ -36,7 +36,7 @@ use girih_transform::stream;
 
 use crate::failure::Failure;
 use crate::source::mistakes;
-use crate::streaming::refusal;
+use crate::streaming::{lateness, refusal};
 pub use given::{split_weights, static_tensor};
 use machine::Machine;
 use models::Models;
@@ -72,6 +72,8 @@ pub struct Around<'a> {
     pub wait: &'a mut dyn FnMut() -> Result<Option<Vec<i64>>, Failure>,
     /// Is told of progress; may cancel.
     pub progress: &'a mut dyn FnMut(Done) -> ControlFlow<()>,
+    /// Most bytes that a value may have that positions are appended to.
+    pub limit: u64,
 }
 
 /// A procedure that is ready to run.
@@ -179,14 +181,21 @@ pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) 
         let Some(model) = models::streamed(program, procedure, form, sink) else {
             continue;
         };
-        if let Err(whole) = stream(&model.graph, &form.axis) {
-            let told = refusal(program, &whole);
-            let here = "a session of it is opened here";
-            sink.report(if told.span().is_some() {
-                told.also(form.span, here)
-            } else {
-                told.at(form.span, here)
-            });
+        let here = "a session of it is opened here";
+        match stream(&model.graph, &form.axis) {
+            Ok(own) => {
+                if let Some(why) = lateness(&own) {
+                    sink.report(Diagnostic::error(Code::new(420), why).at(form.span, here));
+                }
+            }
+            Err(whole) => {
+                let told = refusal(program, &whole);
+                sink.report(if told.span().is_some() {
+                    told.also(form.span, here)
+                } else {
+                    told.at(form.span, here)
+                });
+            }
         }
     }
 }

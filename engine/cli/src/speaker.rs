@@ -16,7 +16,7 @@ use crate::backend;
 use crate::checkpoint::Checkpoint;
 use crate::failure::Failure;
 use crate::session::{Chosen, PIECE, Session, Setup, Streaming, choose_model};
-use crate::streaming::require_timely;
+use crate::streaming::lateness;
 
 /// What a person says about the model that is to speak.
 #[derive(Debug, clap::Args)]
@@ -90,7 +90,9 @@ impl Speaker {
         };
         let needed = Session::needed(&setup, &|_| false)?;
         let streaming = Streaming::open(&setup, Some(&needed))?;
-        require_timely(streaming.shared.stream())?;
+        if let Some(why) = lateness(streaming.shared.stream()) {
+            return Err(Failure::Refused(why));
+        }
         let form = Form::of(&streaming.model)?;
         let start = match form.source {
             Some(_) => Some(start_of_target(&checkpoint, &tokenizer)?),

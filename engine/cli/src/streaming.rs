@@ -35,22 +35,16 @@ pub fn stream_of(
     })
 }
 
-/// Fails where results come later than their positions: nothing is known then of the last one, from
-/// which a text or a procedure goes on.
-///
-/// # Errors
-///
-/// Which result is late, and by how much.
-pub fn require_timely(stream: &Stream) -> Result<(), Failure> {
-    let late = stream.results.iter().find(|result| result.latency > 0);
-    late.map_or(Ok(()), |result| {
-        Err(Failure::Refused(format!(
-            "`{}` comes {} late, as it depends on what comes later; nothing can go on from its last position \
-             (`girih run --mode step` takes such a model)",
-            result.name,
-            counted(usize::try_from(result.latency).unwrap_or(usize::MAX), "position"),
-        )))
-    })
+/// Which result comes later than its positions, and by how much. Nothing is known then of the last
+/// one, from which a text or a procedure would go on.
+pub fn lateness(stream: &Stream) -> Option<String> {
+    let late = stream.results.iter().find(|result| result.latency > 0)?;
+    let by = usize::try_from(late.latency).unwrap_or(usize::MAX);
+    Some(format!(
+        "`{}` comes {} late, as it depends on what comes later: nothing can go on from its last position",
+        late.name,
+        counted(by, "position"),
+    ))
 }
 
 /// Why a model needs its sequence as a whole: the cause, its place, what to write instead.

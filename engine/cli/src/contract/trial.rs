@@ -1,6 +1,7 @@
 //! One module with sizes, inputs and parameters, held to each of its promises.
 
 mod exact;
+mod ragged;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -156,6 +157,8 @@ impl<'a> Trial<'a> {
             self.check_later()?;
         }
         self.check_exact()?;
+        self.check_sessions(&model)?;
+        self.check_padded(program, request)?;
         self.check_rows(program, request)
     }
 

@@ -19,7 +19,7 @@ use super::value::declared;
 use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::failure::Failure;
 use crate::stored::StoredParams;
-use crate::streaming::{require_timely, stream_of};
+use crate::streaming::stream_of;
 
 /// The models of a procedure.
 pub(super) struct Models<'a> {
@@ -177,7 +177,6 @@ impl<'a> Models<'a> {
                 ));
             };
             let stream = stream_of(setup.program, &model, Some(&form.axis), setup.colors)?;
-            require_timely(&stream)?;
             let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
             let name = procedure.models[form.model].name.clone();
             let mut source = Prefixed {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use girih_dsl::procedure::{Operation, Place, Type, VariableId};
 use girih_dsl::span::Span;
-use girih_runtime::backend::{Bindings, Data, Outputs};
+use girih_runtime::backend::{Data, Outputs};
 use girih_runtime::generate::{Sampling, draw};
 use girih_runtime::session::{Opening, Session};
 use girih_runtime::tensor::{Tensor, byte_count};
@@ -174,10 +174,10 @@ impl Machine<'_, '_, '_> {
             *size = size.saturating_add(*more);
         }
         let bytes = byte_count(x.dtype(), &shape);
-        if bytes.is_none_or(|bytes| bytes as u64 > Bindings::LIMIT) {
+        let limit = self.around.limit;
+        if bytes.is_none_or(|bytes| bytes as u64 > limit) {
             return Err(failed(&format!(
-                "a value would have more than {} bytes",
-                Bindings::LIMIT
+                "a value would have more than {limit} bytes"
             )));
         }
         Tensor::concat(&[&x, &y], axis).map_err(|error| failed(&error))

@@ -8,7 +8,7 @@ use girih_dsl::diag::Sink;
 use girih_dsl::model::Model;
 use girih_dsl::procedure::Type;
 use girih_graph::{AxisId, AxisTable, Extent};
-use girih_runtime::backend::silent;
+use girih_runtime::backend::{Bindings, silent};
 use girih_runtime::tensor::Tensor;
 
 use super::compare::{Row, compare};
@@ -109,6 +109,7 @@ impl Case<'_> {
                 emit: &mut |_, _| Ok(()),
                 wait: &mut || Ok(None),
                 progress: &mut silent,
+                limit: Bindings::LIMIT,
             },
         )?;
         let named = [&golden.inputs, &lines, &golden.values];

@@ -115,6 +115,29 @@ fn a_checkpoint_goes_on_as_it_should() {
 }
 
 #[test]
+fn unequal_prompts_are_answered_as_each_alone() {
+    for name in ["llama", "mamba"] {
+        let model = Model::new(name);
+        let all = model.row("input_ids");
+        let prompts: Vec<String> = [1, 3, all.len()].map(|count| words(&all[..count])).into();
+        for more in [&[][..], &["--beams", "3"]] {
+            let ask = |prompts: &[String]| {
+                let mut line = vec!["--max-tokens", "9", "--past-end", "--json"];
+                line.extend(more);
+                line.extend(prompts.iter().flat_map(|own| ["--prompt", own.as_str()]));
+                model.generate(&line)
+            };
+            let together = ask(&prompts);
+            for (at, prompt) in prompts.iter().enumerate() {
+                let alone = ask(std::slice::from_ref(prompt));
+                assert_eq!(ids(&alone).len(), 9);
+                assert_eq!(ids(&together[at]), ids(&alone), "{name} {prompt}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_encoder_reads_the_prompt() {
     let t5 = Model::new("t5");
     let source = t5.row("input_ids");

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use std::path::Path;
 
 use girih_dsl::procedure::Type;
-use girih_runtime::backend::silent;
+use girih_runtime::backend::{Bindings, silent};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::Tokenizer;
 use girih_runtime::weights::write_safetensors;
@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args, name: &str, streams: &mut Streams<'_>) -> Result<
             emit: &mut emit,
             wait: &mut || event(input),
             progress: &mut silent,
+            limit: Bindings::LIMIT,
         },
     )?;
     if let Some((ty, value)) = result {
