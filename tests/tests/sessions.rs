@@ -239,6 +239,21 @@ fn other_files_are_refused() {
 }
 
 #[test]
+fn a_session_whose_weights_nobody_knows_is_not_saved() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("session");
+    let loaded = model(RECURRENCE);
+    let mut shared =
+        StreamModel::compile(&Reference, stream_of(RECURRENCE)).expect("it runs every graph");
+    shared.share(loaded.params()[1]);
+    let mut session = open(&Arc::new(shared), u64::MAX);
+    let mut other = open(&loaded, u64::MAX);
+    assert_eq!(step(&mut session, 0, 5), step(&mut other, 0, 5));
+    assert!(matches!(session.save(&file), Err(SessionError::Shared)));
+    assert!(!file.exists());
+}
+
+#[test]
 fn memory_is_known_before_and_bounded() {
     let model = model(ATTENTION);
     // Keys and values are the same value here: 2 numbers for each position.

@@ -9,10 +9,12 @@
 //! | `value`   | what does a variable hold, and how is it shown?             |
 //! | `given`   | what are models and inputs given, by file and by `--set`?   |
 //! | `models`  | where do parameters come from, and what are sessions of?    |
+//! | `loaded`  | which parameters are there already?                         |
 //! | `machine` | what does each step do?                                     |
 //! | `operate` | what does each operation do?                                |
 
 mod given;
+mod loaded;
 mod machine;
 mod models;
 mod operate;

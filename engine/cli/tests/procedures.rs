@@ -8,14 +8,20 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use girih::backend::{NAMES, Options, by_name};
 use girih::command::{Streams, run};
 use girih::procedure::{Around, Ready, Setup, json, models_of};
 use girih_dsl::diag::Colors;
 use girih_dsl::model::Static;
-use girih_graph::DType;
-use girih_runtime::backend::{Bindings, Done, silent};
+use girih_graph::{DType, Graph};
+use girih_runtime::backend::{
+    Backend, Bindings, CompileError, Done, Executable, Outputs, ParamSource, Params, Progress,
+    RunError, silent,
+};
+use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::{self, write_safetensors};
 use serde_json::{Value, json as value};
@@ -793,6 +799,87 @@ fn what_grows_has_a_limit_and_what_runs_can_be_stopped() {
     };
     let stopped = around(&model, &mut stop, u64::MAX).unwrap_err();
     assert!(stopped.contains("cancelled"), "{stopped}");
+}
+
+/// Counts what is read of parameters.
+struct Counting(Arc<AtomicUsize>);
+
+struct Counted(Box<dyn Executable>, Arc<AtomicUsize>);
+
+impl Backend for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn compile(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        let own = Reference.compile(graph)?;
+        Ok(Box::new(Counted(own, Arc::clone(&self.0))))
+    }
+}
+
+impl Executable for Counted {
+    fn load(
+        &self,
+        source: &mut dyn ParamSource,
+        progress: &mut Progress<'_>,
+    ) -> Result<Params, RunError> {
+        let params = self.0.load(source, progress)?;
+        self.1.fetch_add(params.len(), Ordering::Relaxed);
+        Ok(params)
+    }
+
+    fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
+        self.0.run(bindings, progress)
+    }
+}
+
+#[test]
+fn a_model_that_is_called_at_several_places_is_loaded_once() {
+    let procedures = "
+      procedure twice(m: Reader = Reader(), ids: i64[t]) {
+        s = session(m)
+        a = s(ids)
+        b = m(ids)
+        c = m(ids) + m(ids)
+        other = session(m)
+        d = other(ids)
+        return { a: a, b: b, c: c, d: d }
+      }";
+    let (_folder, model) = file(&format!("{READER}{procedures}"));
+    let (program, _) = girih::source::load(Path::new(&model)).unwrap();
+    let read = Arc::new(AtomicUsize::new(0));
+    let backend = Counting(Arc::clone(&read));
+    let set = [(
+        "ids".to_owned(),
+        Static::List(vec![Static::Int(1), Static::Int(2)]),
+    )];
+    let setup = Setup {
+        program: &program,
+        name: Some("twice"),
+        backend: &backend,
+        weights: &BTreeMap::new(),
+        params: &BTreeMap::new(),
+        set: &set,
+        seed: 0,
+        colors: Colors::No,
+        tokenizer: None,
+    };
+    let ready = Ready::new(&setup).unwrap();
+    let mut around = Around {
+        emit: &mut |_, _| Ok(()),
+        wait: &mut || Ok(None),
+        progress: &mut silent,
+        limit: Bindings::LIMIT,
+    };
+    let (ty, own) = ready.run(&BTreeMap::new(), &mut around).unwrap().unwrap();
+    let own = json(&own, &ty).unwrap();
+    close(&own["a"], &own["b"]);
+    close(&own["a"], &own["d"]);
+    assert_eq!(
+        read.load(Ordering::Relaxed),
+        1,
+        "the model has one parameter"
+    );
 }
 
 #[test]

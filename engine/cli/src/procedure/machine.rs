@@ -10,6 +10,7 @@ use girih_runtime::backend::{Bindings, BoxError, Data, Done, Executable, Outputs
 use girih_runtime::tensor::Tensor;
 
 use super::given::{static_input, tensor_input};
+use super::loaded::Loaded;
 use super::value::{declared, permuted};
 use super::{Around, Ready, Value};
 use crate::failure::Failure;
@@ -28,6 +29,7 @@ pub(super) struct Machine<'m, 'a, 'b> {
     pub(super) values: Vec<Value>,
     /// What has been compiled, by the place of the graph.
     compiled: BTreeMap<usize, (Box<dyn Executable>, Params)>,
+    loaded: Loaded,
     /// States of all models, by path.
     states: BTreeMap<String, Data>,
     /// How many graphs have run: random numbers within them depend on it.
@@ -44,6 +46,7 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
             ready,
             around,
             compiled: BTreeMap::new(),
+            loaded: ready.models.loaded.clone(),
             states: BTreeMap::new(),
             runs: 0,
             draws: 0,
@@ -295,11 +298,15 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
         Ok(())
     }
 
-    fn compile(&self, compute: &Compute) -> Result<(Box<dyn Executable>, Params), BoxError> {
+    fn compile(&mut self, compute: &Compute) -> Result<(Box<dyn Executable>, Params), BoxError> {
         let executable = self.ready.setup.backend.compile(&compute.graph)?;
+        if let Some(params) = self.loaded.of(&[&compute.graph], "") {
+            return Ok((executable, params));
+        }
         let models = &self.ready.models;
         let mut source = Source(models);
         let params = executable.load(&mut source, &mut girih_runtime::backend::silent)?;
+        self.loaded.keep(&params, "");
         Ok((executable, params))
     }
 

@@ -15,6 +15,7 @@ use girih_runtime::session::StreamModel;
 use girih_runtime::tensor::Tensor;
 
 use super::Setup;
+use super::loaded::Loaded;
 use super::value::declared;
 use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::failure::Failure;
@@ -25,6 +26,8 @@ use crate::streaming::stream_of;
 pub(super) struct Models<'a> {
     slots: Vec<Slot>,
     pub(super) streams: Vec<Option<Streamed>>,
+    /// What the streams have loaded.
+    pub(super) loaded: Loaded,
     params: &'a BTreeMap<String, Tensor>,
 }
 
@@ -115,6 +118,7 @@ impl<'a> Models<'a> {
         Ok(Some(Self {
             slots: own,
             streams: Vec::new(),
+            loaded: Loaded::default(),
             params: setup.params,
         }))
     }
@@ -179,11 +183,20 @@ impl<'a> Models<'a> {
             let stream = stream_of(setup.program, &model, Some(&form.axis), setup.colors)?;
             let mut shared = StreamModel::compile(setup.backend, stream).map_err(refused)?;
             let name = procedure.models[form.model].name.clone();
-            let mut source = Prefixed {
-                models: self,
-                prefix: name,
-            };
-            shared.load(&mut source, &mut silent).map_err(refused)?;
+            let prefix = format!("{name}.");
+            let graphs = [&shared.stream().once, &shared.stream().step];
+            if let Some(params) = self.loaded.of(&graphs, &prefix) {
+                shared.share(&params);
+            } else {
+                let mut source = Prefixed {
+                    models: self,
+                    prefix: name,
+                };
+                shared.load(&mut source, &mut silent).map_err(refused)?;
+                for params in shared.params() {
+                    self.loaded.keep(params, &prefix);
+                }
+            }
             let table = &model.graph.axes;
             let inputs = model.inputs.iter().map(|input| {
                 let axes = input.axes.iter().map(|axis| declared(table.name(*axis)));

@@ -70,6 +70,9 @@ pub enum SessionError {
         /// Where one can go.
         marks: Vec<u64>,
     },
+    /// It is not known which weights a session to be saved belongs to.
+    #[error("the weights were loaded elsewhere: a saved session could not say which they are")]
+    Shared,
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] WeightError),

@@ -92,6 +92,11 @@ impl StreamModel {
         self.once_params = Arc::clone(params);
     }
 
+    /// The parameters, of what is computed once and of a step.
+    pub const fn params(&self) -> [&Params; 2] {
+        [&self.once_params, &self.step_params]
+    }
+
     /// What is streamed.
     pub const fn stream(&self) -> &Stream {
         &self.stream

@@ -21,8 +21,14 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A file that cannot be written, a device that does not answer.
+    /// A file that cannot be written, a device that does not answer, weights that were
+    /// [shared](StreamModel::share): nobody could say then to which ones the session belongs.
     pub fn save(&self, file: &Path) -> Result<(), SessionError> {
+        let stream = self.model.stream();
+        let weighted = [&stream.once, &stream.step].map(|graph| !graph.params().is_empty());
+        if self.model.parameters() == 0 && weighted.contains(&true) {
+            return Err(SessionError::Shared);
+        }
         let mut tensors: Vec<(String, Tensor)> = Vec::new();
         let parts = [
             ("input", &self.opening.inputs),
