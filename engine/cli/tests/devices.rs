@@ -122,6 +122,56 @@ fn a_device_agrees_with_independent_numbers() {
     }
 }
 
+/// The device in C, broken in a way.
+fn broken(folder: &Path, how: &str) -> PathBuf {
+    let library = folder.join(format!("{how}{}", std::env::consts::DLL_SUFFIX));
+    let output = Command::new("cc")
+        .args(["-std=c99", "-O1", "-shared", "-fPIC"])
+        .arg(format!("-DBROKEN={how}"))
+        .arg("-I")
+        .arg(root().join("plugins/api/include"))
+        .arg("-o")
+        .arg(&library)
+        .arg(root().join("tests/data/plugins/device.c"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    library
+}
+
+#[test]
+fn devices_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |library: &Path| {
+        let library = library.to_str().unwrap();
+        girih(folder.path(), &["plugin", "check", library, "--seed", "1"])
+    };
+    let (status, said) = check(&library());
+    assert_eq!(status, 0, "{said}");
+    for probe in ["metadata", "versions", "device", "regions"] {
+        let holds = |line: &str| line.starts_with("ok") && line.contains(probe);
+        assert!(said.lines().any(holds), "{probe}: {said}");
+    }
+    for (how, wanted) in [
+        ("NONE", "`slate` has no code for anything that was tried"),
+        ("NO_DRIVER", "there is no driver"),
+    ] {
+        let (status, said) = check(&broken(folder.path(), how));
+        assert_eq!(status, 0, "{said}");
+        assert!(said.contains(wanted), "{how}: {said}");
+    }
+    for (how, wanted) in [
+        ("SHORT_COPY", "are not what is read there"),
+        ("LAZY", "FAILS    regions"),
+        ("RUN_FAILS", "it caught fire"),
+    ] {
+        let (status, said) = check(&broken(folder.path(), how));
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains(wanted), "{how}: {said}");
+    }
+}
+
 #[test]
 fn claims_hold_on_a_device() {
     let data = installed();

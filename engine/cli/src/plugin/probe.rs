@@ -6,10 +6,12 @@
 //! | `numbers`    | are its numbers those of its text?                              |
 //! | `conduct`    | does it keep to its memory, threads and bounds?                 |
 //! | `derivative` | is its gradient the derivative, and its stream the whole?       |
+//! | `device`     | do its devices keep memory, and compute what a processor does?  |
 
 mod border;
 mod conduct;
 mod derivative;
+mod device;
 mod numbers;
 
 use std::path::Path;
@@ -115,6 +117,16 @@ pub(super) const ALL: &[Probe] = &[
         name: "stream",
         claim: "pieces give what the whole gives",
         run: |p, s| with(p, s, derivative::stream),
+    },
+    Probe {
+        name: "device",
+        claim: "memory of devices keeps what is written",
+        run: |p, s| with(p, s, |own| device::memory(&own.library, own.seed)),
+    },
+    Probe {
+        name: "regions",
+        claim: "what devices take gives what the processor gives",
+        run: |p, s| with(p, s, |own| device::regions(&own.library, own.seed)),
     },
 ];
 

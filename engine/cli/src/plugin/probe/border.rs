@@ -14,13 +14,12 @@ use crate::plugin::signature::Function;
 pub(super) fn metadata(path: &Path, _seed: u64) -> Verdict {
     let note = Note::read(path).map_err(text_of)?;
     note.suits().map_err(text_of)?;
-    let ops = raw::OPS.to_string_lossy();
-    if !note
-        .capabilities
-        .iter()
-        .any(|capability| *capability == ops)
-    {
-        return Err(format!("the note does not list the capability `{ops}`"));
+    let known = [raw::OPS, raw::DEVICES].map(|own| own.to_string_lossy());
+    if !known.iter().any(|own| lists(&note, own)) {
+        return Err(format!(
+            "the note lists neither the capability `{}`",
+            known.join("` nor `")
+        ));
     }
     if note.license.is_empty() {
         return Err("the note names no license".to_owned());
@@ -76,8 +75,25 @@ pub(super) fn versions(path: &Path, _seed: u64) -> Verdict {
     Ok(None)
 }
 
-/// Kernels and native functions, one for one.
+/// Whether a note has a capability.
+fn lists(note: &Note, capability: &str) -> bool {
+    note.capabilities.iter().any(|own| own == capability)
+}
+
+/// Kernels and native functions, one for one; and that the note lists what there is.
 pub(super) fn text(subject: &Subject) -> Verdict {
+    let offers = [
+        (raw::OPS, subject.library.operations().next().is_some()),
+        (raw::DEVICES, subject.library.devices().next().is_some()),
+    ];
+    for (capability, has) in offers {
+        let capability = capability.to_string_lossy();
+        if has && !lists(subject.library.note(), &capability) {
+            return Err(format!(
+                "the library offers `{capability}`, and its note does not list it"
+            ));
+        }
+    }
     let functions = &subject.declared.functions;
     let marked: BTreeSet<String> = (functions.iter())
         .filter(|function| function.version.is_some())
