@@ -102,9 +102,20 @@ impl<'a> Domains<'a> {
             let sides = node.operands.iter().filter_map(|o| self.ahead(*o, row));
             return sides.min_by_key(|ahead| ahead.most());
         }
+        if let Some(node) = node
+            && node.op == Op::Binary(Binary::Max)
+        {
+            let sides = node.operands.iter().map(|o| self.ahead(*o, row));
+            let sides: Option<Vec<i64>> = sides.map(|side| Some(side?.most())).collect();
+            return sides?.into_iter().max().map(Ahead::By);
+        }
         let affine = self.affine(position)?;
         if affine.length != 0 {
             return None;
+        }
+        // A fixed position lies no further ahead of any row than of the first.
+        if affine.terms.is_empty() {
+            return Some(Ahead::By(affine.constant));
         }
         let mut own = affine.terms.iter().filter(|(term, _)| term.axis == row);
         let (Some((term, factor)), None) = (own.next(), own.next()) else {

@@ -156,6 +156,64 @@ fn shifted_reads_carry_as_far_as_they_look_back() {
 }
 
 #[test]
+fn computed_places_are_bounded() {
+    let read = |place: &str| {
+        format!(
+            "%0 = index {{axis: i}} : i64[i=t] %1 = const 2 : i64 %2 = const 0 : i64 {place}
+             %9 = gather x, %8 {{axis: t, outside: zero}} : f32[i=t, d=2] return %9"
+        )
+    };
+    let check = |place: &str, expected: &str| check("y: f32[i=t, d=2]", &read(place), expected);
+    check("%8 = sub %0, %1 : i64[i=t]", "cache, all");
+    check("%8 = add %0, %1 : i64[i=t]", "cache, all, late 2");
+    // Edges that are repeated.
+    check(
+        "%7 = sub %0, %1 : i64[i=t] %8 = max %7, %2 : i64[i=t]",
+        "cache, all",
+    );
+    let last = "%5 = size {extent: t} : i64 %6 = const 1 : i64 %7 = sub %5, %6 : i64";
+    check(
+        &format!("{last} %4 = add %0, %1 : i64[i=t] %8 = min %4, %7 : i64[i=t]"),
+        "cache, all, late 2",
+    );
+    check(
+        "%8 = mul %0, %1 : i64[i=t]",
+        "positions of `t` are read at computed places that may lie ahead; read at `min(position, index)`",
+    );
+}
+
+#[test]
+fn the_length_is_known_where_there_is_more() {
+    let held = |answer: &str| {
+        format!(
+            "%0 = index {{axis: t}} : i64[t] %1 = const 3 : i64 %2 = size {{extent: t}} : i64
+             {answer} %8 = cast %7 : f32[t] %9 = mul x, %8 : f32[t, d=2] return %9"
+        )
+    };
+    let check = |answer: &str, expected: &str| check("y: f32[t, d=2]", &held(answer), expected);
+    check(
+        "%3 = add %0, %1 : i64[t] %7 = lt %3, %2 : bool[t]",
+        "recent 3, 0, late 3",
+    );
+    check(
+        "%3 = add %0, %1 : i64[t] %7 = le %3, %2 : bool[t]",
+        "recent 2, 0, late 2",
+    );
+    check(
+        "%3 = sub %2, %1 : i64 %7 = gt %3, %0 : bool[t]",
+        "recent 3, 0, late 3",
+    );
+    check("%3 = sub %0, %1 : i64[t] %7 = lt %3, %2 : bool[t]", "0");
+    // Whether it is the last one.
+    let last = "%3 = const 1 : i64 %4 = sub %2, %3 : i64 %7 = eq %0, %4 : bool[t]";
+    check(last, "recent 1, 0, late 1");
+    check(
+        "%3 = floor_div %2, %1 : i64 %7 = lt %0, %3 : bool[t]",
+        "the length of `t` is read, which a stream does not know",
+    );
+}
+
+#[test]
 fn sums_and_ends_are_folded() {
     check(
         "y: f32[t, d=2]",
