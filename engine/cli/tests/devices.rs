@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -182,5 +183,63 @@ fn claims_hold_on_a_device() {
             let (status, said) = girih(data.path(), &["test", file, "--backend", "template"]);
             assert_eq!(status, 0, "{file}: {said}");
         }
+    }
+}
+
+/// The library of the device for GPUs: beside the tests.
+fn gpu_library() -> PathBuf {
+    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let own = std::env::current_exe().unwrap();
+    own.with_file_name(format!("{prefix}girih_cuda{suffix}"))
+}
+
+/// Without a driver the plugin says so; nothing crashes.
+#[test]
+fn a_gpu_is_there_or_it_is_said_why_not() {
+    let data = tempfile::tempdir().unwrap();
+    let library = gpu_library();
+    let library = library.to_str().unwrap();
+    let (status, said) = girih(data.path(), &["plugin", "add", "--yes", library]);
+    assert_eq!(status, 0, "{said}");
+    let (status, said) = girih(data.path(), &["plugin", "list"]);
+    assert_eq!(status, 0, "{said}");
+    let serves = said.contains("device `cuda`, score ");
+    let lacks = said.contains("device `cuda` cannot serve here: ");
+    assert!(serves || lacks, "{said}");
+}
+
+/// Models whose every launch is code for a GPU, emulated, over the border of plugins.
+#[test]
+fn an_emulated_gpu_agrees_with_independent_numbers() {
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    if Command::new(compiler).arg("--version").output().is_err() {
+        let said = b"SKIPPED: no model runs on an emulated gpu: there is no C++ compiler\n";
+        // Past the test harness, which keeps what passing tests print.
+        std::io::stderr().write_all(said).unwrap();
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let library = gpu_library();
+    let library = library.to_str().unwrap();
+    let (status, said) = girih(data.path(), &["plugin", "add", "--yes", library]);
+    assert_eq!(status, 0, "{said}");
+    for (model, answers) in [
+        ("hf/distilbert", "conformance/distilbert"),
+        ("hf/phi3", "conformance/phi3"),
+        ("hf/qwen3-moe", "conformance/qwen3-moe"),
+        ("bench/delta_rule", "bench/delta_rule.safetensors"),
+    ] {
+        let model = format!("examples/{model}.girih");
+        let answers = format!("tests/data/{answers}");
+        let output = Command::new(env!("CARGO_BIN_EXE_girih"))
+            .args(["verify", &model, &answers, "--backend", "cuda"])
+            .env("GIRIH_DATA", data.path())
+            .env("GIRIH_CUDA", "emulate")
+            .env_remove("GIRIH_PLUGIN_PATH")
+            .current_dir(root())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{model}: {said}");
     }
 }

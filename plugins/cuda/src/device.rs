@@ -74,6 +74,16 @@ fn emulates() -> Result<bool, Error> {
     }
 }
 
+impl Gpu {
+    /// A device over a driver.
+    pub fn over(driver: Arc<dyn Driver>) -> Self {
+        Self {
+            driver,
+            modules: Mutex::default(),
+        }
+    }
+}
+
 impl Device for Gpu {
     const NAME: &'static CStr = c"cuda";
 
@@ -98,10 +108,7 @@ impl Device for Gpu {
         } else {
             Arc::new(Cuda::new(number).map_err(told)?)
         };
-        Ok(Self {
-            driver,
-            modules: Mutex::default(),
-        })
+        Ok(Self::over(driver))
     }
 
     fn info(&self) -> Result<Info, Error> {

@@ -1,6 +1,7 @@
 // Runs CUDA C as C++ on one thread of the host: blocks one after another, the threads of a block as
-// fibers that change where they wait for one another. A thread that waits for threads that never
-// come is an error, not a hang.
+// fibers that change where they wait for one another, or one after another if they never do. Every
+// other block is run backwards, so that threads that should wait and do not give other results. A
+// thread that waits for threads that never come is an error, not a hang.
 
 #include <math.h>
 #include <setjmp.h>
@@ -45,7 +46,7 @@ static jmp_buf host;
 static ucontext_t host_context;
 static void (*body)(void*) = nullptr;
 static void* body_data = nullptr;
-static bool starting = false, fibered = false;
+static bool starting = false, fibered = false, backwards = false;
 alignas(16) static char lanes[MOST][16];
 
 // What the host jumps back with.
@@ -59,7 +60,7 @@ static void run_in(unsigned fiber) {
 
 // The next thread that is not done.
 static unsigned following(unsigned fiber) {
-  do fiber = fiber + 1 == count ? 0 : fiber + 1;
+  do fiber = backwards ? (fiber == 0 ? count : fiber) - 1 : fiber + 1 == count ? 0 : fiber + 1;
   while (fibers[fiber].done);
   return fiber;
 }
@@ -126,7 +127,7 @@ static int block() {
   }
   for (unsigned fiber = 0; fiber < count; ++fiber) fibers[fiber].done = false;
   const int how = _setjmp(host);
-  if (how == 0) run_in(0);
+  if (how == 0) run_in(backwards ? count - 1 : 0);
   return how;
 }
 
@@ -152,6 +153,17 @@ template <class T> T from_lane(T x, unsigned lane) {
   return other;
 }
 
+// Whether any of some threads has something, between two waits.
+static bool flags[MOST];
+static int any_of(bool own, unsigned first, unsigned last, void (*wait)()) {
+  flags[current] = own;
+  wait();
+  bool any = false;
+  for (unsigned thread = first; thread < last; ++thread) any |= flags[thread];
+  wait();
+  return any;
+}
+
 template <class... A> struct Call {
   void (*function)(A...);
   void** arguments;
@@ -173,6 +185,7 @@ int launch(void (*function)(A...), void** arguments, unsigned x, unsigned y, uns
   for (unsigned j = 0; j < y; ++j)
     for (unsigned i = 0; i < x; ++i) {
       blockIdx = {i, j, 0};
+      backwards = !backwards;
       if (synchronizes) {
         if (block() != FINISHED) {
           // The stacks of those that are stuck are lost.
@@ -182,8 +195,8 @@ int launch(void (*function)(A...), void** arguments, unsigned x, unsigned y, uns
         }
         continue;
       }
-      for (unsigned thread = 0; thread < threads; ++thread) {
-        threadIdx = {thread, 0, 0};
+      for (unsigned n = 0; n < threads; ++n) {
+        threadIdx = {backwards ? threads - 1 - n : n, 0, 0};
         body(body_data);
       }
     }
@@ -202,6 +215,15 @@ static void check_fibered() {
 
 static inline void __syncthreads() { emulator::check_fibered(); emulator::wait_for_block(); }
 static inline void __syncwarp() { emulator::check_fibered(); emulator::wait_for_warp(); }
+static inline int __syncthreads_or(int own) {
+  emulator::check_fibered();
+  return emulator::any_of(own, 0, emulator::count, emulator::wait_for_block);
+}
+static inline int __any_sync(unsigned, int own) {
+  emulator::check_fibered();
+  const unsigned first = emulator::current / 32 * 32;
+  return emulator::any_of(own, first, first + 32, emulator::wait_for_warp);
+}
 template <class T> T __shfl_sync(unsigned, T x, int lane) {
   emulator::check_fibered();
   return emulator::from_lane(x, lane & 31);

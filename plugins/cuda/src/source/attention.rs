@@ -10,12 +10,12 @@ mod domain;
 use std::fmt::Write as _;
 
 use girih_graph::{AxisId, DType, Extent};
-use girih_plan::plan::{Attention, KernelLaunch, Tensor};
+use girih_plan::plan::{Attention, KernelLaunch, Section, Tensor};
 
 use super::inline::{self, Inlined};
 use super::lines;
 use super::sizes::Sizes;
-use super::types::real;
+use super::types::{real, stored};
 use super::{Argument, Blocks, Builder, Choice, Code, Launch, Refusal, THREADS, listed};
 
 /// Keys of a tile: the lanes of a warp.
@@ -34,7 +34,8 @@ const WARPS: i64 = 8;
 struct Tiles {
     interior: Option<Inlined>,
     edge: Option<Inlined>,
-    guards: [i64; 2],
+    mask: Option<Inlined>,
+    guards: [i64; 3],
     points: usize,
     features: i64,
     values: i64,
@@ -69,15 +70,14 @@ impl<'a> Builder<'a> {
                 "heads of {features} features and {values} values: too many for a block"
             ))
         })?;
-        // Launches of kernels are counted, those that are not run here too.
+        // Launches of kernels are counted, as failures name them.
         let mut number = self.kernel_launches;
         let mut next = |launch: &Option<KernelLaunch>| {
             let own = number;
             number += i64::from(launch.is_some());
             own
         };
-        let guards = [next(&attention.interior), next(&attention.edge)];
-        next(&attention.mask);
+        let guards = [&attention.interior, &attention.edge, &attention.mask].map(&mut next);
         self.kernel_launches = number;
         let points = attention.points.len();
         let inlined = |kind: &str, launch: &Option<KernelLaunch>| {
@@ -95,13 +95,14 @@ impl<'a> Builder<'a> {
         let tiles = Tiles {
             interior: inlined("interior", &attention.interior)?,
             edge: inlined("edge", &attention.edge)?,
+            mask: inlined("mask", &attention.mask)?,
             guards,
             points,
             features,
             values,
             rows,
         };
-        for own in tiles.interior.iter().chain(&tiles.edge) {
+        for own in tiles.interior.iter().chain(&tiles.edge).chain(&tiles.mask) {
             self.program.text.push_str(&own.text);
         }
         let count = lines::extent(&[out, q], attention.rows);
@@ -129,6 +130,7 @@ impl<'a> Builder<'a> {
         tiles: &Tiles,
         few: bool,
     ) -> Result<Choice, Refusal> {
+        let section = self.section;
         let mut sizes = Sizes::default();
         let [q, k, v, out] = tensors;
         let mut code = Code::at(1);
@@ -194,9 +196,23 @@ impl<'a> Builder<'a> {
         };
         let scale = real(DType::F32, attention.scale);
         if few {
-            one_row(&mut code, &mut sizes, attention, tiles, &strides, &scale)?;
+            one_row(
+                &mut code,
+                &mut sizes,
+                (section, attention),
+                tiles,
+                &strides,
+                &scale,
+            )?;
         } else {
-            some_rows(&mut code, &mut sizes, attention, tiles, &strides, &scale)?;
+            some_rows(
+                &mut code,
+                &mut sizes,
+                (section, attention),
+                tiles,
+                &strides,
+                &scale,
+            )?;
         }
         code.close();
         let mut parameters =
@@ -208,6 +224,7 @@ impl<'a> Builder<'a> {
         let launches = [
             (&tiles.interior, &attention.interior),
             (&tiles.edge, &attention.edge),
+            (&tiles.mask, &attention.mask),
         ];
         for (inlined, launch) in launches {
             if let (Some(inlined), Some(launch)) = (inlined, launch) {
@@ -221,6 +238,11 @@ impl<'a> Builder<'a> {
                 );
                 arguments.extend(inlined.sizes.iter().cloned().map(Argument::Size));
             }
+        }
+        for (at, label) in attention.domain.labels().iter().enumerate() {
+            let label = &section.tensors[label.index()];
+            let _ = write!(parameters, ", const {}* label{at}", stored(label.dtype));
+            arguments.push(Argument::Buffer(label.buffer));
         }
         arguments.extend(sizes.iter().cloned().map(Argument::Size));
         let mut all = Code::default();
@@ -283,7 +305,7 @@ struct Strides {
 fn some_rows(
     code: &mut Code,
     sizes: &mut Sizes,
-    attention: &Attention,
+    (section, attention): (&Section, &Attention),
     tiles: &Tiles,
     strides: &Strides,
     scale: &str,
@@ -297,6 +319,10 @@ fn some_rows(
     let block = WARPS * rows;
     let columns = (values + 31) / 32;
     code.line(format!("const i64 row0 = blockIdx.x * {block}ll;"));
+    code.line(format!(
+        "const i64 last_row = row0 + {block} < rows ? row0 + {block} - 1 : rows - 1;"
+    ));
+    domain::rows(code, sizes, attention, section)?;
     code.line("__syncthreads();");
     code.open(format!(
         "for (int n = threadIdx.x; n < {block} * {features}; n += {THREADS})"
@@ -320,10 +346,15 @@ fn some_rows(
     ));
     code.close();
     code.open(format!("for (i64 key0 = 0; key0 < keys; key0 += {KEYS})"));
-    code.line(format!(
-        "const i64 last_row = row0 + {block} < rows ? row0 + {block} - 1 : rows - 1;"
-    ));
-    domain::skip(code, sizes, attention)?;
+    let own = format!("warp * {rows} + r");
+    let counts = format!("row0 + {own} < rows && key0 + lane < keys");
+    let call = looked(tiles, &own, &counts);
+    let mask = call.as_deref().map(|call| domain::Looked {
+        call,
+        rows: *rows,
+        any: "__syncthreads_or(some)",
+    });
+    domain::skip(code, sizes, attention, section, mask.as_ref())?;
     code.line("__syncthreads();");
     code.open(format!(
         "for (int n = threadIdx.x; n < {KEYS} * {features}; n += {THREADS})"
@@ -347,13 +378,7 @@ fn some_rows(
         features + 1
     ));
     code.line(format!("score *= {scale};"));
-    score(
-        code,
-        tiles,
-        "own",
-        "lane",
-        "row < rows && key0 + lane < keys",
-    );
+    score(code, tiles, "own", "row < rows && key0 + lane < keys");
     code.line("float top = fmaxf(tops[r], score);");
     code.line("for (int distance = 16; distance > 0; distance /= 2) top = fmaxf(top, __shfl_down_sync(ALL_LANES, top, distance));");
     code.line("top = __shfl_sync(ALL_LANES, top, 0);");
@@ -404,7 +429,7 @@ fn some_rows(
 fn one_row(
     code: &mut Code,
     sizes: &mut Sizes,
-    attention: &Attention,
+    (section, attention): (&Section, &Attention),
     tiles: &Tiles,
     strides: &Strides,
     scale: &str,
@@ -414,6 +439,7 @@ fn one_row(
     } = tiles;
     let columns = (values + 31) / 32;
     code.line("const i64 row0 = blockIdx.x, row = row0, last_row = row0;");
+    domain::rows(code, sizes, attention, section)?;
     code.line("__syncthreads();");
     code.line(format!(
         "for (int e = threadIdx.x; e < {features}; e += {THREADS}) query[e] = q[row * {} + e * {}];",
@@ -428,7 +454,13 @@ fn one_row(
         "for (i64 key0 = warp * {KEYS}; key0 < keys; key0 += {})",
         KEYS * WARPS
     ));
-    domain::skip(code, sizes, attention)?;
+    let call = looked(tiles, "0", "key0 + lane < keys");
+    let mask = call.as_deref().map(|call| domain::Looked {
+        call,
+        rows: 1,
+        any: "__any_sync(ALL_LANES, some)",
+    });
+    domain::skip(code, sizes, attention, section, mask.as_ref())?;
     code.line("const i64 key = key0 + lane;");
     code.line("float score = 0.0f;");
     code.line(format!(
@@ -436,7 +468,7 @@ fn one_row(
         strides.k[0], strides.k[1]
     ));
     code.line(format!("score *= {scale};"));
-    score(code, tiles, "0", "lane", "key < keys");
+    score(code, tiles, "0", "key < keys");
     code.line("float top = fmaxf(own_top, score);");
     code.line("for (int distance = 16; distance > 0; distance /= 2) top = fmaxf(top, __shfl_down_sync(ALL_LANES, top, distance));");
     code.line("top = __shfl_sync(ALL_LANES, top, 0);");
@@ -486,15 +518,27 @@ fn one_row(
     Ok(())
 }
 
+/// A call of a tile's function for a row of the tile and the lane's key.
+fn called(inlined: &Inlined, score: &str, row: &str, launch: i64, points: usize) -> String {
+    let points = listed((0..points).map(|at| format!("p{at}")));
+    format!(
+        "{}({score}, {row}, lane, Guard{{failure, {launch}}}, row0, key0{points}{})",
+        inlined.name, inlined.arguments
+    )
+}
+
+/// Whether a pair counts, by the mask.
+fn looked(tiles: &Tiles, row: &str, counts: &str) -> Option<String> {
+    let mask = tiles.mask.as_ref()?;
+    let call = called(mask, "0.0f", row, tiles.guards[2], tiles.points);
+    Some(format!("{counts} && {call} == 0.0f"))
+}
+
 /// Makes the score of what is a scaled product, and −∞ of what does not count.
-fn score(code: &mut Code, tiles: &Tiles, row: &str, key: &str, counts: &str) {
-    let points = listed((0..tiles.points).map(|at| format!("p{at}")));
-    let of = |inlined: &Option<Inlined>, launch: i64| match inlined {
-        None => "score".to_owned(),
-        Some(own) => format!(
-            "{}(score, {row}, {key}, Guard{{failure, {launch}}}, row0, key0{points}{})",
-            own.name, own.arguments
-        ),
+fn score(code: &mut Code, tiles: &Tiles, row: &str, counts: &str) {
+    let of = |inlined: &Option<Inlined>, launch: i64| {
+        let call = |own| called(own, "score", row, launch, tiles.points);
+        inlined.as_ref().map_or_else(|| "score".to_owned(), call)
     };
     let inside = of(&tiles.interior, tiles.guards[0]);
     let value = if tiles.edge.is_some() {

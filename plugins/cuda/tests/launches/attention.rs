@@ -110,3 +110,11 @@ fn keys_count_that_nothing_is_known_of() {
                 %5 = const 3 : i64\n%6 = rem %4, %5 : i64[t, s]\n%7 = const 1 : i64\n%9 = eq %6, %7 : bool[t, s]\n";
     check("every third", mask, SIZES, &|i, j| (i + j) % 3 == 1);
 }
+
+/// Rows and keys whose labels are equal, of documents one behind another.
+#[test]
+fn keys_of_the_same_document_count() {
+    let mask = "%2 = index {axis: t} : i64[t]\n%3 = index {axis: s} : i64[s]\n%4 = const 37 : i64\n\
+                %5 = floor_div %2, %4 : i64[t]\n%6 = floor_div %3, %4 : i64[s]\n%9 = eq %5, %6 : bool[t, s]\n";
+    check("documents", mask, SIZES, &|i, j| i / 37 == j / 37);
+}
