@@ -2,7 +2,7 @@
 //!
 //! Buffers that are needed at different times may lie at one place. The largest are
 //! placed first, each in the smallest gap that fits among those that are needed at
-//! the same time. Offsets are multiples of [`ALIGN`](crate::block::ALIGN).
+//! the same time. Offsets are multiples of a cache line.
 
 use std::ops::RangeInclusive;
 
