@@ -18,6 +18,7 @@ mod contract;
 mod emit;
 mod grow;
 mod growth;
+mod join;
 mod memory;
 mod order;
 mod part;
@@ -75,7 +76,7 @@ fn lower_as_it_is(graph: &Graph) -> Plan {
         };
         let ty = graph.root.ty(node.results[0]);
         let tensor = planner.dense(ty, BufferKind::Caller);
-        planner.put(node.results[0], ty, tensor);
+        planner.put(node.results[0], ty, tensor, kind == GivenKind::Param);
         let initial = (kind == GivenKind::State).then(|| node.operands[0]);
         given.push((kind, name.clone(), tensor, initial));
     }
@@ -247,8 +248,8 @@ impl<'s, 'g> Planner<'s, 'g> {
         self.extents[axis.index()].clone()
     }
 
-    /// Binds a value of the region to a tensor.
-    fn put(&mut self, value: girih_graph::ValueId, ty: &ValueType, tensor: TensorId) {
+    /// Binds a value of the region to a tensor, which may be a parameter.
+    fn put(&mut self, value: girih_graph::ValueId, ty: &ValueType, tensor: TensorId, stored: bool) {
         let node = match self.region.definition(value) {
             Definition::Parameter(_) => None,
             Definition::Result(node, _) => Some(node),
@@ -256,6 +257,9 @@ impl<'s, 'g> Planner<'s, 'g> {
         let ix = self
             .values
             .push(ty.clone(), Form::Given(tensor), Vec::new(), node);
+        if stored {
+            self.values.stored.insert(ix);
+        }
         self.values.bind(value, ix);
     }
 
@@ -334,7 +338,8 @@ impl<'s, 'g> Planner<'s, 'g> {
             }
         }
         let launches = std::mem::take(&mut self.launches);
-        self.section.launches = order::sorted(launches, &self.section.tensors);
+        let launches = order::sorted(launches, &self.section.tensors);
+        self.section.launches = join::joined(launches, self.shared);
         self.section
     }
 

@@ -128,6 +128,44 @@ fn product(m: usize, n: usize, k: usize, threads: usize) {
     );
 }
 
+/// Products with one set of weights after the other, as a model's layers have them: none is in the
+/// cache when it is needed.
+fn layers(count: usize, m: usize, n: usize, k: usize) {
+    let (pool, best) = (Pool::new(1), level::detected());
+    let a = numbers(m * k);
+    let weights: Vec<Vec<f32>> = (0..count).map(|_| numbers(k * n)).collect();
+    let pack = |b: &Vec<f32>| {
+        // SAFETY: `b` has as many elements.
+        unsafe { Packed::pack(k, n, view(b, n)) }
+    };
+    let packed: Vec<Packed> = weights.iter().map(pack).collect();
+    let (mut c, mut d) = (vec![0.0_f32; m * n], vec![0.0_f32; m * n]);
+    compare(
+        &format!("{count} layers of {m} x {n} x {k}"),
+        2.0 * (count * m * n * k) as f64,
+        "flop",
+        &mut [
+            ("packed", &mut || {
+                for packed in &packed {
+                    let (a, c) = (view(&a, k), view_mut(&mut c, n));
+                    // SAFETY: the level is available, and the matrices have as many elements.
+                    unsafe { gemm_packed(best, &pool, m, a, packed, c, Finish::default()) };
+                }
+            }),
+            ("gemm crate", &mut || {
+                for b in &weights {
+                    peer(m, n, k, &a, view(b, n), &mut d, 1);
+                }
+            }),
+            ("reading the weights", &mut || {
+                for b in &weights {
+                    read(&pool, best, b);
+                }
+            }),
+        ],
+    );
+}
+
 /// Sums all elements, each thread its part.
 fn read(pool: &Pool, level: Level, elements: &[f32]) {
     let sum = girih_kernels::routines(level).sum_f32;
@@ -212,6 +250,13 @@ fn main() {
             product(1, 4096, 4096, threads);
             product(1, 16384, 8192, threads);
         }
+    }
+    if want("layers") {
+        layers(4, 16, 2048, 512);
+        layers(36, 128, 384, 384);
+        layers(12, 128, 1536, 384);
+        layers(12, 128, 384, 1536);
+        layers(12, 512, 3072, 768);
     }
     if want("batch") {
         for turned in [false, true] {

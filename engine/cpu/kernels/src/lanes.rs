@@ -31,6 +31,19 @@ pub(crate) unsafe trait Lanes: Copy + 'static {
     /// Elements in a vector.
     const COUNT: usize;
 
+    /// Brings a line of memory into the cache, if there is memory; any address will do.
+    #[inline(always)]
+    fn fetch(at: *const Self::Element) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every CPU of this architecture has the instruction, which faults at no address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     unsafe fn splat(value: Self::Element) -> Self::Vector;
     unsafe fn load(from: *const Self::Element) -> Self::Vector;
     unsafe fn store(to: *mut Self::Element, value: Self::Vector);

@@ -95,8 +95,8 @@ pub type ScatterF32 = unsafe extern "C" fn(src: *const f32, dst: *mut f32, strid
 /// - Everything that the arguments name is valid, and `state` and `out` overlap nothing else.
 pub type FadeF32 = unsafe extern "C" fn(arguments: *const FadeArguments);
 
-/// `state[r, c] = fade[r] * state[r, c] + k[r] * x[c]`, `out[c]` is the sum of `q[r] * state[r, c]` over rows in
-/// their order. Distances are in elements; one of 0 repeats an element.
+/// `state[r, c] = fade[r] * state[r, c] + k[r] * x[c] * then[c]`, `out[c]` is the sum of `q[r] * state[r, c]` over
+/// rows in their order. Distances are in elements; one of 0 repeats an element.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct FadeArguments {
@@ -125,6 +125,15 @@ pub struct FadeArguments {
     pub k_row: isize,
     /// `[columns]`; read if `k` is.
     pub x: *const f32,
+    /// `[columns]`, or null: then it is 1. Read if `k` is.
+    pub then: *const f32,
+    /// `[rows]`, or null. What is seen of a state that is written is then, before the step,
+    /// `state[r, c] + bonus[r] * gain[c]`; without `rates` only.
+    pub bonus: *const f32,
+    /// From a row's to the next.
+    pub bonus_row: isize,
+    /// `[columns]`; read if `bonus` is.
+    pub gain: *const f32,
     /// `[rows]`; read if anything is seen.
     pub q: *const f32,
     /// From a row's to the next.

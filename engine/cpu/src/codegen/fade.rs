@@ -17,14 +17,13 @@ use super::schedule::{lies_in_blocks, store_varies};
 /// longer runs.
 const MANY_ROWS: i64 = 256;
 
-/// `next = decay · state + k · x`, and the sum over rows of `q` times one of them.
+/// `next = decay · state + added`, and the sum over rows of `q` times what is seen of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fade {
     /// Load of the state.
     pub(super) state: StepId,
     pub(super) decay: Decay,
-    /// `k`, alike in a row, and `x`, alike in a column.
-    pub(super) added: Option<(StepId, StepId)>,
+    pub(super) added: Option<Added>,
     /// The store of the next state.
     pub(super) store: Option<usize>,
     pub(super) read: Option<Read>,
@@ -33,7 +32,14 @@ pub(super) struct Fade {
 impl Fade {
     /// What the routine reads along the inner loop beside the state.
     pub(super) fn columns(&self) -> Vec<StepId> {
-        let mut columns: Vec<StepId> = self.added.iter().map(|(_, x)| *x).collect();
+        let mut columns = Vec::new();
+        if let Some(added) = self.added {
+            columns.push(added.x);
+            columns.extend(added.then);
+        }
+        if let Some(Seen::Bonus(_, gain)) = self.read.map(|read| read.seen) {
+            columns.push(gain);
+        }
         if let Decay::Exponential { times, .. } = self.decay {
             columns.push(times);
         }
@@ -54,14 +60,32 @@ pub(super) enum Decay {
     },
 }
 
+/// `k · x · then`: `k` is alike in a row, the others in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Added {
+    pub(super) k: StepId,
+    pub(super) x: StepId,
+    pub(super) then: Option<StepId>,
+}
+
 /// A sum over the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Read {
     pub(super) sum: StepId,
     /// Alike in a row.
     pub(super) q: StepId,
-    /// Of the next state.
-    pub(super) after: bool,
+    pub(super) seen: Seen,
+}
+
+/// What is summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The state.
+    Before,
+    /// The state and a product: of what is alike in a row, and in a column.
+    Bonus(StepId, StepId),
+    /// The next state.
+    After,
 }
 
 /// The walk as a step of a linear recurrence, if it is one and nothing else.
@@ -115,15 +139,36 @@ impl Finder<'_> {
             .pairs(product, Binary::Mul)
             .into_iter()
             .find(|(q, seen)| !self.kernel.steps[*q].inner && self.kernel.steps[*seen].inner)?;
-        let read = |after| Some(Read { sum, q, after });
+        let read = |seen| Some(Read { sum, q, seen });
         match next {
-            Some(next) if next == seen => self.next(next, store, read(true)),
+            Some(next) if next == seen => self.next(next, store, read(Seen::After)),
             Some(next) => {
-                let found = self.next(next, store, read(false))?;
-                (found.state == seen).then_some(found)
+                let found = self.next(next, store, None)?;
+                let seen = self.seen(&found, seen)?;
+                Some(Fade {
+                    read: read(seen),
+                    ..found
+                })
             }
-            None => self.next(seen, None, read(!self.is_row(seen))),
+            None if self.is_row(seen) => self.next(seen, None, read(Seen::Before)),
+            None => self.next(seen, None, read(Seen::After)),
         }
+    }
+
+    /// The step `id` as the state before the step, or that and a product.
+    fn seen(&self, fade: &Fade, id: StepId) -> Option<Seen> {
+        if fade.state == id {
+            return Some(Seen::Before);
+        }
+        if matches!(fade.decay, Decay::Exponential { .. }) {
+            return None;
+        }
+        let sums = self.pairs(id, Binary::Add).into_iter();
+        let mut bonus = sums.filter_map(|(state, more)| {
+            let (k, x) = self.row_by_column(more)?;
+            (state == fade.state).then_some(Seen::Bonus(k, x))
+        });
+        bonus.next()
     }
 
     /// The step `id` as a next state.
@@ -167,7 +212,24 @@ impl Finder<'_> {
             })
     }
 
-    fn added(&self, id: StepId) -> Option<(StepId, StepId)> {
+    fn added(&self, id: StepId) -> Option<Added> {
+        if let Some((k, x)) = self.row_by_column(id) {
+            return Some(Added { k, x, then: None });
+        }
+        let mut products = self.pairs(id, Binary::Mul).into_iter();
+        products.find_map(|(product, then)| {
+            let (k, x) = self.row_by_column(product)?;
+            let then = self.is_column(then).then_some(then)?;
+            Some(Added {
+                k,
+                x,
+                then: Some(then),
+            })
+        })
+    }
+
+    /// The factors of a product of what is alike in a row and what is alike in a column.
+    fn row_by_column(&self, id: StepId) -> Option<(StepId, StepId)> {
         let alike = |(k, x): &(StepId, StepId)| !self.kernel.steps[*k].inner && self.is_column(*x);
         self.pairs(id, Binary::Mul).into_iter().find(alike)
     }
@@ -233,7 +295,10 @@ impl Finder<'_> {
     fn is_apart(&self, found: &Fade) -> bool {
         let mut strided: Vec<StepId> = found.read.iter().map(|read| read.q).collect();
         let mut rows = vec![found.state];
-        strided.extend(found.added.map(|(k, _)| k));
+        strided.extend(found.added.map(|added| added.k));
+        if let Some(Seen::Bonus(bonus, _)) = found.read.map(|read| read.seen) {
+            strided.push(bonus);
+        }
         match found.decay {
             Decay::Nothing => {}
             Decay::Row(decay) => strided.push(decay),

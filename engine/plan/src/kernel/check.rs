@@ -62,7 +62,7 @@ impl Kernel {
     }
 
     /// Whether a step's value varies along the walk, and along the inner loop.
-    fn varies(&self, op: &StepOp) -> (bool, bool) {
+    pub(crate) fn varies(&self, op: &StepOp) -> (bool, bool) {
         let step = |id: StepId| (self.steps[id].walked, self.steps[id].inner);
         let either = |x: (bool, bool), y: (bool, bool)| (x.0 || y.0, x.1 || y.1);
         match op {

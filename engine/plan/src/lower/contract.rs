@@ -24,14 +24,20 @@ pub(super) struct Product {
     pub(super) inner: Vec<AxisId>,
 }
 
-/// Adds Σ over `over` of the product of two values.
+/// Adds Σ over `over` of the product of two values. In a matrix product with a parameter, the
+/// axes of the other factor come first, whichever was written first: what a parameter gives for one
+/// row lies together.
 pub(super) fn add(
     values: &mut Values,
     over: &[AxisId],
-    [left, right]: [ValueIx; 2],
+    written: [ValueIx; 2],
     extent: &dyn Fn(AxisId) -> Extent,
     node: Option<NodeId>,
 ) -> ValueIx {
+    let [mut left, mut right] = written;
+    if values.is_stored(left) && !values.is_stored(right) {
+        std::mem::swap(&mut left, &mut right);
+    }
     let (x, y) = (values.ty(left).clone(), values.ty(right).clone());
     let product = Product {
         batch: pick(&x.axes, |axis| y.has(axis) && !over.contains(&axis)),
@@ -42,8 +48,9 @@ pub(super) fn add(
     let mut axes = x.without(over);
     axes.extend_from_slice(&product.columns);
     if !is_matrix_product(values, &product, [left, right], extent) {
-        let ty = ValueType::new(x.dtype, align(&[&x.axes, &y.axes]));
-        let terms = values.push(ty, Form::Binary(Binary::Mul), vec![left, right], node);
+        let [first, second] = written.map(|factor| values.ty(factor).axes.clone());
+        let ty = ValueType::new(x.dtype, align(&[&first, &second]));
+        let terms = values.push(ty, Form::Binary(Binary::Mul), written.to_vec(), node);
         return values.reduce(Combine::Sum, over, terms, node);
     }
     // Narrow reals are multiplied exactly and summed in f32.

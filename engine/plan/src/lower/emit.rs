@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use girih_graph::op::{Binary, Outside};
-use girih_graph::{AxisId, DType, Extent};
+use girih_graph::{AxisId, DType, Extent, ValueType};
 
 use super::Planner;
 use super::coalesce::coalesced;
@@ -83,6 +83,7 @@ impl Planner<'_, '_> {
         }
         let map = restricted(&everywhere, self.values.ty(root));
         let grown = self.grow(root, &axes, &map, is_copy);
+        self.order_products(&grown, &axes);
         let mut emitter = Emitter::new(grown);
         let members: Vec<(ValueIx, Map)> = emitter.grown.members.clone().into_iter().collect();
         let step = self.emit(&mut emitter, root, &map, &[]);
@@ -118,6 +119,18 @@ impl Planner<'_, '_> {
             why: *why,
         });
         stops.collect()
+    }
+
+    /// Products that the kernel reads element by element lie as what it writes.
+    fn order_products(&mut self, grown: &Grown, axes: &[AxisId]) {
+        for ix in grown.loaded.keys() {
+            let value = &self.values.all[*ix];
+            let wanted = ValueType::new(value.ty.dtype, axes.to_vec());
+            let placed = self.home.contains_key(ix);
+            if !placed && matches!(value.form, Form::Contract(_)) && value.ty.is_permuted(&wanted) {
+                self.demand_ordered(*ix, axes);
+            }
+        }
     }
 
     /// The kernel that makes scores of a tile, −∞ where `kept` is false.

@@ -1,7 +1,7 @@
 //! Launches of primitives that are not kernels: routines, loops, routes.
 
 use girih_graph::op::{Call, Op, Recurrence, Route};
-use girih_graph::{AxisId, Extent, NodeId, ValueType};
+use girih_graph::{AxisId, Extent, NodeId, ValueId, ValueType};
 
 use super::value::ValueIx;
 use super::{Planner, part};
@@ -124,20 +124,22 @@ impl<'g> Planner<'_, 'g> {
         if let Some(part) = &part {
             extents[part.axis.index()] = Extent::symbol(&part.symbol);
         }
+        let kept = |(at, own): (usize, &ValueIx)| at >= firsts && self.values.is_stored(*own);
+        let stored: Vec<bool> = operands.iter().enumerate().map(kept).collect();
         self.shared.depth += 1;
         let mut inner = Planner::new(self.shared, body, extents);
-        for (param, axes) in body.params().iter().zip(params) {
+        for ((param, axes), stored) in body.params().iter().zip(params).zip(stored) {
             let ty = body.ty(*param);
-            let axes = axes.unwrap_or_else(|| inner.carried_axes(ty));
+            let axes = axes.unwrap_or_else(|| inner.carried_axes(*param));
             let tensor = inner.bound(ty, axes);
             inner.section.params.push(tensor);
-            inner.put(*param, ty, tensor);
+            inner.put(*param, ty, tensor, stored);
         }
         inner.add_nodes();
         for (position, result) in body.results().iter().enumerate() {
             let axes = if position < recurrence.carried {
                 // In the order of what it starts as.
-                inner.carried_axes(body.ty(body.params()[position]))
+                inner.carried_axes(body.params()[position])
             } else if let Some((_, axes)) = targets.iter().find(|(own, _)| *own == position) {
                 axes.clone()
             } else {
@@ -198,9 +200,23 @@ impl<'g> Planner<'_, 'g> {
         order
     }
 
-    /// The axes of a carried value: dense, in the order that the body reads best.
-    fn carried_axes(&self, ty: &ValueType) -> Vec<(AxisId, Stride)> {
-        let order = self.body_order(ty);
+    /// The axes of a carried value: dense, in the order that the body reads best. Where sums run
+    /// over its innermost axis, and not over that one's neighbor, these change places: whole rows
+    /// are added up then.
+    fn carried_axes(&self, param: ValueId) -> Vec<(AxisId, Stride)> {
+        let ty = self.region.ty(param);
+        let mut order = self.body_order(ty);
+        if let [.., kept, summed] = order.as_mut_slice() {
+            let sums = self.region.nodes().any(|(_, node)| match &node.op {
+                Op::Contract(over) => {
+                    node.operands.contains(&param) && over.contains(summed) && !over.contains(kept)
+                }
+                _ => false,
+            });
+            if sums {
+                std::mem::swap(kept, summed);
+            }
+        }
         self.dense_axes(&ValueType::new(ty.dtype, order))
     }
 
@@ -282,13 +298,15 @@ impl<'g> Planner<'_, 'g> {
         let mut branches = Vec::new();
         self.shared.depth += 1;
         for (region, reads) in route.parts() {
+            let stored = |read: &usize| self.values.is_stored(operands[2 + read]);
+            let stored: Vec<bool> = reads.iter().map(stored).collect();
             let mut inner = Planner::new(self.shared, region, extents.clone());
-            for param in region.params() {
+            for (param, stored) in region.params().iter().zip(stored) {
                 let ty = region.ty(*param);
                 let axes = inner.dense_axes(ty);
                 let tensor = inner.bound(ty, axes);
                 inner.section.params.push(tensor);
-                inner.put(*param, ty, tensor);
+                inner.put(*param, ty, tensor, stored);
             }
             inner.add_nodes();
             for result in region.results() {

@@ -5,7 +5,7 @@
 //! reductions; a contraction that no matrix product should do is a product and
 //! a sum. Every operand stands before the values that use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use girih_graph::axis::align;
 use girih_graph::op::{Binary, Combine, Op, Outside, Unary};
@@ -92,6 +92,8 @@ pub(super) struct Values {
     pub(super) all: Vec<Value>,
     /// For each value of the region, its position here.
     pub(super) of: Vec<Option<ValueIx>>,
+    /// Parameters, in loops too.
+    pub(super) stored: BTreeSet<ValueIx>,
     /// Results of softmaxes over one axis, as they were written.
     pub(super) softmaxes: BTreeMap<ValueIx, Softmax>,
 }
@@ -124,6 +126,11 @@ impl Values {
 
     pub(super) fn ty(&self, value: ValueIx) -> &ValueType {
         &self.all[value].ty
+    }
+
+    /// Whether the value is a parameter, or a view of one.
+    pub(super) fn is_stored(&self, value: ValueIx) -> bool {
+        self.stored.contains(&self.behind_views(value))
     }
 
     /// The value behind views, if there are any.
@@ -302,7 +309,12 @@ impl Values {
             }
             Op::Contract(over) => {
                 let value = contract::add(self, over, [operands[0], operands[1]], extent, from);
-                self.finish(node.results[0], value, &first(), from);
+                if self.ty(value).is_permuted(&first()) {
+                    // The order of axes is for us to say.
+                    self.bind(node.results[0], value);
+                } else {
+                    self.finish(node.results[0], value, &first(), from);
+                }
                 return;
             }
             Op::Random(..)

@@ -1,7 +1,8 @@
 //! One step of a linear recurrence: rows of a state fade, products are added, sums over rows are read.
 //!
 //! For every column `c`, over the rows `r` in their order: `next = fade[r] * state[r, c] + k[r] * x[c]` and
-//! `out[c] = sum of q[r] * seen[r, c]`, where what is seen is the state before or after. A few columns at a time keep
+//! `out[c] = sum of q[r] * seen[r, c]`, where what is seen is the state before or after, or before with a product
+//! added to it. A few columns at a time keep
 //! their sums in registers; every element of the state is read and written once. A column's result depends on nothing
 //! but its own elements. The obligations of every function are those of [`Lanes`] and of the entry's type in the
 //! table.
@@ -24,6 +25,15 @@ const BEFORE: u8 = 0;
 const AFTER: u8 = 1;
 /// Nothing is read.
 const NOTHING: u8 = 2;
+/// The state before it and a product.
+const BONUS: u8 = 3;
+
+/// Nothing is added to the state.
+const KEEPS: u8 = 0;
+/// A product of two factors.
+const ADDS: u8 = 1;
+/// A product of three.
+const ADDS_THREE: u8 = 2;
 
 /// Vectors of columns whose sums are kept at once.
 const WIDE: usize = 4;
@@ -32,24 +42,29 @@ const WIDE: usize = 4;
 pub(super) unsafe fn step<A: Arithmetic, L: Lanes<Element = f32>>(arguments: *const FadeArguments) {
     let own = &*arguments;
     if own.k.is_null() {
-        choose::<A, L, false>(own);
+        choose::<A, L, KEEPS>(own);
+    } else if own.then.is_null() {
+        choose::<A, L, ADDS>(own);
     } else {
-        choose::<A, L, true>(own);
+        choose::<A, L, ADDS_THREE>(own);
     }
 }
 
 #[inline(always)]
-unsafe fn choose<A: Arithmetic, L: Lanes<Element = f32>, const ADDS: bool>(own: &FadeArguments) {
+unsafe fn choose<A: Arithmetic, L: Lanes<Element = f32>, const ADDED: u8>(own: &FadeArguments) {
     match (own.rates.is_null(), own.writes != 0, own.seen) {
-        (true, true, Seen::Before) => columns::<A, L, ADDS, false, true, BEFORE>(own),
-        (true, true, Seen::After) => columns::<A, L, ADDS, false, true, AFTER>(own),
-        (true, true, Seen::Nothing) => columns::<A, L, ADDS, false, true, NOTHING>(own),
-        (false, true, Seen::Before) => columns::<A, L, ADDS, true, true, BEFORE>(own),
-        (false, true, Seen::After) => columns::<A, L, ADDS, true, true, AFTER>(own),
-        (false, true, Seen::Nothing) => columns::<A, L, ADDS, true, true, NOTHING>(own),
-        (_, false, Seen::Before) => columns::<A, L, false, false, false, BEFORE>(own),
-        (true, false, Seen::After) => columns::<A, L, ADDS, false, false, AFTER>(own),
-        (false, false, Seen::After) => columns::<A, L, ADDS, true, false, AFTER>(own),
+        (true, true, Seen::Before) if !own.bonus.is_null() => {
+            columns::<A, L, ADDED, false, true, BONUS>(own);
+        }
+        (true, true, Seen::Before) => columns::<A, L, ADDED, false, true, BEFORE>(own),
+        (true, true, Seen::After) => columns::<A, L, ADDED, false, true, AFTER>(own),
+        (true, true, Seen::Nothing) => columns::<A, L, ADDED, false, true, NOTHING>(own),
+        (false, true, Seen::Before) => columns::<A, L, ADDED, true, true, BEFORE>(own),
+        (false, true, Seen::After) => columns::<A, L, ADDED, true, true, AFTER>(own),
+        (false, true, Seen::Nothing) => columns::<A, L, ADDED, true, true, NOTHING>(own),
+        (_, false, Seen::Before) => columns::<A, L, KEEPS, false, false, BEFORE>(own),
+        (true, false, Seen::After) => columns::<A, L, ADDED, false, false, AFTER>(own),
+        (false, false, Seen::After) => columns::<A, L, ADDED, true, false, AFTER>(own),
         (_, false, Seen::Nothing) => {}
     }
 }
@@ -58,7 +73,7 @@ unsafe fn choose<A: Arithmetic, L: Lanes<Element = f32>, const ADDS: bool>(own: 
 unsafe fn columns<
     A: Arithmetic,
     L: Lanes<Element = f32>,
-    const ADDS: bool,
+    const ADDED: u8,
     const EXP: bool,
     const WRITES: bool,
     const SEEN: u8,
@@ -67,12 +82,12 @@ unsafe fn columns<
 ) {
     let mut at = 0;
     while at + WIDE * L::COUNT <= own.columns {
-        rows::<A, L, ADDS, EXP, WRITES, SEEN, WIDE>(own, at, L::COUNT);
+        rows::<A, L, ADDED, EXP, WRITES, SEEN, WIDE>(own, at, L::COUNT);
         at += WIDE * L::COUNT;
     }
     while at < own.columns {
         let count = L::COUNT.min(own.columns - at);
-        rows::<A, L, ADDS, EXP, WRITES, SEEN, 1>(own, at, count);
+        rows::<A, L, ADDED, EXP, WRITES, SEEN, 1>(own, at, count);
         at += L::COUNT;
     }
 }
@@ -82,7 +97,7 @@ unsafe fn columns<
 unsafe fn rows<
     A: Arithmetic,
     L: Lanes<Element = f32>,
-    const ADDS: bool,
+    const ADDED: u8,
     const EXP: bool,
     const WRITES: bool,
     const SEEN: u8,
@@ -95,13 +110,20 @@ unsafe fn rows<
     let whole = V > 1 || count == L::COUNT;
     let changes = WRITES || SEEN == AFTER;
     let mut x = [L::splat(0.0); V];
-    let mut times = [L::splat(0.0); V];
+    let (mut then, mut times, mut gain) = (x, x, x);
     for vector in 0..V {
-        if ADDS {
-            x[vector] = part::<L>(own.x.add(first + vector * L::COUNT), whole, count);
+        let at = first + vector * L::COUNT;
+        if ADDED != KEEPS {
+            x[vector] = part::<L>(own.x.add(at), whole, count);
+        }
+        if ADDED == ADDS_THREE {
+            then[vector] = part::<L>(own.then.add(at), whole, count);
         }
         if EXP {
-            times[vector] = part::<L>(own.times.add(first + vector * L::COUNT), whole, count);
+            times[vector] = part::<L>(own.times.add(at), whole, count);
+        }
+        if SEEN == BONUS {
+            gain[vector] = part::<L>(own.gain.add(at), whole, count);
         }
     }
     let mut sums = [L::splat(0.0); V];
@@ -112,8 +134,13 @@ unsafe fn rows<
             .wrapping_offset(row * own.rates_row)
             .wrapping_add(first);
         let fade = L::splat(*own.fade.offset(row * own.fade_row));
-        let k = if ADDS {
+        let k = if ADDED == KEEPS {
+            fade
+        } else {
             L::splat(*own.k.offset(row * own.k_row))
+        };
+        let bonus = if SEEN == BONUS {
+            L::splat(*own.bonus.offset(row * own.bonus_row))
         } else {
             fade
         };
@@ -134,12 +161,18 @@ unsafe fn rows<
                     fade
                 };
                 after = L::mul(fade, before);
-                if ADDS {
+                if ADDED == ADDS {
                     after = L::mul_add(k, x[vector], after);
+                } else if ADDED == ADDS_THREE {
+                    after = L::mul_add(L::mul(k, x[vector]), then[vector], after);
                 }
             }
             if SEEN != NOTHING {
-                let seen = if SEEN == AFTER { after } else { before };
+                let seen = match SEEN {
+                    AFTER => after,
+                    BONUS => L::mul_add(bonus, gain[vector], before),
+                    _ => before,
+                };
                 sums[vector] = L::mul_add(q, seen, sums[vector]);
             }
             if WRITES && whole {

@@ -650,7 +650,7 @@ fn routines_touch_nothing_else() {
 fn fading_states_are_accurate() {
     for level in available() {
         for (rows, columns) in [(0, 5), (1, 1), (3, 16), (5, 37), (4, 64), (2, 131)] {
-            for choice in 0..24 {
+            for choice in 0..72 {
                 check_fade(level, rows, columns, choice);
             }
         }
@@ -660,9 +660,11 @@ fn fading_states_are_accurate() {
 fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
     let seen = [Seen::Before, Seen::After, Seen::Nothing][choice % 3];
     let (exponential, writes) = (choice / 3 % 2 == 1, choice / 6 % 2 == 1);
-    let adds = choice < 12;
+    let adds = choice % 24 < 12;
+    let (three, more) = (choice / 24 == 1, choice / 24 == 2);
     // The routine's caller has exponentials only where the state is written.
     let exponential = exponential && writes;
+    let bonus = more && seen == Seen::Before && writes && !exponential;
     let numbers = |count: usize, salt: usize| -> Vec<f32> {
         let number = |at: usize| ((at * 37 + salt * 11) % 101) as f32 / 60.0 - 0.8;
         (0..count).map(number).collect()
@@ -675,6 +677,14 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
     let (rates, times) = (numbers(rows * apart, 2), numbers(columns, 3));
     let (fade, k, x) = (numbers(1, 4), numbers(rows * 2, 5), numbers(columns, 6));
     let q = numbers(rows, 7);
+    let (then, gain, extra) = (numbers(columns, 8), numbers(columns, 9), numbers(rows, 10));
+    let some = |there: bool, numbers: &[f32]| {
+        if there {
+            numbers.as_ptr()
+        } else {
+            std::ptr::null()
+        }
+    };
     let mut out = Guarded::<f32>::new(columns, true);
     let arguments = FadeArguments {
         rows,
@@ -683,16 +693,16 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
         state_row: apart as isize,
         fade: fade.as_ptr(),
         fade_row: 0,
-        rates: if exponential {
-            rates.as_ptr()
-        } else {
-            std::ptr::null()
-        },
+        rates: some(exponential, &rates),
         rates_row: apart as isize,
         times: times.as_ptr(),
-        k: if adds { k.as_ptr() } else { std::ptr::null() },
+        k: some(adds, &k),
         k_row: 2,
         x: x.as_ptr(),
+        then: some(three, &then),
+        bonus: some(bonus, &extra),
+        bonus_row: 1,
+        gain: gain.as_ptr(),
         q: q.as_ptr(),
         q_row: 1,
         out: out.elements().as_mut_ptr(),
@@ -711,7 +721,8 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
             } else {
                 f64::from(fade[0])
             };
-            let added = f64::from(k[row * 2]) * f64::from(x[column]);
+            let factor = if three { f64::from(then[column]) } else { 1.0 };
+            let added = f64::from(k[row * 2]) * f64::from(x[column]) * factor;
             let new = fades * old + if adds { added } else { 0.0 };
             let found = f64::from(state.elements()[at]);
             let wanted = if writes { new } else { old };
@@ -719,6 +730,8 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
                 (found - wanted).abs() < 1e-5,
                 "{level:?} {choice}: {found} for {wanted}"
             );
+            let more = f64::from(extra[row]) * f64::from(gain[column]);
+            let old = if bonus { old + more } else { old };
             let read = if seen == Seen::After { new } else { old };
             sums[column] += f64::from(q[row]) * read;
         }

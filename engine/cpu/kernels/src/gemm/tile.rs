@@ -32,6 +32,9 @@ pub(super) struct Tile<E> {
     pub(super) b_row: usize,
     /// From a panel of [`PANEL`] columns to the next; a tile that is wider than a panel begins with one.
     pub(super) b_panel: usize,
+    /// Elements from the tile's part of a row of `B` to what the CPU shall fetch meanwhile, and how many lines of each.
+    pub(super) ahead: usize,
+    pub(super) ahead_lines: usize,
     /// The tile's columns in `C`; also those in `B`, for a masked tile. Others read all columns of their width.
     pub(super) cols: usize,
     /// The tile's place in `C`.
@@ -74,6 +77,9 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
                 for v in 0..V {
                     sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
                 }
+            }
+            for line in 0..tile.ahead_lines {
+                L::fetch(b.wrapping_add(tile.ahead + line * (64 / size_of::<L::Element>())));
             }
             b = b.wrapping_add(tile.b_row);
         }

@@ -8,7 +8,7 @@ use girih_kernels::table::{FadeArguments, Seen};
 use girih_plan::kernel::{LoopId, StepId};
 
 use super::{Emitter, Key, Span};
-use crate::codegen::fade::{Decay, Fade};
+use crate::codegen::fade::{self, Decay, Fade};
 use crate::codegen::lanes::Kind;
 use crate::codegen::routine::Routine;
 
@@ -43,9 +43,14 @@ impl Emitter<'_> {
         fields.push((offset_of!(FadeArguments, rates_row), rates.1));
         fields.push((offset_of!(FadeArguments, times), times));
         let (k, x) = match fade.added {
-            Some((k, x)) => (self.strided(k, walk), self.columns_of(x, span)),
+            Some(added) => (self.strided(added.k, walk), self.columns_of(added.x, span)),
             None => ((null, null), null),
         };
+        let then = match fade.added.and_then(|added| added.then) {
+            Some(then) => self.columns_of(then, span),
+            None => null,
+        };
+        fields.push((offset_of!(FadeArguments, then), then));
         fields.push((offset_of!(FadeArguments, k), k.0));
         fields.push((offset_of!(FadeArguments, k_row), k.1));
         fields.push((offset_of!(FadeArguments, x), x));
@@ -53,15 +58,23 @@ impl Emitter<'_> {
             Some(read) => {
                 let slot = self.schedule.slots[&read.sum];
                 let out = self.slot_address(slot, Kind::F32, span.low);
-                let seen = if read.after {
-                    Seen::After
-                } else {
-                    Seen::Before
+                let seen = match read.seen {
+                    fade::Seen::After => Seen::After,
+                    fade::Seen::Before | fade::Seen::Bonus(..) => Seen::Before,
                 };
                 (self.strided(read.q, walk), out, seen)
             }
             None => ((null, null), null, Seen::Nothing),
         };
+        let (bonus, gain) = match fade.read.map(|read| read.seen) {
+            Some(fade::Seen::Bonus(bonus, gain)) => {
+                (self.strided(bonus, walk), self.columns_of(gain, span))
+            }
+            _ => ((null, null), null),
+        };
+        fields.push((offset_of!(FadeArguments, bonus), bonus.0));
+        fields.push((offset_of!(FadeArguments, bonus_row), bonus.1));
+        fields.push((offset_of!(FadeArguments, gain), gain));
         fields.push((offset_of!(FadeArguments, q), q.0));
         fields.push((offset_of!(FadeArguments, q_row), q.1));
         fields.push((offset_of!(FadeArguments, out), out));
