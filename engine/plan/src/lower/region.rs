@@ -188,21 +188,24 @@ impl<'g> Planner<'_, 'g> {
     /// The order of axes in memory that a loop's body reads best: a short innermost axis goes
     /// outside its longer neighbor, so that vectors are long.
     fn body_order(&self, ty: &ValueType) -> Vec<AxisId> {
-        const SHORT: i64 = 32;
         let mut order = ty.axes.clone();
-        if let [.., long, short] = order.as_mut_slice() {
-            let size = |axis: AxisId| self.extent(axis).as_constant();
-            let longer = size(*long).is_none_or(|size| size > SHORT);
-            if size(*short).is_some_and(|size| size <= SHORT) && longer {
-                std::mem::swap(long, short);
-            }
+        if let [.., long, short] = order.as_mut_slice()
+            && !self.is_long(*short)
+            && self.is_long(*long)
+        {
+            std::mem::swap(long, short);
         }
         order
     }
 
+    /// Whether vectors along an axis are worth having.
+    fn is_long(&self, axis: AxisId) -> bool {
+        self.extent(axis).as_constant().is_none_or(|size| size > 32)
+    }
+
     /// The axes of a carried value: dense, in the order that the body reads best. Where sums run
-    /// over its innermost axis, and not over that one's neighbor, these change places: whole rows
-    /// are added up then.
+    /// over its innermost axis, and not over that one's long neighbor, these change places: whole
+    /// rows are added up then.
     fn carried_axes(&self, param: ValueId) -> Vec<(AxisId, Stride)> {
         let ty = self.region.ty(param);
         let mut order = self.body_order(ty);
@@ -213,7 +216,7 @@ impl<'g> Planner<'_, 'g> {
                 }
                 _ => false,
             });
-            if sums {
+            if sums && self.is_long(*kept) {
                 std::mem::swap(kept, summed);
             }
         }
