@@ -147,28 +147,16 @@ unsafe fn compute_piece<E: Element>(
             (false, true) => kernels.masked,
             (false, false) => kernels.tiles,
         };
-        let b = block.b.at(depth, block.first_col + j);
-        let next = block.b.at(depth, block.first_col + j + cols);
         for from in (0..block.m).step_by(height) {
             let rows = height.min(block.m - from);
             let c = block.c.at(from, j);
-            // The first two strips share the lines of a panel's rows.
-            let line = 64 / size_of::<E>();
-            let (skipped, ahead_lines) = match (from, block.m <= height) {
-                _ if wide || left <= cols => (0, 0),
-                (0, true) => (0, 2),
-                (0, false) => (0, 1),
-                (_, _) if from == height => (line, 1),
-                _ => (0, 0),
-            };
             let tile = Tile {
                 k,
                 a: strips.wrapping_add(from * padded(k)),
-                b,
+                b: block.b.at(depth, block.first_col + j),
                 b_row: block.b.row,
                 b_panel: block.b.panel,
-                ahead: (next as usize).wrapping_sub(b as usize) / size_of::<E>() + skipped,
-                ahead_lines,
+                fetches: from == 0 && !wide,
                 cols: left.min(cols),
                 c: c.ptr,
                 c_row: c.row,

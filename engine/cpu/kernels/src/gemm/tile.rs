@@ -19,6 +19,9 @@ pub(crate) const PANEL: usize = 32;
 /// Steps of `k` that lie together in the rows of a packed strip of `A`: see [`Tile::a`].
 pub(super) const STEPS: usize = 16;
 
+/// Rows of `B` that are fetched before they are read: 4 KiB of a panel of f32, some hundred cycles.
+const AHEAD: usize = 32;
+
 /// What a tile is computed from.
 #[derive(Clone, Copy)]
 pub(super) struct Tile<E> {
@@ -32,9 +35,8 @@ pub(super) struct Tile<E> {
     pub(super) b_row: usize,
     /// From a panel of [`PANEL`] columns to the next; a tile that is wider than a panel begins with one.
     pub(super) b_panel: usize,
-    /// Elements from the tile's part of a row of `B` to what the CPU shall fetch meanwhile, and how many lines of each.
-    pub(super) ahead: usize,
-    pub(super) ahead_lines: usize,
+    /// Whether this tile is the first that reads its part of `B`, which is then fetched some rows ahead.
+    pub(super) fetches: bool,
     /// The tile's columns in `C`; also those in `B`, for a masked tile. Others read all columns of their width.
     pub(super) cols: usize,
     /// The tile's place in `C`.
@@ -65,6 +67,9 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
             let row: [L::Vector; V] = std::array::from_fn(|v| {
                 let panel = v / vectors_per_panel * tile.b_panel;
                 let at = b.wrapping_add(panel + v % vectors_per_panel * L::COUNT);
+                if tile.fetches {
+                    L::fetch(at.wrapping_add(AHEAD * tile.b_row));
+                }
                 if MASKED {
                     L::load_first(at, in_vector(v))
                 } else {
@@ -77,9 +82,6 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
                 for v in 0..V {
                     sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
                 }
-            }
-            for line in 0..tile.ahead_lines {
-                L::fetch(b.wrapping_add(tile.ahead + line * (64 / size_of::<L::Element>())));
             }
             b = b.wrapping_add(tile.b_row);
         }
