@@ -26,6 +26,8 @@
 
 mod check;
 
+pub(crate) use check::varies;
+
 use girih_graph::op::{Binary, Combine, Literal, Unary};
 use girih_graph::{DType, Extent};
 use serde::{Deserialize, Serialize};

@@ -357,6 +357,12 @@ pub mod tile {
     pub fn point(number: usize) -> String {
         format!("#point{number}")
     }
+
+    /// All of them, for so many point axes.
+    pub(crate) fn symbols(points: usize) -> impl Iterator<Item = String> {
+        let own = [ROWS, KEYS, STEP, ROW, KEY].into_iter().map(str::to_owned);
+        own.chain((0..points).map(point))
+    }
 }
 
 /// What is known of the pairs of rows and keys that count, for whole tiles at once.

@@ -1,6 +1,9 @@
 //! The guarantees that a kernel gives, checked: broken ones are bugs of whoever made it.
 
-use super::{Access, Affine, Kernel, LoopKind, Step, StepId, StepOp};
+use super::{Access, Affine, Kernel, LoopId, LoopKind, Step, StepId, StepOp};
+
+/// A kernel's walk and its inner loop.
+type Loops = (Option<LoopId>, Option<LoopId>);
 
 impl Kernel {
     /// The first guarantee of [`crate::kernel`] that the kernel breaks, in words.
@@ -17,13 +20,14 @@ impl Kernel {
         if !kinds || count(LoopKind::Walk) > 1 || count(LoopKind::Inner) > 1 {
             return Err("loops are out of order, or two are walked or inner".to_owned());
         }
+        let loops = (self.walk(), self.inner());
         let mut waits = vec![false; self.steps.len()];
         for (id, step) in self.steps.iter().enumerate() {
             let operands = step.operands();
             if operands.iter().any(|operand| *operand >= id) {
                 return Err(format!("step {id} uses a later one"));
             }
-            let (walked, inner) = self.varies(&step.op);
+            let (walked, inner) = varies(&step.op, &self.steps, loops);
             if (walked, inner) != (step.walked, step.inner) {
                 return Err(format!("step {id} varies otherwise than it says"));
             }
@@ -42,9 +46,9 @@ impl Kernel {
             .any(|own| own.extent.as_constant() == Some(0));
         for store in &self.stores {
             let step = self.steps.get(store.step).ok_or("a store of no step")?;
-            let written = self.along(&store.access.address);
-            let loops = (step.walked && !written.0, step.inner && !written.1);
-            if (loops != (false, false) && !empty) || !store.access.guards.is_empty() {
+            let written = along(&store.access.address, &self.steps, loops);
+            let short = (step.walked && !written.0, step.inner && !written.1);
+            if (short != (false, false) && !empty) || !store.access.guards.is_empty() {
                 return Err(format!("step {} is stored at too few elements", store.step));
             }
         }
@@ -60,35 +64,34 @@ impl Kernel {
         }
         Ok(())
     }
+}
 
-    /// Whether a step's value varies along the walk, and along the inner loop.
-    pub(crate) fn varies(&self, op: &StepOp) -> (bool, bool) {
-        let step = |id: StepId| (self.steps[id].walked, self.steps[id].inner);
-        let either = |x: (bool, bool), y: (bool, bool)| (x.0 || y.0, x.1 || y.1);
-        match op {
-            StepOp::Load(access) => access.affines().fold((false, false), |all, affine| {
-                either(all, self.along(affine))
-            }),
-            StepOp::Position(affine) => self.along(affine),
-            StepOp::Constant(_) | StepOp::Size(_) => (false, false),
-            StepOp::Unary(_, x) | StepOp::Cast(x) => step(*x),
-            StepOp::Binary(_, x, y) => either(step(*x), step(*y)),
-            StepOp::Select(c, x, y) => either(step(*c), either(step(*x), step(*y))),
-            StepOp::Reduce(_, x, LoopKind::Walk) => (false, step(*x).1),
-            StepOp::Reduce(_, x, _) => (step(*x).0, false),
-        }
+/// Whether a step that is computed so, from those before it, varies along these loops.
+pub(crate) fn varies(op: &StepOp, steps: &[Step], loops: Loops) -> (bool, bool) {
+    let step = |id: &StepId| (steps[*id].walked, steps[*id].inner);
+    let of = |affine: &Affine| along(affine, steps, loops);
+    match op {
+        StepOp::Load(access) => access.affines().map(of).fold((false, false), either),
+        StepOp::Position(affine) => of(affine),
+        StepOp::Constant(_) | StepOp::Size(_) => (false, false),
+        StepOp::Unary(_, x) | StepOp::Cast(x) => step(x),
+        StepOp::Binary(_, x, y) => either(step(x), step(y)),
+        StepOp::Select(c, x, y) => either(step(c), either(step(x), step(y))),
+        StepOp::Reduce(_, x, LoopKind::Walk) => (false, step(x).1),
+        StepOp::Reduce(_, x, _) => (step(x).0, false),
     }
+}
 
-    fn along(&self, affine: &Affine) -> (bool, bool) {
-        let own = |kind| {
-            let is = |(id, _): &(usize, _)| self.loops.get(*id).is_some_and(|l| l.kind == kind);
-            affine.loops.iter().any(is)
-        };
-        let steps = affine.steps.iter().map(|(step, _)| &self.steps[*step]);
-        steps.fold((own(LoopKind::Walk), own(LoopKind::Inner)), |all, step| {
-            (all.0 || step.walked, all.1 || step.inner)
-        })
-    }
+fn along(affine: &Affine, steps: &[Step], (walk, inner): Loops) -> (bool, bool) {
+    let own = |id: Option<LoopId>| affine.loops.iter().any(|(own, _)| Some(*own) == id);
+    let used = affine.steps.iter().map(|(id, _)| &steps[*id]);
+    used.fold((own(walk), own(inner)), |all, step| {
+        either(all, (step.walked, step.inner))
+    })
+}
+
+fn either(x: (bool, bool), y: (bool, bool)) -> (bool, bool) {
+    (x.0 || y.0, x.1 || y.1)
 }
 
 impl Access {

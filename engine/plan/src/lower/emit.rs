@@ -11,8 +11,8 @@ use super::grow::{Grown, at};
 use super::value::{Form, ValueIx, View};
 use super::view::{self, Map, position, restricted};
 use crate::kernel::{
-    Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, LoopKind, Step, StepId, StepOp,
-    Store,
+    Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, Step, StepId, StepOp, Store,
+    varies,
 };
 use crate::plan::{BufferId, KernelLaunch, Launch, ReadFailure, Stop, TensorId, Work, tile};
 
@@ -423,7 +423,8 @@ impl Emitter {
     }
 
     fn push(&mut self, op: StepOp, dtype: DType) -> StepId {
-        let (walked, inner) = self.varies(&op);
+        let loops = (self.grown.walk(), self.grown.inner());
+        let (walked, inner) = varies(&op, &self.steps, loops);
         let step = Step {
             op,
             dtype,
@@ -436,37 +437,6 @@ impl Emitter {
         self.steps.push(step.clone());
         self.by_step.insert(step, self.steps.len() - 1);
         self.steps.len() - 1
-    }
-
-    /// Whether a step varies along the walk, and along the inner loop.
-    fn varies(&self, op: &StepOp) -> (bool, bool) {
-        let (walk, inner) = (self.grown.walk(), self.grown.inner());
-        let of = |affine: &Affine| {
-            let along = |id: Option<usize>| {
-                id.is_some() && affine.loops.iter().any(|(own, _)| Some(*own) == id)
-            };
-            let steps = affine.steps.iter().map(|(step, _)| &self.steps[*step]);
-            steps.fold((along(walk), along(inner)), |(walked, inner), step| {
-                (walked | step.walked, inner | step.inner)
-            })
-        };
-        let either = |x: (bool, bool), y: (bool, bool)| (x.0 | y.0, x.1 | y.1);
-        let step = |id: &StepId| (self.steps[*id].walked, self.steps[*id].inner);
-        match op {
-            StepOp::Load(access) => access
-                .guards
-                .iter()
-                .fold(of(&access.address), |all, guard| {
-                    either(all, of(&guard.index))
-                }),
-            StepOp::Position(affine) => of(affine),
-            StepOp::Constant(_) | StepOp::Size(_) => (false, false),
-            StepOp::Unary(_, x) | StepOp::Cast(x) => step(x),
-            StepOp::Binary(_, x, y) => either(step(x), step(y)),
-            StepOp::Select(c, x, y) => either(step(c), either(step(x), step(y))),
-            StepOp::Reduce(_, x, LoopKind::Walk) => (false, step(x).1),
-            StepOp::Reduce(_, x, _) => (step(x).0, false),
-        }
     }
 
     fn zero(&mut self, dtype: DType) -> StepId {

@@ -5,7 +5,7 @@
 //! without a walk does its work along the other's.
 
 use super::Shared;
-use crate::kernel::{Affine, GuardOutside, Kernel, LoopKind, StepId, StepOp, Store};
+use crate::kernel::{Affine, GuardOutside, Kernel, LoopKind, StepId, StepOp, Store, varies};
 use crate::plan::{BufferId, KernelLaunch, Launch, Work};
 
 /// Joins neighbors as long as there are some.
@@ -89,7 +89,8 @@ fn join(
     for step in &guest.steps {
         let mut step = step.clone();
         step.op.rename(&places, &steps, failures);
-        (step.walked, step.inner) = kernel.varies(&step.op);
+        (step.walked, step.inner) =
+            varies(&step.op, &kernel.steps, (kernel.walk(), kernel.inner()));
         let known = kernel.steps.iter().position(|own| *own == step);
         shares |=
             known.is_some() && step.walked && step.inner && matches!(step.op, StepOp::Load(_));

@@ -45,9 +45,7 @@ fn define(launch: &Launch, known: &mut BTreeSet<Arc<str>>) {
     let mut inside: Vec<&Section> = Vec::new();
     match &launch.work {
         Work::Attention(own) => {
-            let names = [tile::ROWS, tile::KEYS, tile::STEP, tile::ROW, tile::KEY];
-            known.extend(names.map(Arc::from));
-            known.extend((0..own.points.len()).map(|point| Arc::from(tile::point(point))));
+            known.extend(tile::symbols(own.points.len()).map(Arc::from));
         }
         Work::Recurrence(own) => {
             known.extend(own.part.iter().map(|part| Arc::clone(&part.symbol)));

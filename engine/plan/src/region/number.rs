@@ -65,7 +65,7 @@ fn forget(launch: &mut Launch, names: &mut Names) -> Option<()> {
         Work::Attention(own) => {
             let kernels = [&mut own.interior, &mut own.edge, &mut own.mask];
             kernels.into_iter().flatten().for_each(quiet);
-            names.has_tiles(own.points.len());
+            names.tiles.extend(tile::symbols(own.points.len()));
         }
         Work::Recurrence(own) => {
             own.axis.clear();
@@ -105,12 +105,6 @@ impl Names {
         let name: Arc<str> = format!("{kind}{}", self.defined.len()).into();
         self.defined.insert(Arc::clone(symbol), Arc::clone(&name));
         name
-    }
-
-    fn has_tiles(&mut self, points: usize) {
-        let own = [tile::ROWS, tile::KEYS, tile::STEP, tile::ROW, tile::KEY];
-        self.tiles.extend(own.map(str::to_owned));
-        self.tiles.extend((0..points).map(tile::point));
     }
 
     /// Gives the region's sizes the new names, and the symbols that nobody inside defines.
