@@ -22,6 +22,8 @@ SHAPES = {
     "lstm": [(None, None), (1024, 16)],
     "moe": [(None, None), (1, None)],
 }
+# Tokens of a text that is generated one by one.
+STEPS = 64
 
 
 def measure(call, seconds):
@@ -39,21 +41,32 @@ def measure(call, seconds):
             return 1e3 * statistics.median(walls), 1e3 * statistics.median(processors)
 
 
-def girih(args, name, shape, threads, seconds, compute):
-    """The same of one `girih bench`, or why it cannot."""
-    length, batch = shape
-    line = [args.girih, "bench", str(ROOT / "examples" / "bench" / f"{name}.girih"), "--json"]
-    line += ["--seconds", str(seconds), "--compute", compute]
+def girih(args, what, threads, compute):
+    """The same of one `girih bench` of `what`, a model with its options, or why it cannot."""
+    line = [args.girih, "bench", *what, "--json", "--seconds", str(args.seconds), "--compute", compute]
     line += ["--backend", args.backend] if args.backend else []
     # The reference backend takes no number of threads.
     line += ["--threads", str(threads)] if args.backend != "reference" else []
-    line += ["--extent", f"t={length}"] if length else []
-    line += ["--batch", str(batch)] if batch else []
     done = subprocess.run(line, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     found = json.loads(done.stdout)
     return found["median_ms"], found["cpu_ms"] or found["median_ms"]
+
+
+def example(name, shape):
+    """What girih is given for a workload: the model file, and sizes where they are not the file's."""
+    length, batch = shape
+    what = [str(ROOT / "examples" / "bench" / f"{name}.girih")]
+    what += ["--extent", f"t={length}"] if length else []
+    return what + (["--batch", str(batch)] if batch else [])
+
+
+def quantized(file, length):
+    """What girih is given for a file of quantized weights: a prompt, or one token behind as many others as half
+    of `STEPS`."""
+    what = [str(ROOT / "examples" / "smollm2.girih"), "--weights", file]
+    return what + (["--extent", f"t={length}"] if length > 1 else ["--mode", "step", "--extent", f"t={STEPS // 2}"])
 
 
 def peers(name, shape, threads, options):
@@ -82,8 +95,6 @@ def peers(name, shape, threads, options):
             more += [(f"OpenVINO, {precision}", lambda p=precision: openvino_call(work, threads, p))]
     if name == "attention_alibi" and options.compile:
         more += [("torch flex_attention, compiled", lambda: workloads.attention_alibi_compiled(work))]
-    if name == "smollm2" and options.gguf:
-        more += [(f"llama.cpp, {pathlib.Path(options.gguf).name}", lambda: llama_call(options.gguf, threads))]
     if options.compile and name not in ("selective_scan", "rwkv6", "delta_rule", "mamba2_ssd"):
         # Compilers unroll a loop over time; a thousand steps take them minutes.
         way, call = next(iter(work.ways.items()))
@@ -162,7 +173,8 @@ def openvino_call(work, threads, precision):
     return lambda: request.infer(inputs)
 
 
-def llama_call(file, threads, length=512):
+def llama_call(file, threads, length):
+    """A prompt of so many tokens, or one token: on average behind half of `STEPS` others."""
     import llama_cpp as llama
 
     llama.llama_backend_init()
@@ -170,13 +182,17 @@ def llama_call(file, threads, length=512):
     settings.n_gpu_layers = 0
     model = llama.llama_model_load_from_file(file.encode(), settings)
     settings = llama.llama_context_default_params()
-    settings.n_ctx, settings.n_batch, settings.n_ubatch = 2 * length, length, length
+    settings.n_ctx, settings.n_batch, settings.n_ubatch = 1024, 512, 512
     settings.n_threads = settings.n_threads_batch = threads
     context = llama.llama_init_from_model(model, settings)
     tokens = (llama.llama_token * length)(*[7 * i % 5000 + 500 for i in range(length)])
+    taken = 0
 
     def call():
-        llama.llama_memory_clear(llama.llama_get_memory(context), True)
+        nonlocal taken
+        if length > 1 or taken % STEPS == 0:
+            llama.llama_memory_clear(llama.llama_get_memory(context), True)
+        taken += 1
         if llama.llama_decode(context, llama.llama_batch_get_one(tokens, length)):
             raise RuntimeError("llama_decode failed")
 
@@ -194,15 +210,15 @@ def skip(engine, problem):
     skipped.add(engine)
 
 
-def compare(args, name, shape, threads):
-    """Milliseconds of every engine, one list of rounds each. One thread is judged by processor time, which other
-    processes disturb less, more threads by the wall."""
+def compare(args, name, what, threads, others):
+    """Milliseconds of every engine, one list of rounds each: girih with `what`, and the calls of others. One thread is
+    judged by processor time, which other processes disturb less, more threads by the wall."""
     which = 1 if threads == 1 and args.backend != "reference" else 0
     engines = {}
     for compute in args.compute:
         engine = "girih" if compute == "f32" else f"girih, {compute}"
-        engines[engine] = lambda compute=compute: girih(args, name, shape, threads, args.seconds, compute)
-    for engine, call in peers(name, shape, threads, args).items():
+        engines[engine] = lambda compute=compute: girih(args, what, threads, compute)
+    for engine, call in others.items():
         engines[engine] = lambda call=call: measure(call, args.seconds)
     times = {}
     for _ in range(args.rounds):
@@ -231,13 +247,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--girih", default=str(ROOT / "target" / "release" / "girih"), help="the command")
     parser.add_argument("--backend", help="girih's backend; its default when absent")
-    parser.add_argument("--only", help="names of workloads, with commas")
+    parser.add_argument("--only", help="names of workloads, with commas; empty for none")
     parser.add_argument("--threads", default="1,2", help="numbers of threads, with commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--compute", default="f32", help="of girih and of peers that have it: f32,bf16,int8")
     parser.add_argument("--compile", action="store_true", help="also peers that compile; slow to begin")
-    parser.add_argument("--gguf", help="a SmolLM2-135M file for llama.cpp")
+    parser.add_argument("--gguf", help="a file of SmolLM2-135M, quantized, to run beside llama.cpp")
     args = parser.parse_args()
     args.compute = args.compute.split(",")
     if not os.access(args.girih, os.X_OK):
@@ -248,14 +264,27 @@ def main():
     sys.dont_write_bytecode = True
     import workloads
 
-    names = args.only.split(",") if args.only else list(workloads.WORKLOADS)
+    names = list(workloads.WORKLOADS) if args.only is None else [name for name in args.only.split(",") if name]
     if unknown := [name for name in names if name not in workloads.WORKLOADS]:
         parser.error(f"no workload is called {', '.join(unknown)}; there are {', '.join(workloads.WORKLOADS)}")
     print("| workload | threads | engine | ms | spread | times girih |\n|---|---|---|---|---|---|", flush=True)
     for name in names:
         for shape in SHAPES.get(name, [(None, None)]):
             for threads in map(int, args.threads.split(",")):
-                for row in rows(name, shape, threads, compare(args, name, shape, threads)):
+                found = compare(args, name, example(name, shape), threads, peers(name, shape, threads, args))
+                for row in rows(name, shape, threads, found):
+                    print(row, flush=True)
+    if args.gguf:
+        name = pathlib.Path(args.gguf).stem
+        for length in (512, 1):
+            for threads in map(int, args.threads.split(",")):
+                try:
+                    others = {"llama.cpp": llama_call(args.gguf, threads, length)}
+                except Exception as problem:
+                    skip("llama.cpp", problem)
+                    others = {}
+                found = compare(args, name, quantized(args.gguf, length), threads, others)
+                for row in rows(name, (length, None), threads, found):
                     print(row, flush=True)
 
 
