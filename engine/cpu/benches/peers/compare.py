@@ -99,7 +99,18 @@ def peers(name, shape, threads, options):
         # Compilers unroll a loop over time; a thousand steps take them minutes.
         way, call = next(iter(work.ways.items()))
         more += [(f"{way}, torch.compile", lambda: compiled(call))]
-    for engine, make in more:
+    return calls | made(more)
+
+
+def quantized_peers(file, length, threads):
+    """As `peers`, for what girih does with `quantized`."""
+    return made([("llama.cpp", lambda: llama_call(file, threads, length))])
+
+
+def made(engines):
+    """The calls of engines that can be had; the others are said."""
+    calls = {}
+    for engine, make in engines:
         try:
             calls[engine] = make()
         except Exception as problem:  # Whatever a peer lacks, the others are measured.
@@ -268,24 +279,19 @@ def main():
     if unknown := [name for name in names if name not in workloads.WORKLOADS]:
         parser.error(f"no workload is called {', '.join(unknown)}; there are {', '.join(workloads.WORKLOADS)}")
     print("| workload | threads | engine | ms | spread | times girih |\n|---|---|---|---|---|---|", flush=True)
-    for name in names:
-        for shape in SHAPES.get(name, [(None, None)]):
-            for threads in map(int, args.threads.split(",")):
-                found = compare(args, name, example(name, shape), threads, peers(name, shape, threads, args))
-                for row in rows(name, shape, threads, found):
-                    print(row, flush=True)
-    if args.gguf:
-        name = pathlib.Path(args.gguf).stem
-        for length in (512, 1):
-            for threads in map(int, args.threads.split(",")):
-                try:
-                    others = {"llama.cpp": llama_call(args.gguf, threads, length)}
-                except Exception as problem:
-                    skip("llama.cpp", problem)
-                    others = {}
-                found = compare(args, name, quantized(args.gguf, length), threads, others)
-                for row in rows(name, (length, None), threads, found):
-                    print(row, flush=True)
+    # What is measured: the name and shape of its rows, what girih is given, and the peers for a number of threads.
+    jobs = [
+        (name, shape, example(name, shape), lambda threads, name=name, shape=shape: peers(name, shape, threads, args))
+        for name in names
+        for shape in SHAPES.get(name, [(None, None)])
+    ]
+    for length in (512, 1) if args.gguf else ():
+        others = lambda threads, length=length: quantized_peers(args.gguf, length, threads)
+        jobs.append((pathlib.Path(args.gguf).stem, (length, None), quantized(args.gguf, length), others))
+    for name, shape, what, others in jobs:
+        for threads in map(int, args.threads.split(",")):
+            for row in rows(name, shape, threads, compare(args, name, what, threads, others(threads))):
+                print(row, flush=True)
 
 
 if __name__ == "__main__":
