@@ -273,6 +273,8 @@ pub enum Operation {
         /// One position, whose inputs and results lack the streamed axis.
         single: bool,
     },
+    /// `flush(s)`: what is left of results that come late if the sequence ends here.
+    Flush(Place),
     /// `roll_back(s, n)`: the session at an earlier position.
     RollBack {
         /// The session.
@@ -301,6 +303,24 @@ pub struct SessionForm {
     pub result: Type,
     /// Where it is opened.
     pub span: Span,
+}
+
+impl StepKind {
+    /// The steps within, in order.
+    pub fn bodies(&self) -> Vec<&[Step]> {
+        match self {
+            Self::If { then, other, .. } => vec![then, other],
+            Self::While { test, body, .. } => vec![test, body],
+            Self::For { body, .. } | Self::Inline { body, .. } => vec![body],
+            Self::Compute(_)
+            | Self::Constant(..)
+            | Self::Copy(..)
+            | Self::Gather(..)
+            | Self::Operate(..)
+            | Self::Return(_)
+            | Self::Emit(_) => Vec::new(),
+        }
+    }
 }
 
 impl AxisType {
@@ -402,6 +422,16 @@ impl Type {
             Self::List(_) => "a list",
             Self::Session(_) => "a session",
         }
+    }
+
+    /// The types of fields or elements, in order.
+    pub fn parts(&self) -> impl Iterator<Item = &Self> {
+        let (fields, parts): (&[(String, Self)], &[Self]) = match self {
+            Self::Record(fields) => (fields, &[]),
+            Self::List(parts) => (&[], parts),
+            _ => (&[], &[]),
+        };
+        fields.iter().map(|(_, ty)| ty).chain(parts)
     }
 
     /// The axes of a tensor.

@@ -12,12 +12,14 @@
 //! | `loaded`  | which parameters are there already?                         |
 //! | `machine` | what does each step do?                                     |
 //! | `operate` | what does each operation do?                                |
+//! | `session` | what does a session do?                                     |
 
 mod given;
 mod loaded;
 mod machine;
 mod models;
 mod operate;
+mod session;
 mod value;
 
 use std::collections::BTreeMap;
@@ -29,8 +31,10 @@ use girih_dsl::elaborate::{
     ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
 };
 use girih_dsl::model::{Model, Static};
-use girih_dsl::procedure::{Procedure, Type};
+use girih_dsl::procedure::{Operation, Procedure, Step, StepKind, Type};
 use girih_dsl::program::Program;
+use girih_dsl::span::Span;
+use girih_graph::stream::Source;
 use girih_runtime::backend::{Backend, Done};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::Tokenizer;
@@ -175,19 +179,32 @@ pub fn check_sessions(program: &Program, sink: &mut Sink) {
 
 /// Says which models are streamed that need their sequence as a whole.
 pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) {
-    for form in procedure
-        .sessions
-        .iter()
-        .filter(|form| !form.steps.is_empty())
-    {
+    for (number, form) in procedure.sessions.iter().enumerate() {
+        if form.steps.is_empty() {
+            continue;
+        }
         let Some(model) = models::streamed(program, procedure, form, sink) else {
             continue;
         };
         let here = "a session of it is opened here";
         match stream(&model.graph, &form.axis) {
             Ok(own) => {
-                if let Some(why) = lateness(&own) {
-                    sink.report(Diagnostic::error(Code::new(420), why).at(form.span, here));
+                let late = own.results.iter().find(|result| {
+                    result.latency > 0 && matches!(result.source, Source::Positions(_))
+                });
+                if let (Some(late), Some(span)) = (late, single_call(&procedure.body, number)) {
+                    sink.report(
+                        Diagnostic::error(
+                            Code::new(420),
+                            format!("one position of a session gives none: {}", lateness(late)),
+                        )
+                        .at(span, "one position is given here")
+                        .also(form.span, here)
+                        .help(format!(
+                            "give it along `{0}`, `s(tokens({0}, x))`; `flush(s)` gives what is left",
+                            form.axis
+                        )),
+                    );
                 }
             }
             Err(whole) => {
@@ -200,6 +217,22 @@ pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) 
             }
         }
     }
+}
+
+/// Where sessions of a form are given one position without its axis.
+fn single_call(steps: &[Step], wanted: usize) -> Option<Span> {
+    steps.iter().find_map(|step| match &step.kind {
+        StepKind::Operate(
+            Operation::Call {
+                form, single: true, ..
+            },
+            _,
+        ) if *form == wanted => Some(step.span),
+        kind => kind
+            .bodies()
+            .into_iter()
+            .find_map(|body| single_call(body, wanted)),
+    })
 }
 
 /// The models of a procedure, with what their weights and the settings say in the request.

@@ -90,8 +90,12 @@ impl Speaker {
         };
         let needed = Session::needed(&setup, &|_| false)?;
         let streaming = Streaming::open(&setup, Some(&needed))?;
-        if let Some(why) = lateness(streaming.shared.stream()) {
-            return Err(Failure::Refused(why));
+        let results = &streaming.shared.stream().results;
+        if let Some(late) = results.iter().find(|result| result.latency > 0) {
+            let why = lateness(late);
+            return Err(Failure::Refused(format!(
+                "{why}: nothing can go on from its last position"
+            )));
         }
         let form = Form::of(&streaming.model)?;
         let start = match form.source {

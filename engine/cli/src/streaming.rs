@@ -4,7 +4,7 @@ use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
 use girih_dsl::model::Model;
 use girih_dsl::program::Program;
 use girih_dsl::span::{FileId, Span};
-use girih_graph::stream::Stream;
+use girih_graph::stream::{Stream, StreamResult};
 use girih_transform::{Cause, Whole, stream, time_axis};
 
 use crate::failure::Failure;
@@ -35,16 +35,14 @@ pub fn stream_of(
     })
 }
 
-/// Which result comes later than its positions, and by how much. Nothing is known then of the last
-/// one, from which a text or a procedure would go on.
-pub fn lateness(stream: &Stream) -> Option<String> {
-    let late = stream.results.iter().find(|result| result.latency > 0)?;
+/// How much later a result comes than its positions.
+pub fn lateness(late: &StreamResult) -> String {
     let by = usize::try_from(late.latency).unwrap_or(usize::MAX);
-    Some(format!(
-        "`{}` comes {} late, as it depends on what comes later: nothing can go on from its last position",
+    format!(
+        "`{}` comes {} late, as it depends on what comes later",
         late.name,
         counted(by, "position"),
-    ))
+    )
 }
 
 /// Why a model needs its sequence as a whole: the cause, its place, what to write instead.

@@ -17,6 +17,7 @@ pub(crate) const OPERATIONS: &[&str] = &[
     "decode",
     "empty",
     "encode",
+    "flush",
     "join",
     "length",
     "position",
@@ -199,6 +200,11 @@ impl Writer<'_> {
                 return self
                     .open_session(names, model, &taken.args, span, steps)
                     .map(Some);
+            }
+            "flush" => {
+                let session = self.take(names, &mut taken, "session", steps)?;
+                let ty = self.rest_type(&session, span)?;
+                (Operation::Flush(session), ty)
             }
             "roll_back" => {
                 let session = self.take(names, &mut taken, "session", steps)?;

@@ -234,6 +234,23 @@ impl Writer<'_> {
         Ok(self.operated(operation, ty, span, steps))
     }
 
+    /// What a flush gives: what calls give.
+    pub(super) fn rest_type(&mut self, session: &Place, span: Span) -> Eval<Type> {
+        let form = match self.session_type(session, span)? {
+            Type::Session(form) => self.sessions[form].clone(),
+            _ => return Err(Reported),
+        };
+        if form.steps.is_empty() {
+            return self.fail(
+                Diagnostic::error(Code::new(412), "nothing is left of what has not begun")
+                    .at(span, "the session is flushed before it takes a position")
+                    .also(form.span, "opened here")
+                    .help("give it positions first: `s(ids)`"),
+            );
+        }
+        Ok(form.result)
+    }
+
     /// What a call gives: the method's result over the new positions.
     fn session_result(
         &mut self,

@@ -131,7 +131,7 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
                 self.values[id.0] = Value::Parts(parts);
             }
             StepKind::Operate(operation, id) => {
-                let value = self.operate(operation, *id, span)?;
+                let value = self.operate(operation, span)?;
                 self.values[id.0] = value;
             }
             StepKind::If { cond, then, other } => {

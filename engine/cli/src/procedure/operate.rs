@@ -1,28 +1,18 @@
 //! What does each operation do?
 
-use std::collections::BTreeMap;
-
-use girih_dsl::procedure::{Operation, Place, Type, VariableId};
+use girih_dsl::procedure::{Operation, Place, Type};
 use girih_dsl::span::Span;
-use girih_runtime::backend::{Data, Outputs};
+use girih_runtime::backend::Data;
 use girih_runtime::generate::{Sampling, draw};
-use girih_runtime::session::{Opening, Session};
 use girih_runtime::tensor::{Tensor, byte_count};
 
 use super::Value;
 use super::machine::Machine;
-use super::models::Streamed;
-use super::value::{Stream, declared, line, permuted};
+use super::value::{line, permuted};
 use crate::failure::Failure;
-use crate::session::PIECE;
 
 impl Machine<'_, '_, '_> {
-    pub(super) fn operate(
-        &mut self,
-        operation: &Operation,
-        id: VariableId,
-        span: Span,
-    ) -> Result<Value, Failure> {
+    pub(super) fn operate(&mut self, operation: &Operation, span: Span) -> Result<Value, Failure> {
         let value = match operation {
             Operation::Append { x, y, over } => host(self.append(x, y, over, span)?),
             Operation::Slice { x, from, to, over } => {
@@ -95,51 +85,16 @@ impl Machine<'_, '_, '_> {
                 let text = tokenizer.decode(&ids);
                 Value::Text(text.map_err(|error| self.failed(&error, span))?)
             }
-            Operation::Open { form, inputs } => {
-                let mut opening = BTreeMap::new();
-                if let Some(streamed) = &self.ready.models.streams[*form] {
-                    for (name, place) in inputs {
-                        let data = self.data(place, span)?;
-                        let data = as_input(streamed, name, data, self.type_at(place));
-                        opening.insert(
-                            name.clone(),
-                            data.map_err(|error| self.failed(&error, span))?,
-                        );
-                    }
-                }
-                let session = None;
-                Value::Session(Box::new(Stream { opening, session }))
-            }
+            Operation::Open { form, inputs } => self.open(*form, inputs, span)?,
             Operation::Call {
                 session,
                 form,
                 inputs,
                 single,
-            } => self.call(*session, *form, inputs, *single, id, span)?,
-            Operation::RollBack { session, position } => {
-                let position = self.integer(position, span)?;
-                let Value::Session(stream) = self.at(session) else {
-                    return Err(self.failed(&"a session is read before it is there", span));
-                };
-                let mut stream = stream.clone();
-                let wanted = u64::try_from(position);
-                let wanted = wanted.map_err(|_| self.failed(&"a position is 0 or more", span))?;
-                match &mut stream.session {
-                    Some(session) => session
-                        .roll_back(wanted)
-                        .map_err(|error| self.failed(&error, span))?,
-                    None if wanted == 0 => {}
-                    None => return Err(self.failed(&"the session is at position 0", span)),
-                }
-                Value::Session(stream)
-            }
-            Operation::Position(session) => {
-                let Value::Session(stream) = self.at(session) else {
-                    return Err(self.failed(&"a session is read before it is there", span));
-                };
-                let position = stream.session.as_ref().map_or(0, Session::position);
-                host(Tensor::scalar(i64::try_from(position).unwrap_or(i64::MAX)))
-            }
+            } => self.call(*session, *form, inputs, *single, span)?,
+            Operation::Flush(session) => self.flush(session, span)?,
+            Operation::RollBack { session, position } => self.roll_back(session, position, span)?,
+            Operation::Position(session) => host(Tensor::scalar(self.position(session, span)?)),
         };
         Ok(value)
     }
@@ -232,61 +187,6 @@ impl Machine<'_, '_, '_> {
         self.draws += 1;
         Tensor::new(shape, ids).map_err(|error| self.failed(&error, span))
     }
-
-    fn call(
-        &mut self,
-        variable: VariableId,
-        form: usize,
-        inputs: &[(String, Place)],
-        single: bool,
-        result: VariableId,
-        span: Span,
-    ) -> Result<Value, Failure> {
-        let ready = self.ready;
-        let Some(streamed) = &ready.models.streams[form] else {
-            return Err(self.failed(&"the session has no model", span));
-        };
-        let axis = &ready.procedure.sessions[form].axis;
-        let mut steps = BTreeMap::new();
-        for (name, place) in inputs {
-            let data = self.data(place, span)?;
-            let ty = self.type_at(place);
-            let given = if single {
-                one_position(&data, ty, axis)
-                    .and_then(|(data, names)| as_named_input(streamed, name, data, &names))
-            } else {
-                as_input(streamed, name, data, ty)
-            };
-            steps.insert(
-                name.clone(),
-                given.map_err(|error| self.failed(&error, span))?,
-            );
-        }
-        let Value::Session(stream) = &self.values[variable.0] else {
-            return Err(self.failed(&"a session is read before it is there", span));
-        };
-        let mut stream = stream.clone();
-        if stream.session.is_none() {
-            let opening = Opening {
-                inputs: stream.opening.clone(),
-                symbols: ready.sizes().clone(),
-                seed: ready.seed(),
-                ..Opening::default()
-            };
-            let opened = Session::open(&streamed.shared, opening);
-            stream.session = Some(opened.map_err(|error| self.failed(&error, span))?);
-        }
-        let Some(session) = &mut stream.session else {
-            return Err(self.failed(&"a session is read before it is there", span));
-        };
-        let outputs = session.run_all(&steps, PIECE, self.around.progress);
-        let outputs = outputs.map_err(|error| self.failed(&error, span))?;
-        let ty = &ready.procedure.variables[result.0].ty;
-        let value = named(streamed, &outputs, "out", ty, single.then_some(axis));
-        let value = value.map_err(|error| self.failed(&error, span))?;
-        self.values[variable.0] = Value::Session(stream);
-        Ok(value)
-    }
 }
 
 fn host(tensor: Tensor) -> Value {
@@ -297,88 +197,4 @@ fn host(tensor: Tensor) -> Value {
 fn place_of(ty: &Type, over: &str) -> usize {
     let axes = ty.axes();
     axes.iter().position(|axis| axis.name == over).unwrap_or(0)
-}
-
-type Given<T> = Result<T, girih_runtime::backend::RunError>;
-
-/// A value as a model's input has it.
-fn as_input(streamed: &Streamed, name: &str, data: Data, ty: &Type) -> Given<Data> {
-    let names: Vec<String> = ty.axes().iter().map(|axis| axis.name.clone()).collect();
-    as_named_input(streamed, name, data, &names)
-}
-
-fn as_named_input(streamed: &Streamed, name: &str, data: Data, axes: &[String]) -> Given<Data> {
-    let wanted = streamed.inputs.get(name).map_or(axes, Vec::as_slice);
-    let data = permuted(data, axes, wanted)?;
-    let inputs = streamed.model.graph.inputs();
-    let dtype = inputs
-        .get(name)
-        .map(|value| streamed.model.graph.root.ty(*value).dtype);
-    Ok(match dtype.filter(|dtype| *dtype != data.dtype()) {
-        Some(dtype) => Data::Host(data.to_host()?.to_dtype(dtype)),
-        None => data,
-    })
-}
-
-/// One position as a sequence of one.
-fn one_position(data: &Data, ty: &Type, axis: &str) -> Given<(Data, Vec<String>)> {
-    let tensor = data.to_host()?;
-    let mut shape = tensor.shape().to_vec();
-    shape.insert(0, 1);
-    let mut names = vec![axis.to_owned()];
-    names.extend(ty.axes().iter().map(|axis| axis.name.clone()));
-    Ok((Data::Host(tensor.reshape(shape)?), names))
-}
-
-/// Results of a model by name, as a value of a type; of a single position without its axis.
-fn named(
-    streamed: &Streamed,
-    outputs: &Outputs,
-    name: &str,
-    ty: &Type,
-    single: Option<&String>,
-) -> Given<Value> {
-    Ok(match ty {
-        Type::Tensor { axes, .. } => {
-            let table = &streamed.model.graph.axes;
-            let found = streamed.model.results.iter().find(|own| own.0 == name);
-            let mut own: Vec<String> = found
-                .iter()
-                .flat_map(|(_, axes)| axes)
-                .map(|axis| declared(table.name(*axis)))
-                .collect();
-            let mut tensor = outputs.tensor(name)?;
-            if let Some(place) = single.and_then(|axis| own.iter().position(|name| name == axis)) {
-                let mut shape = tensor.shape().to_vec();
-                shape.remove(place);
-                own.remove(place);
-                tensor = tensor.reshape(shape)?;
-            }
-            let wanted: Vec<String> = axes.iter().map(|axis| axis.name.clone()).collect();
-            Value::Tensor(permuted(Data::Host(tensor), &own, &wanted)?)
-        }
-        Type::Record(fields) => {
-            let parts: Given<Vec<Value>> = fields
-                .iter()
-                .map(|(field, ty)| {
-                    let name = if name == "out" {
-                        field.clone()
-                    } else {
-                        format!("{name}.{field}")
-                    };
-                    named(streamed, outputs, &name, ty, single)
-                })
-                .collect();
-            Value::Parts(parts?)
-        }
-        Type::List(types) => {
-            let parts: Given<Vec<Value>> = types
-                .iter()
-                .enumerate()
-                .map(|(at, ty)| named(streamed, outputs, &format!("{name}.{at}"), ty, single))
-                .collect();
-            Value::Parts(parts?)
-        }
-        Type::None | Type::Text | Type::Session(_) => Value::None,
-    })
 }

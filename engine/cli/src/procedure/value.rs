@@ -29,6 +29,8 @@ pub struct Stream {
     pub(super) opening: BTreeMap<String, Data>,
     /// After the first call.
     pub(super) session: Option<Session>,
+    /// What a call would give without new positions: none, and what belongs to no position.
+    pub(super) rest: Value,
 }
 
 impl Value {
@@ -51,6 +53,47 @@ impl Value {
         match self {
             Self::Parts(parts) => parts.get(place)?.at(inner, rest),
             _ => None,
+        }
+    }
+
+    /// The value with another one in place of each tensor.
+    pub(super) fn map(
+        self,
+        ty: &Type,
+        act: &mut dyn FnMut(Data, &Type) -> Result<Self, RunError>,
+    ) -> Result<Self, RunError> {
+        Ok(match (self, ty) {
+            (Self::Tensor(data), ty) => act(data, ty)?,
+            (Self::Parts(parts), ty) => {
+                let parts = parts.into_iter().zip(ty.parts());
+                let parts: Result<_, _> = parts.map(|(part, ty)| part.map(ty, act)).collect();
+                Self::Parts(parts?)
+            }
+            (other, _) => other,
+        })
+    }
+
+    /// What of the value has an axis; nothing in place of the rest.
+    pub(super) fn along(self, ty: &Type, axis: &str) -> Self {
+        match self {
+            Self::Parts(parts) => {
+                let parts = parts.into_iter().zip(ty.parts());
+                Self::Parts(parts.map(|(part, ty)| part.along(ty, axis)).collect())
+            }
+            own if ty.axes().iter().any(|own| own.name == axis) => own,
+            _ => Self::None,
+        }
+    }
+
+    /// `other` where that is there, the value where it is not.
+    pub(super) fn replaced_by(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Parts(parts), Self::Parts(others)) => {
+                let parts = parts.into_iter().zip(others);
+                Self::Parts(parts.map(|(own, other)| own.replaced_by(other)).collect())
+            }
+            (own, Self::None) => own,
+            (_, other) => other,
         }
     }
 
