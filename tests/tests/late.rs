@@ -10,6 +10,7 @@ use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Outputs, silent}
 use girih_runtime::reference::Reference;
 use girih_runtime::session::{Opening, Session, SessionError, StreamModel};
 use girih_runtime::tensor::Tensor;
+use girih_tests::direct::template;
 use girih_transform::stream;
 
 /// Positions of every sequence.
@@ -169,10 +170,11 @@ fn close(one: &[f64], other: &[f64]) -> bool {
             .all(|(x, y)| (x - y).abs() <= 2e-5 * x.abs().max(1.0))
 }
 
-fn backends() -> [Box<dyn Backend>; 2] {
+fn backends() -> [Box<dyn Backend>; 3] {
     [
         Box::new(Reference),
         Box::new(Cpu::new(CpuOptions::default())),
+        Box::new(template()),
     ]
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 // The library is built because this is a dependency.
 use girih_plugin::Device as _;
@@ -14,22 +14,31 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The library of the device that interprets kernels: beside the tests.
-fn library() -> PathBuf {
+/// The library of a device: beside the tests.
+fn library(name: &str) -> String {
     let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let own = std::env::current_exe().unwrap();
-    own.with_file_name(format!("{prefix}girih_template_device{suffix}"))
+    let own = own.with_file_name(format!("{prefix}girih_{name}{suffix}"));
+    own.to_str().unwrap().to_owned()
 }
 
-/// Runs the program with its own data folder; its status, and what it said.
-fn girih(data: &Path, arguments: &[&str]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_girih"))
+/// The program with its own data folder.
+fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_girih"));
+    command
         .args(arguments)
         .env("GIRIH_DATA", data)
         .env_remove("GIRIH_PLUGIN_PATH")
-        .current_dir(root())
-        .output()
-        .unwrap();
+        .current_dir(root());
+    command
+}
+
+/// Runs it; its status, and what it said.
+fn girih(data: &Path, arguments: &[&str]) -> (i32, String) {
+    said(&command(data, arguments).output().unwrap())
+}
+
+fn said(output: &std::process::Output) -> (i32, String) {
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -38,16 +47,16 @@ fn girih(data: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), said)
 }
 
-/// A data folder with the plugin in it.
+/// A data folder with the device that interprets kernels in it.
 fn installed() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let library = library();
-    let (status, said) = girih(
-        folder.path(),
-        &["plugin", "add", "--yes", library.to_str().unwrap()],
-    );
-    assert_eq!(status, 0, "{said}");
+    add(folder.path(), "template_device");
     folder
+}
+
+fn add(data: &Path, name: &str) {
+    let (status, said) = girih(data, &["plugin", "add", "--yes", &library(name)]);
+    assert_eq!(status, 0, "{said}");
 }
 
 #[test]
@@ -148,7 +157,7 @@ fn devices_are_checked() {
         let library = library.to_str().unwrap();
         girih(folder.path(), &["plugin", "check", library, "--seed", "1"])
     };
-    let (status, said) = check(&library());
+    let (status, said) = check(Path::new(&library("template_device")));
     assert_eq!(status, 0, "{said}");
     for probe in ["metadata", "versions", "device", "regions"] {
         let holds = |line: &str| line.starts_with("ok") && line.contains(probe);
@@ -186,21 +195,63 @@ fn claims_hold_on_a_device() {
     }
 }
 
-/// The library of the device for GPUs: beside the tests.
-fn gpu_library() -> PathBuf {
-    let (prefix, suffix) = (std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-    let own = std::env::current_exe().unwrap();
-    own.with_file_name(format!("{prefix}girih_cuda{suffix}"))
+/// What a procedure and a talk give, which the processor gives, too. `set` readies the program.
+fn check_use(data: &Path, backend: &str, set: impl Fn(&mut Command)) {
+    let tokenizer = data.join("tokenizer.json");
+    let words: Vec<String> = (0..128).map(|id| format!("\"w{id}\":{id}")).collect();
+    let text = format!(
+        r#"{{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
+        "pre_tokenizer":{{"type":"Whitespace"}},"post_processor":null,"decoder":null,
+        "model":{{"type":"WordLevel","vocab":{{{}}},"unk_token":"w0"}}}}"#,
+        words.join(",")
+    );
+    std::fs::write(&tokenizer, text).unwrap();
+    let template =
+        r#"{"chat_template": "{% for m in messages %}{{ m.content + ' ' }}{% endfor %}"}"#;
+    std::fs::write(tokenizer.with_file_name("tokenizer_config.json"), template).unwrap();
+    let tokenizer = tokenizer.to_str().unwrap();
+    let weights = "tests/data/conformance/llama";
+    let model = "examples/papers/26-dualformer/model.girih";
+    for (line, input) in [
+        (
+            ["run", model, "--procedure", "fast", "--set", "limit=3"].as_slice(),
+            "",
+        ),
+        (
+            &["chat", "examples/hf/llama.girih", "--weights", weights],
+            "w3 w4\nw5\n/new\nw7\n",
+        ),
+    ] {
+        let rest: &[&str] = match line[0] {
+            "run" => &["--set", "maze=[1,3,9,10,4,12,11,2]"],
+            _ => &["--tokenizer", tokenizer, "--max-tokens", "3"],
+        };
+        let answer = |backend: &str| {
+            let mut command = command(data, line);
+            command.args(rest).args(["--backend", backend]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            set(command.stderr(Stdio::piped()));
+            let mut child = command.spawn().unwrap();
+            let stdin = child.stdin.take().unwrap();
+            { stdin }.write_all(input.as_bytes()).unwrap();
+            let (status, said) = said(&child.wait_with_output().unwrap());
+            assert_eq!(status, 0, "{line:?} {backend}: {said}");
+            said
+        };
+        assert_eq!(answer(backend), answer("cpu"), "{line:?} {backend}");
+    }
+}
+
+#[test]
+fn what_a_person_does_runs_on_a_device() {
+    check_use(installed().path(), "template", |_| ());
 }
 
 /// Without a driver the plugin says so; nothing crashes.
 #[test]
 fn a_gpu_is_there_or_it_is_said_why_not() {
     let data = tempfile::tempdir().unwrap();
-    let library = gpu_library();
-    let library = library.to_str().unwrap();
-    let (status, said) = girih(data.path(), &["plugin", "add", "--yes", library]);
-    assert_eq!(status, 0, "{said}");
+    add(data.path(), "cuda");
     let (status, said) = girih(data.path(), &["plugin", "list"]);
     assert_eq!(status, 0, "{said}");
     let serves = said.contains("device `cuda`, score ");
@@ -219,10 +270,13 @@ fn an_emulated_gpu_agrees_with_independent_numbers() {
         return;
     }
     let data = tempfile::tempdir().unwrap();
-    let library = gpu_library();
-    let library = library.to_str().unwrap();
-    let (status, said) = girih(data.path(), &["plugin", "add", "--yes", library]);
-    assert_eq!(status, 0, "{said}");
+    add(data.path(), "cuda");
+    let kept = data.path().join("emulator");
+    let emulated = |command: &mut Command| {
+        command
+            .env("GIRIH_CUDA", "emulate")
+            .env("GIRIH_CUDA_EMULATOR_FOLDER", &kept);
+    };
     for (model, answers) in [
         ("hf/distilbert", "conformance/distilbert"),
         ("hf/qwen3-moe", "conformance/qwen3-moe"),
@@ -230,15 +284,13 @@ fn an_emulated_gpu_agrees_with_independent_numbers() {
     ] {
         let model = format!("examples/{model}.girih");
         let answers = format!("tests/data/{answers}");
-        let output = Command::new(env!("CARGO_BIN_EXE_girih"))
-            .args(["verify", &model, &answers, "--backend", "cuda"])
-            .env("GIRIH_DATA", data.path())
-            .env("GIRIH_CUDA", "emulate")
-            .env_remove("GIRIH_PLUGIN_PATH")
-            .current_dir(root())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{model}: {said}");
+        let mut command = command(
+            data.path(),
+            &["verify", &model, &answers, "--backend", "cuda"],
+        );
+        emulated(&mut command);
+        let (status, said) = said(&command.output().unwrap());
+        assert_eq!(status, 0, "{model}: {said}");
     }
+    check_use(data.path(), "cuda", emulated);
 }
