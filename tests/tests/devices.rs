@@ -293,6 +293,37 @@ fn states_and_parameters_stay_on_the_device() {
     assert!(expected_state(&*plain.compile(&graph).unwrap(), &mixed) > 1.0);
 }
 
+/// A product, which the device refuses.
+const PRODUCT: &str = "girih-graph 1
+graph g(x: f32[t, d=8]) -> (y: f32[t, e=16]) {
+  param w: f32[d=8, e=16]
+  %0 = contract x, w {over: d} : f32[t, e=16]
+  return %0
+}
+";
+
+#[test]
+fn weights_of_refused_products_come_back_once() {
+    let device = Faulty::new(How::Right);
+    let graph = text::parse(PRODUCT).unwrap();
+    let weight = |_: &str| Ok(Tensor::new([8, 16], vec![0.25_f32; 128]).unwrap());
+    let executable = over(Arc::clone(&device) as Arc<dyn Device>)
+        .compile(&graph)
+        .unwrap();
+    let params = executable.load(&mut weight.clone(), &mut silent).unwrap();
+    let mut read = Vec::new();
+    for number in [1.0_f32, 2.0] {
+        let before = device.read.load(Ordering::Relaxed);
+        let mut given = Bindings::new().input("x", Tensor::new([1, 8], vec![number; 8]).unwrap());
+        given.params = Arc::clone(&params);
+        let outputs = executable.run(&given, &mut silent).unwrap();
+        read.push(device.read.load(Ordering::Relaxed) - before);
+        let y = outputs.results["y"].data.to_host().unwrap();
+        assert_eq!(y.to_f64_vec(), [f64::from(number) * 2.0; 16]);
+    }
+    assert_eq!(read[0] - read[1], 8 * 16 * 4, "{read:?}");
+}
+
 fn expected_state(executable: &dyn girih_runtime::backend::Executable, bindings: &Bindings) -> f64 {
     let outputs = executable.run(bindings, &mut silent).unwrap();
     outputs.states["s"].data.to_host().unwrap().to_f64_vec()[0]

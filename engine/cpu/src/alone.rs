@@ -204,7 +204,8 @@ impl Alone {
         Ok(bound)
     }
 
-    /// Runs the launch, with a piece for each of [`buffers`](Self::buffers). `held` bytes are in use elsewhere.
+    /// Runs the launch, with a piece for each of [`buffers`](Self::buffers): `written` has those that are written, `read` the
+    /// others, which may be shared. `held` bytes are in use elsewhere.
     ///
     /// # Errors
     ///
@@ -216,12 +217,22 @@ impl Alone {
     pub fn run(
         &self,
         symbols: &Symbols,
-        pieces: &mut BTreeMap<BufferId, Piece>,
+        read: &BTreeMap<BufferId, Arc<Piece>>,
+        written: &mut BTreeMap<BufferId, Piece>,
         bindings: &Bindings,
         (held, done): (u64, Done),
         progress: &mut Progress<'_>,
     ) -> Result<(), RunError> {
         let bound = self.bind(symbols, bindings.limit)?;
+        let touched = self.touched.iter().map(|(buffer, is_written)| {
+            let piece = if *is_written {
+                written.get(buffer)
+            } else {
+                read.get(buffer).map(|own| &**own)
+            };
+            (*buffer, piece.expect("there is a piece for each buffer"))
+        });
+        let pieces: BTreeMap<BufferId, &Piece> = touched.collect();
         for view in &bound.views {
             let Some(piece) = pieces.get(&view.buffer) else {
                 continue;
@@ -241,10 +252,7 @@ impl Alone {
             limit: bindings.limit,
         })?;
         let mut bases = bound.bases(arena.base());
-        for (buffer, _) in &self.touched {
-            let piece = pieces
-                .get(buffer)
-                .expect("there is a piece for each buffer");
+        for (buffer, piece) in &pieces {
             bases[buffer.index()] = piece.0.base();
         }
         let run = Run {
@@ -263,8 +271,8 @@ impl Alone {
             done: Cell::new(done),
             progress: RefCell::new(progress),
         };
-        // SAFETY: the pieces are as long as the views reach, which was just checked, and nobody else has them; the arena
-        // is as long as the section wants.
+        // SAFETY: the pieces are as long as the views reach, which was just checked; nobody else has those that are
+        // written, and nobody writes the others; the arena is as long as the section wants.
         let frame = unsafe { Frame::new(&bound, &bases, arena.base()) };
         let launches = self.plan.root.launches.iter().zip(&bound.launches);
         for (launch, bound) in launches {

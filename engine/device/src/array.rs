@@ -3,8 +3,9 @@
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use girih_cpu::Piece;
 use girih_cpu::stretch::Stretch;
 use girih_graph::DType;
 use girih_runtime::backend::{Data, DeviceTensor, RunError};
@@ -18,6 +19,8 @@ pub(crate) struct Array {
     store: Store,
     dtype: DType,
     shape: Vec<usize>,
+    /// What the host has read of it.
+    copy: Arc<OnceLock<Arc<Piece>>>,
 }
 
 /// Where a tensor lies.
@@ -63,6 +66,28 @@ pub(crate) fn written(device: &dyn Device, bytes: &[u8]) -> Result<Memory, RunEr
     Ok(memory)
 }
 
+/// A copy of what lies there.
+///
+/// # Errors
+///
+/// The device fails, or the host, which may use `limit` bytes, has no memory for it.
+pub(crate) fn fetched(
+    device: &Arc<dyn Device>,
+    place: Place<'_>,
+    bytes: usize,
+    limit: u64,
+) -> Result<Piece, RunError> {
+    let mut piece = Piece::new(bytes).ok_or_else(|| RunError::Memory {
+        what: "a copy for the processor".to_owned(),
+        bytes: bytes as u64,
+        limit,
+    })?;
+    if bytes > 0 {
+        device.read(place, piece.bytes_mut())?;
+    }
+    Ok(piece)
+}
+
 impl Array {
     /// What lies there on the device.
     pub(crate) fn new(
@@ -76,6 +101,7 @@ impl Array {
             store,
             dtype,
             shape,
+            copy: Arc::default(),
         }
     }
 
@@ -122,6 +148,7 @@ impl Array {
             device: Arc::clone(device),
             dtype,
             shape: converted.shape().to_vec(),
+            copy: Arc::default(),
         })
     }
 
@@ -136,6 +163,26 @@ impl Array {
             Store::Grown(stretch) => Some(stretch),
             Store::Written(..) => None,
         }
+    }
+
+    /// Whether it begins there.
+    pub(crate) fn is_at(&self, place: Place<'_>) -> bool {
+        let own = self.place();
+        std::ptr::eq(own.memory, place.memory) && own.offset == place.offset
+    }
+
+    /// Its elements for the processor. They are kept as long as it is: only for what nobody writes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`fetched`].
+    pub(crate) fn on_host(&self, limit: u64) -> Result<Arc<Piece>, RunError> {
+        if let Some(known) = self.copy.get() {
+            return Ok(Arc::clone(known));
+        }
+        let piece = Arc::new(fetched(&self.device, self.place(), self.size(), limit)?);
+        // Others may have read it meanwhile.
+        Ok(Arc::clone(self.copy.get_or_init(|| piece)))
     }
 
     /// Bytes of its elements.
@@ -182,6 +229,7 @@ impl DeviceTensor for Array {
         Some(Arc::new(Self {
             store,
             shape: shape.collect(),
+            copy: Arc::default(),
             ..self.clone()
         }))
     }

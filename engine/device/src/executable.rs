@@ -353,7 +353,7 @@ impl Executable for Planned {
 
         // What is given must live until the run is over.
         let mut arrays: BTreeMap<BufferId, Array> = BTreeMap::new();
-        let mut absent = BTreeSet::new();
+        let (mut absent, mut params) = (BTreeSet::new(), Vec::new());
         for (number, (given, needed)) in self.plan.given.iter().zip(&self.needs.needed).enumerate()
         {
             if !*needed {
@@ -362,6 +362,9 @@ impl Executable for Planned {
             let view = &bound.views[given.tensor.index()];
             match self.given(number, bindings, view)? {
                 Some(array) => {
+                    if given.kind == GivenKind::Param {
+                        params.push(array.clone());
+                    }
                     arrays.insert(view.buffer, array);
                 }
                 None => {
@@ -393,6 +396,7 @@ impl Executable for Planned {
             plan: &self.plan,
             pool: &self.pool,
             branches: &self.branches,
+            params: &params,
             compiled: &self.compiled,
             bindings,
             slots: start,

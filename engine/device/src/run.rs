@@ -2,14 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use girih_cpu::Alone;
 use girih_cpu::numbers::UNKNOWN;
 use girih_cpu::view::View;
-use girih_cpu::{Alone, Piece};
 use girih_plan::plan::{BufferId, BufferKind, Plan, Section, TensorId, Work};
 use girih_runtime::backend::{Bindings, Done, Progress, RunError};
 use girih_runtime::device::{Failure, Place, RegionCall};
 
+use crate::array::{Array, fetched};
 use crate::bound::{Bound, BoundStage};
 use crate::context::Context;
 use crate::pool::Pool;
@@ -25,6 +27,8 @@ pub(crate) struct Run<'a> {
     pub(crate) bindings: &'a Bindings,
     pub(crate) pool: &'a Pool,
     pub(crate) branches: &'a Branches,
+    /// What does not change between runs.
+    pub(crate) params: &'a [Array],
     /// Where guards that fail write: slot after slot.
     pub(crate) slots: Place<'a>,
     /// Bytes that values of the run hold.
@@ -195,33 +199,34 @@ fn on_host(
     alone: &Alone,
     frame: &Frame<'_>,
 ) -> Result<(), RunError> {
-    let device = &run.context.device;
-    let mut pieces = BTreeMap::new();
-    for (buffer, _) in alone.buffers() {
-        let bytes = length(section, frame.bound, *buffer);
-        let mut piece = Piece::new(bytes).ok_or_else(|| RunError::Memory {
-            what: "a copy for the processor".to_owned(),
-            bytes: bytes as u64,
-            limit: run.bindings.limit,
-        })?;
-        if bytes > 0 {
-            device.read(frame.places[buffer.index()], piece.bytes_mut())?;
+    let (device, limit) = (&run.context.device, run.bindings.limit);
+    let (mut read, mut written) = (BTreeMap::new(), BTreeMap::new());
+    for (buffer, is_written) in alone.buffers() {
+        let place = frame.places[buffer.index()];
+        if !is_written && let Some(param) = run.params.iter().find(|own| own.is_at(place)) {
+            read.insert(*buffer, param.on_host(limit)?);
+            continue;
         }
-        pieces.insert(*buffer, piece);
+        let bytes = length(section, frame.bound, *buffer);
+        let piece = fetched(device, place, bytes, limit)?;
+        if *is_written {
+            written.insert(*buffer, piece);
+        } else {
+            read.insert(*buffer, Arc::new(piece));
+        }
     }
     let mut progress = run.progress.borrow_mut();
     let state = (run.held, run.done.get());
     alone.run(
         &frame.bound.symbols,
-        &mut pieces,
+        &read,
+        &mut written,
         run.bindings,
         state,
         &mut |done| progress(done),
     )?;
-    for (buffer, written) in alone.buffers() {
-        if let (true, Some(piece)) = (*written, pieces.get(buffer))
-            && !piece.bytes().is_empty()
-        {
+    for (buffer, piece) in &written {
+        if !piece.bytes().is_empty() {
             device.write(frame.places[buffer.index()], piece.bytes())?;
         }
     }
