@@ -18,6 +18,7 @@ pub(crate) mod pull;
 mod run;
 mod select;
 mod show;
+mod telling;
 mod test;
 mod verify;
 mod voice;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use girih_dsl::model::{InputInfo, Model, Static};
 use girih_graph::AxisId;
-use girih_runtime::backend::{Outputs, silent};
+use girih_runtime::backend::{Data, Outputs, silent};
 use girih_runtime::generate::{Continuation, GenerateError};
 use girih_runtime::session;
 use girih_runtime::tensor::Tensor;
@@ -188,6 +188,31 @@ impl Continuation for Stream<'_> {
         self.speaker.form.last_logits(&outputs)
     }
 
+    fn push_together(streams: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f64>>, Failure> {
+        let one_each = streams.iter().all(|(_, ids)| ids.len() == 1);
+        let (true, Some((first, _))) = (one_each, streams.first()) else {
+            // Prompts are read one after another: a weight is read once for many of their tokens.
+            let each = streams.iter_mut();
+            return each.map(|(stream, ids)| stream.push(ids)).collect();
+        };
+        let speaker = first.speaker;
+        let inputs: Vec<BTreeMap<String, Data>> = streams
+            .iter()
+            .map(|(_, ids)| speaker.inputs(ids))
+            .collect::<Result<_, _>>()?;
+        let steps = streams.iter_mut().zip(&inputs);
+        let mut steps: Vec<_> = steps
+            .map(|((stream, _), inputs)| (&mut stream.session, inputs))
+            .collect();
+        let outputs = session::Session::step_together(&mut steps, &mut silent);
+        let outputs = outputs.map_err(|error| Failure::Refused(error.to_string()))?;
+        for (stream, ids) in &mut *streams {
+            stream.ids.extend_from_slice(ids);
+        }
+        let logits = outputs.iter();
+        logits.map(|own| speaker.form.last_logits(own)).collect()
+    }
+
     fn fork(&self) -> Result<Self, Failure> {
         Ok(self.clone())
     }
@@ -196,10 +221,14 @@ impl Continuation for Stream<'_> {
 impl Speaker {
     /// Reads ids; gives what the model says of the last of them.
     fn read(&self, session: &mut session::Session, ids: &[u32]) -> Result<Outputs, Failure> {
-        let inputs = BTreeMap::from([(self.form.input.clone(), tokens(ids)?)]);
-        let inputs = self.streaming.step_inputs(inputs);
-        let outputs = session.prefill(&inputs, PIECE, &mut silent);
+        let outputs = session.prefill(&self.inputs(ids)?, PIECE, &mut silent);
         outputs.map_err(|error| Failure::Refused(error.to_string()))
+    }
+
+    /// What a step takes for ids.
+    fn inputs(&self, ids: &[u32]) -> Result<BTreeMap<String, Data>, Failure> {
+        let inputs = BTreeMap::from([(self.form.input.clone(), tokens(ids)?)]);
+        Ok(self.streaming.step_inputs(inputs))
     }
 }
 

@@ -4,39 +4,34 @@
 //! earlier runs: blocks of temporaries, and blocks of results that the caller has
 //! dropped.
 
-#![expect(unsafe_code, reason = "whoever runs a plan says where its buffers are")]
-
 mod given;
+mod lane;
+mod together;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use girih_graph::{Extent, Graph, Op, Region, ValueType};
 use girih_kernels::{Level, Pool};
-use girih_plan::plan::{BufferId, BufferKind, GivenKind, Plan};
+use girih_plan::plan::{GivenKind, Plan};
 use girih_runtime::backend::{
-    Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource, Params,
+    Backend, Bindings, CompileError, Data, Done, Executable, Outputs, ParamSource, Params,
     Progress, RunError, Sizes,
 };
 use girih_runtime::plugin::native::Natives;
 
-use crate::array::Array;
 use crate::backend::{Compute, Cpu};
-use crate::bind::{Binder, Bound, Symbols, buffer_of};
-use crate::block::{Base, Block};
+use crate::bind::{Binder, Bound, Symbols};
+use crate::block::Block;
 use crate::codegen::Code;
-use crate::frame::Frame;
-use crate::growing::Stretch;
-use crate::launch::{Branches, Run, copy, run_launch};
-use crate::memory::aligned;
+use crate::launch::Branches;
 use crate::numbers::{all_symbols, known};
 use crate::parameter::{Parameter, Uses};
 use crate::schedule::{Needs, held, initials_first};
 use crate::tables::Tables;
 use crate::weights::Weights;
-use given::Leaf;
+use lane::Lane;
 
 /// Sets of sizes whose bound plans are kept.
 const KEPT: usize = 4;
@@ -143,11 +138,11 @@ impl Compiled {
             .check_limit(&bound.views, &bound.bytes, self.held(bound))
     }
 
-    /// A block of an earlier run that is large enough, or a new one.
+    /// The smallest block of an earlier run that is large enough, or a new one.
     fn arena(&self, bytes: usize) -> Result<Block, RunError> {
         let mut arenas = lock(&self.arenas);
-        let fits = arenas.iter().position(|block| block.bytes() >= bytes);
-        if let Some(at) = fits {
+        let fits = (0..arenas.len()).filter(|at| arenas[*at].bytes() >= bytes);
+        if let Some(at) = fits.min_by_key(|at| arenas[*at].bytes()) {
             return Ok(arenas.swap_remove(at));
         }
         // What is too small is not needed any more.
@@ -214,76 +209,24 @@ impl Executable for Compiled {
     }
 
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
-        let sizes = Sizes::of(&self.graph, bindings)?;
-        let bound = self.bind(&sizes, bindings.limit)?;
-        let root = &self.plan.root;
+        let mut all = self.run_together(std::slice::from_ref(bindings), progress)?;
+        Ok(all.pop().expect("as many as were given"))
+    }
 
-        // What is given must live until the run is over.
-        let mut arrays: BTreeMap<BufferId, Array> = BTreeMap::new();
-        let mut absent = BTreeSet::new();
-        let mut packed = BTreeSet::new();
-        for (at, (given, needed)) in self.plan.given.iter().zip(&self.needs.needed).enumerate() {
-            if *needed {
-                let buffer = buffer_of(root, given.tensor);
-                match self.given(at, bindings, &bound)? {
-                    Leaf::Plain(array) => {
-                        arrays.insert(buffer, array);
-                    }
-                    Leaf::Packed => {
-                        packed.insert(buffer);
-                    }
-                    Leaf::Absent => {
-                        absent.insert(at);
-                    }
-                }
-            }
+    fn run_together(
+        &self,
+        all: &[Bindings],
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Outputs>, RunError> {
+        let mut lanes: Vec<Lane<'_>> = Vec::with_capacity(all.len());
+        for bindings in all {
+            let lane = self.lane(bindings, &lanes)?;
+            lanes.push(lane);
         }
-        let grown = self.grown(&arrays, &bound, bindings.room)?;
-        let packs = self.packs(bindings)?;
-        // Memory of kernels lies behind that of the section.
-        let behind = aligned(bound.arena);
-        let scratch = bound.scratch.saturating_mul(self.pool.threads());
-        let arena = self.arena(behind.saturating_add(scratch))?;
-        let mut blocks: BTreeMap<BufferId, Arc<Block>> = BTreeMap::new();
-        let mut bases = bound.bases(arena.base());
-        for (at, buffer) in root.buffers.iter().enumerate() {
-            let id = BufferId(at as u32);
-            if let Some(stretch) = grown.get(&id) {
-                bases[at] = stretch.base();
-            } else if let Some(array) = arrays.get(&id) {
-                bases[at] = array.base();
-            } else if packed.contains(&id) {
-                // Nothing reads it there.
-            } else if matches!(buffer.kind, BufferKind::Caller) {
-                let block = self.result_block(bound.bytes[at])?;
-                bases[at] = block.base();
-                blocks.insert(id, block);
-            }
-        }
-
-        let total = root.launches.len();
-        let run = Run {
-            plan: &self.plan,
-            code: &self.code,
-            tables: &self.tables,
-            weights: &self.weights,
-            natives: &*self.natives,
-            packs: &packs,
-            branches: &self.branches,
-            pool: &self.pool,
-            level: self.level,
-            bindings,
-            scratch: Cell::new((arena.base().at(behind.cast_signed()), bound.scratch)),
-            held: Cell::new(self.held(&bound)),
-            done: Cell::new(Done { finished: 0, total }),
-            progress: RefCell::new(progress),
-        };
-        let ran = self.run_root(&run, &bound, &bases, arena.base(), &absent);
-        lock(&self.arenas).push(arena);
-        ran?;
-        let outputs = self.outputs(&bound, &bases, &blocks, &grown)?;
-        self.remember(blocks.into_values().collect());
-        Ok(outputs)
+        let ran = self.walk(&lanes, progress);
+        let outputs = ran.and_then(|()| lanes.iter().map(|lane| self.outputs(lane)).collect());
+        self.keep(lanes);
+        outputs
     }
 
     fn with_size(
@@ -299,92 +242,6 @@ impl Executable for Compiled {
         let graph = self.graph.with_size(symbol, &Extent::constant(size));
         let cpu = Cpu::sharing((self.level, self.compute), &self.pool, &self.natives);
         cpu.compile(&graph).map(Some)
-    }
-}
-
-impl Compiled {
-    fn run_root(
-        &self,
-        run: &Run<'_>,
-        bound: &Bound,
-        bases: &[Base],
-        arena: Base,
-        absent: &BTreeSet<usize>,
-    ) -> Result<(), RunError> {
-        let root = &self.plan.root;
-        // SAFETY: temporaries lie in the arena, which is as long as the section wants; what is
-        // given has the declared shape and lives until the run is over; blocks of results are
-        // as long as their buffers, and nobody else has them.
-        let frame = unsafe { Frame::new(bound, bases, arena) };
-        let begin = |before: usize| {
-            for start in &self.needs.starts {
-                if start.before == before && absent.contains(&start.given) {
-                    let from = frame.view(start.initial);
-                    let to = frame.view(self.plan.given[start.given].tensor);
-                    let (source, target) = (frame.base(from.buffer), frame.base(to.buffer));
-                    // SAFETY: both are memory of the frame.
-                    unsafe { copy((from, source), (to, target)) };
-                }
-            }
-        };
-        for (at, (launch, bound)) in root.launches.iter().zip(&bound.launches).enumerate() {
-            run.advance(at)?;
-            begin(at);
-            self.decode(at, run.bindings, &frame)?;
-            run_launch(run, launch, bound, &frame)?;
-        }
-        begin(root.launches.len());
-        run.advance(root.launches.len())
-    }
-
-    fn outputs(
-        &self,
-        bound: &Bound,
-        bases: &[Base],
-        blocks: &BTreeMap<BufferId, Arc<Block>>,
-        grown: &BTreeMap<BufferId, Stretch>,
-    ) -> Result<Outputs, RunError> {
-        let mut outputs = Outputs::default();
-        for outcome in &self.plan.results {
-            let view = &bound.views[outcome.tensor.index()];
-            let shape = view.shape();
-            let bytes = view.count() * view.dtype.size();
-            let whole =
-                view.is_dense() && view.offset == 0 && bound.bytes[view.buffer.index()] == bytes;
-            let part = grown.get(&view.buffer).filter(|_| view.is_dense());
-            let part = part.and_then(|stretch| {
-                let start = view.offset.cast_unsigned() * view.dtype.size();
-                stretch.part(start..start + bytes)
-            });
-            let array = match (part, blocks.get(&view.buffer)) {
-                (Some(part), _) => Array::grown(view.dtype, shape, part),
-                (_, Some(block)) if whole => Array::written(view.dtype, shape, Arc::clone(block)),
-                _ => {
-                    let mut dense = view.clone();
-                    dense.offset = 0;
-                    for (line, step) in dense.lines.iter_mut().zip(crate::view::dense_steps(&shape))
-                    {
-                        line.step = step;
-                    }
-                    let block = Arc::new(allocated(view.count() * view.dtype.size())?);
-                    // SAFETY: the view is memory of the run that is just over; the block is new
-                    // and as long as the copy.
-                    unsafe { copy((view, bases[view.buffer.index()]), (&dense, block.base())) };
-                    Array::written(view.dtype, shape, block)
-                }
-            };
-            let name = |axis| self.plan.axes.name(axis).to_owned();
-            let output = Output {
-                axes: view.axes().map(name).collect(),
-                data: Data::Device(Arc::new(array)),
-            };
-            if outcome.state {
-                outputs.states.insert(outcome.name.to_string(), output);
-            } else {
-                outputs.results.insert(outcome.name.to_string(), output);
-            }
-        }
-        Ok(outputs)
     }
 }
 

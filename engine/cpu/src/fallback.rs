@@ -77,6 +77,22 @@ impl Executable for Fallback {
         }
         result
     }
+
+    fn run_together(
+        &self,
+        all: &[Bindings],
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Outputs>, RunError> {
+        let result = self.first.run_together(all, progress);
+        if let Err(error) = &result
+            && unsupported(error).is_some()
+        {
+            // The sizes of some have a kernel.
+            let each = all.iter().map(|bindings| self.run(bindings, progress));
+            return each.collect();
+        }
+        result
+    }
 }
 
 /// The operation that has no kernel for the sizes of the run.

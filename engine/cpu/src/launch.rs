@@ -28,6 +28,7 @@ use crate::routine::{self, BoundRoutine};
 use crate::tables::Tables;
 use crate::weights::Weights;
 pub(crate) use branches::Branches;
+pub(crate) use contract::Joined;
 pub(crate) use copy::copy;
 
 /// What every launch may ask while a plan runs.
@@ -109,13 +110,6 @@ impl<'a> Run<'a> {
             level: self.level,
             bindings: self.bindings,
         }
-    }
-
-    /// Tells the caller that `finished` launches of the whole model are done.
-    pub(crate) fn advance(&self, finished: usize) -> Result<(), RunError> {
-        let total = self.done.get().total;
-        self.done.set(Done { finished, total });
-        self.tick()
     }
 
     /// Asks the caller whether to go on.

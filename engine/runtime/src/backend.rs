@@ -66,6 +66,23 @@ pub trait Executable: Send + Sync {
     /// [`RunError::Cancelled`].
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError>;
 
+    /// Computes several runs, each with its own data and sizes, and gives what [`run`](Self::run) gives for each, in
+    /// their order. A backend may read what they have in common once for all of them: then products are rounded as those
+    /// of several rows.
+    ///
+    /// # Errors
+    ///
+    /// As for [`run`](Self::run), of any of them; nothing is given then.
+    fn run_together(
+        &self,
+        all: &[Bindings],
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Outputs>, RunError> {
+        all.iter()
+            .map(|bindings| self.run(bindings, progress))
+            .collect()
+    }
+
     /// The same graph where the symbol is a number that is known beforehand, which takes the same
     /// parameters. `None` if this backend gains nothing by it.
     ///

@@ -1,9 +1,9 @@
 //! A model goes on from token ids.
 //!
 //! [`generate`] asks a [`Continuation`] for logits, lets [`Sampling`] choose, and
-//! says each token as it comes; [`search`] keeps several continuations at once and
-//! gives the likeliest. Both know ids alone: text, its borders and strings that
-//! stop it are [`crate::text`]'s.
+//! says each token as it comes; [`generate_together`] does so for several texts at once.
+//! [`search`] keeps several continuations and gives the likeliest. All know ids alone: text,
+//! its borders and strings that stop it are [`crate::text`]'s.
 //!
 //! What is drawn depends on the seed, the stream and the position of the token
 //! in it, never on how work was divided: a stream that is restored or run on more threads
@@ -11,11 +11,13 @@
 
 mod beam;
 mod sampling;
+mod together;
 
 use std::ops::ControlFlow;
 
 pub use beam::{Beams, search};
 pub use sampling::{Choice, Sampling, SamplingError, draw};
+pub use together::{Begun, Event, generate_together};
 
 /// A stream of tokens that a model reads and goes on with.
 pub trait Continuation: Sized {
@@ -28,6 +30,18 @@ pub trait Continuation: Sized {
     ///
     /// Whatever fails in the model; the stream is then where it was.
     fn push(&mut self, ids: &[u32]) -> Result<Vec<f64>, Self::Error>;
+
+    /// Reads ids into several streams, at least one into each; gives the logits of each, in their order.
+    ///
+    /// # Errors
+    ///
+    /// Whatever fails in the model; streams may then be where they were, or behind what they were to read.
+    fn push_together(streams: &mut [(&mut Self, &[u32])]) -> Result<Vec<Vec<f64>>, Self::Error> {
+        streams
+            .iter_mut()
+            .map(|(stream, ids)| stream.push(ids))
+            .collect()
+    }
 
     /// A second stream that is where this one is.
     ///
@@ -151,34 +165,17 @@ pub fn generate<C: Continuation>(
     request: &Request,
     say: &mut dyn FnMut(u32) -> ControlFlow<()>,
 ) -> Result<Generated, GenerateError<C::Error>> {
-    if prompt.is_empty() {
-        return Err(GenerateError::EmptyPrompt);
-    }
-    let mut ids = [before, prompt].concat();
-    let given = ids.len();
-    let mut unread = before.len();
-    let mut log_probability = 0.0;
-    let reason = loop {
-        if ids.len() - given >= request.max_tokens {
-            break Reason::Length;
-        }
-        let logits = stream.push(&ids[unread..])?;
-        unread = ids.len();
-        let choice = next(&logits, &ids, given, request)?;
-        log_probability += choice.log_probability;
-        if request.ends.contains(&choice.id) {
-            break Reason::End;
-        }
-        ids.push(choice.id);
-        if say(choice.id).is_break() {
-            break Reason::Stopped;
-        }
+    let begun = Begun {
+        stream,
+        before,
+        prompt,
+        request,
     };
-    Ok(Generated {
-        ids: ids.split_off(given),
-        log_probability,
-        reason,
-    })
+    let mut all = generate_together(vec![begun], &mut |_, event| match event {
+        Event::Token(id) => say(id),
+        Event::Over => ControlFlow::Continue(()),
+    })?;
+    Ok(all.pop().expect("as many as were begun"))
 }
 
 /// The token that follows `ids`, of which the first `given` are the prompt.

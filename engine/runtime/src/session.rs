@@ -14,6 +14,7 @@ mod model;
 mod parameters;
 mod pieces;
 mod save;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,76 +165,8 @@ impl Session {
         inputs: &BTreeMap<String, Data>,
         progress: &mut Progress<'_>,
     ) -> Result<Outputs, SessionError> {
-        let count = self.count(inputs)?;
-        let mut symbols = self.symbols.clone();
-        for (name, data) in inputs {
-            self.model.tell_sizes(name, data.shape(), &mut symbols);
-        }
-        let total = self.point.position.saturating_add(count);
-        let needed = self.model.bytes_at(total, &symbols);
-        if let Some(needed) = needed.filter(|needed| *needed > self.opening.limit) {
-            return Err(SessionError::Limit {
-                position: total,
-                needed,
-                limit: self.opening.limit,
-            });
-        }
-        let once = match &self.once {
-            Some(once) => once.clone(),
-            None => self.run_once(&symbols, progress)?,
-        };
-        if self.point.position == 0 {
-            let needed = self.together(&once)?;
-            if count < needed {
-                return Err(SessionError::Together { needed });
-            }
-        }
-        let stream = self.model.stream();
-        let mut bindings = self.bindings(&stream.step, &once, (&symbols, total));
-        // Room to grow in is held, too: it is what the limit leaves.
-        bindings.room = needed.map_or(0, |needed| self.opening.limit - needed);
-        let own = inputs.iter();
-        let own = own.filter(|(name, _)| stream.step.inputs().contains_key(name.as_str()));
-        bindings
-            .inputs
-            .extend(own.map(|(name, data)| (name.clone(), data.clone())));
-        let mut outputs = self.model.run_step(&bindings, count, progress)?;
-        let mut next = Point {
-            position: total,
-            carries: BTreeMap::new(),
-            updates: BTreeMap::new(),
-        };
-        for carry in &stream.carries {
-            if let Some(output) = outputs.results.remove(&carry.name) {
-                next.carries.insert(carry.name.clone(), output.data);
-            }
-        }
-        for update in &stream.updates {
-            let output = match update.result.source {
-                Source::Once => once.get(&update.result.name).cloned(),
-                _ => outputs.results.remove(&update.result.name),
-            };
-            let output = output.filter(|_| !is_unsettled(&update.result));
-            if let Some(output) = output {
-                next.updates
-                    .insert(update.path.clone(), ordered(&update.result, output)?.data);
-            }
-        }
-        for result in &stream.results {
-            let output = match result.source {
-                Source::Once => once.get(&result.name).cloned(),
-                _ => outputs.results.remove(&result.name),
-            };
-            let output = output.filter(|_| !is_unsettled(result));
-            if let Some(output) = output {
-                let output = ordered(result, output)?;
-                outputs.results.insert(result.name.clone(), output);
-            }
-        }
-        self.once = Some(once);
-        self.symbols = symbols;
-        self.point = next;
-        Ok(outputs)
+        let mut all = Self::step_together(&mut [(self, inputs)], progress)?;
+        Ok(all.pop().expect("as many as step"))
     }
 
     /// What a graph of the stream is given, but for new positions.

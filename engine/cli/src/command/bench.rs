@@ -40,6 +40,7 @@ Examples:
   girih bench examples/bench/lstm.girih
   girih bench examples/bench/minilm.girih --extent t=32 --batch 32 --threads 2
   girih bench minilm --extent t=128 --json
+  girih bench smollm2 --mode step --extent t=128 --lanes 8
 
 With --json: median_ms, min_ms, iqr_ms (between the quartiles), cpu_ms (all threads, the middle
 run), tokens_per_s, peak_bytes (of the measured runs), compile_ms (from the model file's tree to
@@ -65,6 +66,9 @@ pub(super) struct Args {
     /// A whole call, or one position after another.
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     mode: Mode,
+    /// Step so many sequences together.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    lanes: u16,
     #[command(flatten)]
     backend: backend::Asked,
     /// Measure for so long, in seconds.
@@ -91,6 +95,12 @@ enum Mode {
 }
 
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
+    if args.lanes > 1 && args.mode == Mode::Full {
+        return Err(Failure::Misuse(
+            "sequences step together with `--mode step`; whole ones are mapped over with `--batch`"
+                .to_owned(),
+        ));
+    }
     let backend = args.backend.make()?;
     let chosen = choose_model(
         &args.model,
@@ -144,10 +154,14 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         Mode::Step => {
             let streaming = Streaming::open(&setup, Some(&ranks))?;
             let inputs = draw::inputs(&streaming.model, &asked.sizes(), &asked.ranges, args.seed)?;
-            let mut steps = Steps::after(&streaming, inputs, args.seed)?;
+            let mut steps = Steps::after(&streaming, inputs, args)?;
             let figures = measure(effort, &mut || steps.step(), &mut tell)?;
-            let batch = asked.batch.unwrap_or(1);
-            let tokens = Some((batch, format!("one position after {}", steps.length)));
+            let count = asked.batch.unwrap_or(1).saturating_mul(args.lanes.into());
+            let mut along = format!("one position after {}", steps.length);
+            if args.lanes > 1 {
+                along = format!("{} sequences, {along}", args.lanes);
+            }
+            let tokens = Some((count, along));
             (
                 figures,
                 streaming.times.check + streaming.times.compile,
@@ -181,7 +195,8 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
 struct Steps {
     /// Behind the sequence.
     start: session::Session,
-    now: session::Session,
+    /// Those that step together.
+    now: Vec<session::Session>,
     input: BTreeMap<String, Data>,
     length: u64,
 }
@@ -190,10 +205,10 @@ impl Steps {
     fn after(
         streaming: &Streaming,
         inputs: BTreeMap<String, Tensor>,
-        seed: u64,
+        args: &Args,
     ) -> Result<Self, Failure> {
         let failed = |error: session::SessionError| Failure::Refused(error.to_string());
-        let (mut start, steps) = streaming.begin(inputs, seed)?;
+        let (mut start, steps) = streaming.begin(inputs, args.seed)?;
         start.prefill(&steps, PIECE, &mut silent).map_err(failed)?;
         let mut input = BTreeMap::new();
         for (name, place) in &streaming.shared.stream().inputs {
@@ -202,7 +217,7 @@ impl Steps {
             }
         }
         Ok(Self {
-            now: start.fork(),
+            now: vec![start.fork(); args.lanes.into()],
             length: start.position(),
             start,
             input,
@@ -210,10 +225,14 @@ impl Steps {
     }
 
     fn step(&mut self) -> Result<(), Failure> {
-        if self.now.position() >= self.length.saturating_mul(2) {
-            self.now = self.start.fork();
+        for now in &mut self.now {
+            if now.position() >= self.length.saturating_mul(2) {
+                *now = self.start.fork();
+            }
         }
-        let stepped = self.now.step(&self.input, &mut silent);
+        let steps = self.now.iter_mut();
+        let mut steps: Vec<_> = steps.map(|now| (now, &self.input)).collect();
+        let stepped = session::Session::step_together(&mut steps, &mut silent);
         stepped
             .map(drop)
             .map_err(|error| Failure::Refused(error.to_string()))

@@ -104,12 +104,12 @@ impl<'a> Talk<'a> {
         let mut request = args.choice.request(tokenizer)?;
         request.stream = self.answers;
         self.answers += 1;
-        let mut voice = Voice::new(self.speaker, &args.choice.stop, Some(&mut *streams.out));
+        let mut voice = Voice::new(self.speaker, &args.choice.stop);
         let (before, new) = ids.split_at(known);
         let generated = generate(&mut self.stream, before, new, &request, &mut |id| {
-            voice.say(id)
+            voice.say(id, &mut *streams.out)
         });
-        let text = voice.finish()?;
+        let text = voice.finish(&mut *streams.out)?;
         generated?;
         self.messages.push(Message::new("assistant", text));
         Ok(())

@@ -1,10 +1,15 @@
 //! `girih generate`: a model goes on from a text.
 
-use girih_runtime::generate::{Beams, Generated, Reason, Request, generate, search};
+use std::io::{Write, sink};
+
+use girih_runtime::generate::{
+    Beams, Begun, Generated, Reason, Request, generate_together, search,
+};
 use girih_runtime::text::Message;
 
 use super::Streams;
 use super::choice::Choice;
+use super::telling::Telling;
 use super::voice::Voice;
 use crate::failure::{Failure, Outcome};
 use crate::speaker::{Asked, Speaker, text_error};
@@ -12,7 +17,8 @@ use crate::speaker::{Asked, Speaker, text_error};
 /// Let a model go on from a text.
 ///
 /// A short name (`smollm2`) stands for model file, weights and tokenizer; they are fetched
-/// once. Without `--temperature` the likeliest token is taken each time. The text ends with
+/// once. Several prompts are answered together: the first text is printed as it comes, the others in their order.
+/// Without `--temperature` the likeliest token is taken each time. The text ends with
 /// a token that the tokenizer's files name as an end, before a `--stop`, or after `--max-tokens`. A model
 /// with an encoder reads the prompt there.
 #[derive(Debug, clap::Args)]
@@ -52,6 +58,9 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Prompts that are answered together: each adds little to a step, and has memory of its own.
+const TOGETHER: usize = 16;
+
 /// A text that came of a prompt.
 struct Said {
     prompt: Vec<u32>,
@@ -67,19 +76,19 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
         request.ends.clear();
     }
     let mut all = Vec::new();
-    for (at, prompt) in args.prompt.iter().enumerate() {
-        request.stream = at as u64;
-        let said = match args.beams {
-            Some(width) => {
-                let beams = Beams {
-                    width,
-                    length_penalty: args.length_penalty,
-                };
-                found(args, &speaker, prompt, &request, beams, streams)?
-            }
-            None => told(args, &speaker, prompt, &request, streams)?,
+    if let Some(width) = args.beams {
+        let beams = Beams {
+            width,
+            length_penalty: args.length_penalty,
         };
-        all.push(said);
+        for prompt in &args.prompt {
+            all.push(found(args, &speaker, prompt, &request, beams, streams)?);
+        }
+    } else {
+        for prompts in args.prompt.chunks(TOGETHER) {
+            all.extend(told(args, &speaker, prompts, &request, streams)?);
+            request.stream += prompts.len() as u64;
+        }
     }
     if args.json {
         let all: Vec<_> = all.iter().map(json).collect();
@@ -107,24 +116,57 @@ fn encoded(args: &Args, speaker: &Speaker, prompt: &str) -> Result<Vec<u32>, Fai
     tokenizer.encode_plain(&text).map_err(text_error)
 }
 
-/// Goes on token by token, and prints the text as it comes.
+/// Goes on from several prompts token by token, and prints the texts as they come.
 fn told(
     args: &Args,
     speaker: &Speaker,
-    prompt: &str,
+    prompts: &[String],
     request: &Request,
     streams: &mut Streams<'_>,
-) -> Result<Said, Failure> {
-    let ids = encoded(args, speaker, prompt)?;
-    let mut voice = voice(args, speaker, prompt, streams)?;
-    let (mut stream, begun) = speaker.begin(ids.clone())?;
-    let generated = generate(&mut stream, &[], &begun, request, &mut |id| voice.say(id));
-    let text = voice.finish()?;
-    Ok(Said {
-        prompt: ids,
-        generated: generated?,
+) -> Result<Vec<Said>, Failure> {
+    let encode = |prompt: &String| encoded(args, speaker, prompt);
+    let ids: Vec<Vec<u32>> = prompts.iter().map(encode).collect::<Result<_, _>>()?;
+    let requests: Vec<Request> = (request.stream..)
+        .zip(prompts)
+        .map(|(stream, _)| Request {
+            stream,
+            ..request.clone()
+        })
+        .collect();
+    let begin = |ids: &Vec<u32>| speaker.begin(ids.clone());
+    let mut texts: Vec<_> = ids.iter().map(begin).collect::<Result<_, _>>()?;
+    let voices = prompts.iter().map(|prompt| {
+        let before = if is_read_on(args, speaker) {
+            prompt
+        } else {
+            ""
+        };
+        (before, Voice::new(speaker, &args.choice.stop))
+    });
+    let mut silence = sink();
+    let out: &mut dyn Write = if args.json { &mut silence } else { streams.out };
+    let mut telling = Telling::begin(voices.collect(), out)?;
+    let begun = texts.iter_mut().zip(&requests);
+    let begun = begun.map(|((stream, prompt), request)| Begun {
+        stream,
+        before: &[],
+        prompt,
+        request,
+    });
+    let generated = generate_together(begun.collect(), &mut |at, event| telling.hear(at, event));
+    let said = telling.finish();
+    let all = ids.into_iter().zip(generated?).zip(said?);
+    let all = all.map(|((prompt, generated), text)| Said {
+        prompt,
+        generated,
         text,
-    })
+    });
+    Ok(all.collect())
+}
+
+/// Whether the text is read on from the prompt.
+fn is_read_on(args: &Args, speaker: &Speaker) -> bool {
+    !args.chat && !speaker.has_source()
 }
 
 /// Searches, and prints the best text when it is found.
@@ -144,34 +186,18 @@ fn found(
         log_probability: 0.0,
         reason: Reason::Length,
     });
-    let mut voice = voice(args, speaker, prompt, streams)?;
-    let _ = generated.ids.iter().try_for_each(|id| voice.say(*id));
+    let mut voice = Voice::new(speaker, &args.choice.stop);
+    let _ = (generated.ids.iter()).try_for_each(|id| voice.hear(*id));
+    let mut silence = sink();
+    let out: &mut dyn Write = if args.json { &mut silence } else { streams.out };
+    if is_read_on(args, speaker) {
+        write!(out, "{prompt}")?;
+    }
     Ok(Said {
         prompt: ids,
-        text: voice.finish()?,
+        text: voice.finish(out)?,
         generated,
     })
-}
-
-/// Says what follows `prompt`, after the prompt itself where the text is read on from it.
-fn voice<'a>(
-    args: &Args,
-    speaker: &'a Speaker,
-    prompt: &str,
-    streams: &'a mut Streams<'_>,
-) -> Result<Voice<'a>, Failure> {
-    if args.json {
-        return Ok(Voice::new(speaker, &args.choice.stop, None));
-    }
-    if !args.chat && !speaker.has_source() {
-        write!(streams.out, "{prompt}")?;
-        streams.out.flush()?;
-    }
-    Ok(Voice::new(
-        speaker,
-        &args.choice.stop,
-        Some(&mut *streams.out),
-    ))
 }
 
 fn json(said: &Said) -> serde_json::Value {

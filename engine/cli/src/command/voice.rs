@@ -12,35 +12,40 @@ use crate::speaker::{Speaker, text_error};
 pub(super) struct Voice<'a> {
     decoder: StreamDecoder<'a>,
     stop: StopText,
-    out: Option<&'a mut dyn Write>,
     text: String,
+    /// Bytes of the text that have been printed.
+    printed: usize,
     problem: Option<Failure>,
 }
 
 impl<'a> Voice<'a> {
-    /// Prints to `out`, if it is there.
-    pub(super) fn new(
-        speaker: &'a Speaker,
-        stops: &[String],
-        out: Option<&'a mut dyn Write>,
-    ) -> Self {
+    pub(super) fn new(speaker: &'a Speaker, stops: &[String]) -> Self {
         Self {
             decoder: speaker.tokenizer.stream().without_special(),
             stop: StopText::new(stops.iter().cloned()),
-            out,
             text: String::new(),
+            printed: 0,
             problem: None,
         }
     }
 
-    /// Says what a token makes certain; `Break` after a stop, or when nothing can be said.
-    pub(super) fn say(&mut self, id: u32) -> ControlFlow<()> {
-        let piece = self.decoder.push(id).map_err(text_error);
-        let said = piece.and_then(|piece| {
-            let piece = self.stop.push(&piece);
-            self.print(&piece)
-        });
-        self.problem = said.err();
+    /// Takes a token, and prints to `out` what it makes certain; `Break` after a stop, or when nothing can be said.
+    pub(super) fn say(&mut self, id: u32, out: &mut dyn Write) -> ControlFlow<()> {
+        self.hear(id)?;
+        self.problem = self.print(out).err();
+        self.flow()
+    }
+
+    /// Takes a token, and keeps what it makes certain; `Break` as for [`say`](Self::say).
+    pub(super) fn hear(&mut self, id: u32) -> ControlFlow<()> {
+        match self.decoder.push(id) {
+            Ok(piece) => self.text.push_str(&self.stop.push(&piece)),
+            Err(error) => self.problem = Some(text_error(error)),
+        }
+        self.flow()
+    }
+
+    fn flow(&self) -> ControlFlow<()> {
         if self.problem.is_some() || self.stop.has_stopped() {
             return ControlFlow::Break(());
         }
@@ -51,27 +56,24 @@ impl<'a> Voice<'a> {
     ///
     /// # Errors
     ///
-    /// What kept [`say`](Self::say) from going on.
-    pub(super) fn finish(mut self) -> Result<String, Failure> {
+    /// What kept a token from being said.
+    pub(super) fn finish(&mut self, out: &mut dyn Write) -> Result<String, Failure> {
         if let Some(problem) = self.problem.take() {
             return Err(problem);
         }
         let rest = self.decoder.finish().map_err(text_error)?;
-        let mut rest = self.stop.push(&rest);
-        rest.push_str(&self.stop.finish());
-        self.print(&rest)?;
-        if let Some(out) = &mut self.out {
-            writeln!(out)?;
-        }
-        Ok(self.text)
+        self.text.push_str(&self.stop.push(&rest));
+        self.text.push_str(&self.stop.finish());
+        self.print(out)?;
+        writeln!(out)?;
+        self.printed = 0;
+        Ok(std::mem::take(&mut self.text))
     }
 
-    fn print(&mut self, piece: &str) -> Result<(), Failure> {
-        self.text.push_str(piece);
-        if let Some(out) = &mut self.out {
-            write!(out, "{piece}")?;
-            out.flush()?;
-        }
-        Ok(())
+    /// Prints what has not been printed yet.
+    pub(super) fn print(&mut self, out: &mut dyn Write) -> Result<(), Failure> {
+        write!(out, "{}", &self.text[self.printed..])?;
+        self.printed = self.text.len();
+        Ok(out.flush()?)
     }
 }

@@ -129,6 +129,74 @@ fn forked_and_restored_sessions_go_on_as_if_nothing_had_been() {
 }
 
 #[test]
+fn sessions_of_a_checkpoint_that_step_together_are_sessions() {
+    let names = [
+        "deepseek-v3",
+        "gemma3-text",
+        "gpt-neox",
+        "gpt2",
+        "llama",
+        "mamba",
+        "mamba2",
+        "mixtral",
+        "phi3",
+        "qwen3",
+        "qwen3-moe",
+        "rwkv",
+    ];
+    for name in names {
+        let [one, two] = [1, 2].map(|threads| {
+            let options = Options {
+                threads: Some(threads),
+                ..Options::default()
+            };
+            let backend = by_name("cpu", &options).unwrap();
+            with_setup(name, |setup| {
+                let setup = Setup {
+                    backend: backend.as_ref(),
+                    ..*setup
+                };
+                let streaming = Streaming::open(&setup, None).unwrap();
+                let mut own: Vec<_> = [2, 7, 1, 4, 3]
+                    .map(|count| {
+                        let mut session = begin(&streaming);
+                        read(&mut session, &streaming, &PROMPT[..count], 64);
+                        session
+                    })
+                    .into();
+                let mut alone = own.clone();
+                let mut all = Vec::new();
+                for round in 0..4_i64 {
+                    let ids = (0..5).map(|lane| vec![(round * 31 + lane * 7) % 128]);
+                    let ids: Vec<Vec<i64>> = ids.collect();
+                    let inputs: Vec<_> = (ids.iter())
+                        .map(|ids| {
+                            let ids = Tensor::new([1], ids.clone()).unwrap();
+                            streaming.step_inputs(BTreeMap::from([("ids".to_owned(), ids)]))
+                        })
+                        .collect();
+                    let mut steps: Vec<_> = own.iter_mut().zip(&inputs).collect();
+                    let outputs = session::Session::step_together(&mut steps, &mut silent).unwrap();
+                    for ((outputs, alone), ids) in outputs.iter().zip(&mut alone).zip(&ids) {
+                        let (found, expected) = (last(outputs), read(alone, &streaming, ids, 1));
+                        for (x, y) in found.iter().zip(expected) {
+                            let (x, y) = (f64::from_bits(*x), f64::from_bits(y));
+                            assert!(
+                                (x - y).abs() <= 1e-4 * y.abs().max(1.0),
+                                "{name}: {x} for {y}"
+                            );
+                        }
+                        all.push(found);
+                    }
+                }
+                all
+            })
+        });
+        assert_eq!(one, two, "{name}: threads change nothing");
+    }
+}
+
+#[test]
 fn a_session_of_another_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("session");
@@ -226,4 +294,12 @@ fn steps_are_measured_behind_a_sequence() {
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["mode"], "step");
     assert_eq!(report["tokens"], 1);
+    line.extend(["--lanes", "3"]);
+    let (status, text, problems) = girih(&line);
+    assert_eq!((status, problems.as_str()), (0, ""));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["tokens"], 3);
+    let (status, _, problems) = girih(&["bench", &file, "--lanes", "3"]);
+    assert_eq!(status, 2);
+    assert!(problems.contains("`--mode step`"), "{problems}");
 }

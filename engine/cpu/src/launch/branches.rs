@@ -14,10 +14,13 @@ const KEPT: usize = 256;
 /// Blocks that are kept: one for each route that is inside another.
 const BLOCKS: usize = 4;
 
-/// What is kept. Branches are known by where they lie in the plan.
+/// Where a branch lies in the plan, and how many threads share its launches.
+type Place = (usize, usize);
+
+/// What is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Branches {
-    bound: Mutex<Vec<(usize, Symbols, Arc<Bound>)>>,
+    bound: Mutex<Vec<(Place, Symbols, Arc<Bound>)>>,
     blocks: Mutex<Vec<Block>>,
 }
 
@@ -32,7 +35,7 @@ impl Branches {
         branch: &BranchLaunch,
         binder: &Binder<'_>,
     ) -> Result<Arc<Bound>, RunError> {
-        let place = std::ptr::from_ref(branch).addr();
+        let place = (std::ptr::from_ref(branch).addr(), binder.threads);
         let known = lock(&self.bound);
         let found = known
             .iter()

@@ -7,6 +7,8 @@
 
 #![expect(unsafe_code, reason = "matrix routines take addresses")]
 
+mod together;
+
 use girih_graph::{AxisId, DType};
 use girih_kernels::gemm::{self, Finish, Gemm};
 use girih_plan::plan::Contract;
@@ -18,7 +20,8 @@ use crate::frame::Frame;
 use crate::pack::Pack;
 use crate::view::View;
 use crate::walk;
-use crate::weights::Weight;
+use crate::weights::{Weight, Weights};
+pub(crate) use together::Joined;
 
 /// Steps of the left factor, the right factor and the result.
 type Steps = [isize; 3];
@@ -169,13 +172,7 @@ pub(super) fn run(run: &Run<'_>, contract: &Contract, product: &Product, frame: 
     if let Some(weighted) = &product.weighted
         && let Some(packs) = run.packs.get(weighted.weight).and_then(Option::as_ref)
     {
-        let left = run.weights.all()[weighted.weight].left;
-        let other = if left { contract.right } else { contract.left };
-        let ends = [other, contract.out].map(|id| {
-            let view = frame.view(id);
-            let base = frame.base(view.buffer).elements::<f32>();
-            base.wrapping_offset(view.offset)
-        });
+        let ends = ends(run.weights, contract, weighted, frame);
         return multiply(run, weighted, packs, ends, &weighted.loops);
     }
     match out.dtype {
@@ -183,6 +180,22 @@ pub(super) fn run(run: &Run<'_>, contract: &Contract, product: &Product, frame: 
         DType::F32 => products(run, contract, product, frame, gemm_f32),
         other => unreachable!("a plan contracts `f32` and `f64`, not `{other}`"),
     }
+}
+
+/// Where the other factor and the result begin.
+fn ends(
+    weights: &Weights,
+    contract: &Contract,
+    product: &Weighted,
+    frame: &Frame<'_>,
+) -> [*mut f32; 2] {
+    let left = weights.all()[product.weight].left;
+    let other = if left { contract.right } else { contract.left };
+    [other, contract.out].map(|id| {
+        let view = frame.view(id);
+        let base = frame.base(view.buffer).elements::<f32>();
+        base.wrapping_offset(view.offset)
+    })
 }
 
 /// Multiplies with every matrix of a weight, for every position of the further rows.

@@ -166,19 +166,19 @@ fn candidates<C, E>(
     Ok(all)
 }
 
-/// The beams that the candidates make. A beam with several successors is forked.
+/// The beams that the candidates make; they read their last tokens together. A beam with several successors is forked.
 fn advance<C: Continuation>(
     running: Vec<Beam<C>>,
     kept: &[Candidate],
 ) -> Result<Vec<Beam<C>>, C::Error> {
     let mut parents: Vec<Option<Beam<C>>> = running.into_iter().map(Some).collect();
-    let mut next = Vec::with_capacity(kept.len());
+    let mut next: Vec<Beam<C>> = Vec::with_capacity(kept.len());
     for (at, candidate) in kept.iter().enumerate() {
         let parent = &mut parents[candidate.beam];
         let again = kept[at + 1..]
             .iter()
             .any(|later| later.beam == candidate.beam);
-        let (mut ids, mut stream) = match parent {
+        let (mut ids, stream) = match parent {
             Some(parent) if again => (parent.ids.clone(), parent.stream.fork()?),
             _ => match parent.take() {
                 Some(parent) => (parent.ids, parent.stream),
@@ -186,13 +186,20 @@ fn advance<C: Continuation>(
             },
         };
         ids.push(candidate.id);
-        let logits = stream.push(&[candidate.id])?;
         next.push(Beam {
             ids,
             score: candidate.score,
             stream,
-            logits,
+            logits: Vec::new(),
         });
+    }
+    let mut reads: Vec<(&mut C, &[u32])> = Vec::with_capacity(next.len());
+    for beam in &mut next {
+        reads.push((&mut beam.stream, &beam.ids[beam.ids.len() - 1..]));
+    }
+    let logits = C::push_together(&mut reads)?;
+    for (beam, logits) in next.iter_mut().zip(logits) {
+        beam.logits = logits;
     }
     Ok(next)
 }

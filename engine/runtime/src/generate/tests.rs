@@ -96,6 +96,75 @@ fn streams_of_one_seed_differ() {
     assert_ne!(draws(1, 0), draws(2, 0));
 }
 
+/// What each of several prompts becomes, alone and together, and what is told of them.
+#[test]
+fn texts_that_come_together_are_texts() {
+    let asked = [
+        (0, 5, vec![1, 2]),
+        (1, 0, vec![3]),
+        (2, 9, vec![4]),
+        (0, 2, vec![2, 2, 1]),
+    ];
+    let request = |(stream, most, _): &(u64, usize, Vec<u32>)| Request {
+        sampling: Sampling::PLAIN,
+        ends: vec![3],
+        stream: *stream,
+        ..Request::greedy(*most)
+    };
+    for seed in 0..20 {
+        let requests: Vec<Request> = asked.iter().map(request).collect();
+        let mut toys = vec![Toy::new(5, seed); asked.len()];
+        let begun = toys.iter_mut().zip(&asked).zip(&requests);
+        let begun = begun.map(|((stream, (.., prompt)), request)| Begun {
+            stream,
+            before: &[],
+            prompt,
+            request,
+        });
+        let mut told = vec![Vec::new(); asked.len()];
+        let mut over = vec![0; asked.len()];
+        // The first text is stopped before its fourth token.
+        let flow = |at, said: usize| {
+            if at == 0 && said == 3 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let together = generate_together(begun.collect(), &mut |at, event| {
+            assert_eq!(over[at], 0, "nothing follows the end");
+            match event {
+                Event::Token(id) => told[at].push(id),
+                Event::Over => over[at] += 1,
+            }
+            flow(at, told[at].len())
+        });
+        let together = together.expect("it generates");
+        assert_eq!(over, [1; 4]);
+        for (at, (.., prompt)) in asked.iter().enumerate() {
+            let mut toy = Toy::new(5, seed);
+            let mut count = 0;
+            let alone = generate(&mut toy, &[], prompt, &requests[at], &mut |_| {
+                count += 1;
+                flow(at, count)
+            });
+            assert_eq!(alone.expect("it generates"), together[at]);
+            assert_eq!((&toys[at].read, &told[at]), (&toy.read, &together[at].ids));
+        }
+    }
+    let request = Request::greedy(1);
+    let mut toys = vec![Toy::new(5, 0); 2];
+    let begun = toys.iter_mut().zip([&[1][..], &[]]);
+    let begun = begun.map(|(stream, prompt)| Begun {
+        stream,
+        before: &[],
+        prompt,
+        request: &request,
+    });
+    let none = generate_together(begun.collect(), &mut |_, _| ControlFlow::Continue(()));
+    assert!(matches!(none, Err(GenerateError::EmptyPrompt)));
+}
+
 #[test]
 fn an_end_is_not_part_of_the_text() {
     let plain = ids(&Request::greedy(5));

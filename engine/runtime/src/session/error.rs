@@ -49,6 +49,9 @@ pub enum SessionError {
         /// How many.
         needed: u64,
     },
+    /// Sessions of several models step together.
+    #[error("sessions that step together are of one model")]
+    Models,
     /// There is no new position.
     #[error("a step takes at least one new position")]
     Nothing,

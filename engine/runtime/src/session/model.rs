@@ -189,21 +189,18 @@ impl StreamModel {
         self.once.run(&bindings, progress)
     }
 
-    /// Takes `count` positions.
+    /// Takes positions, of several sequences; `single` if of each one.
     pub(super) fn run_step(
         &self,
-        bindings: &Bindings,
-        count: u64,
+        mut all: Vec<Bindings>,
+        single: bool,
         progress: &mut Progress<'_>,
-    ) -> Result<Outputs, RunError> {
-        let mut bindings = bindings.clone();
-        bindings.params = Arc::clone(&self.step_params);
-        let step = if count == 1 {
-            self.single()
-        } else {
-            &*self.step
-        };
-        step.run(&bindings, progress)
+    ) -> Result<Vec<Outputs>, RunError> {
+        for bindings in &mut all {
+            bindings.params = Arc::clone(&self.step_params);
+        }
+        let step = if single { self.single() } else { &*self.step };
+        step.run_together(&all, progress)
     }
 
     /// What is still to come when the sequence ends; nothing if no result is late. Its parameters
