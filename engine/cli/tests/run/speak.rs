@@ -119,9 +119,7 @@ fn texts_are_printed_in_the_order_of_their_prompts() {
     let llama = Model::new("llama");
     let all = llama.row("input_ids");
     // More than are answered together, which are over at unequal places.
-    let prompts: Vec<String> = (0..19)
-        .map(|at| words(&all[..1 + at % all.len()]))
-        .collect();
+    let prompts: Vec<String> = (0..19).map(|at| words(&all[..=at % all.len()])).collect();
     let stop = llama.row("greedy_ids")[2];
     let stop = format!("w{stop}");
     let mut line = vec!["--max-tokens", "6", "--past-end", "--stop", &stop];
