@@ -96,7 +96,7 @@ pub fn check_blocks(program: &Program, sink: &mut Sink) {
                         ..ProcedureRequest::default()
                     };
                     // Everything that is wrong has been reported; nobody looks at the steps.
-                    let _ = elaborate_procedure(program, &request, names.sink);
+                    let _ = elaborate_procedure(program, &request, None, names.sink);
                 }
             }
             ItemKind::Snapshot(snapshot) => {

@@ -101,10 +101,11 @@ pub(crate) use builtin::NAMES as BUILTINS;
 use entry::pick_module;
 pub(crate) use index::children;
 use instance::Instance;
-pub(crate) use procedure::{OPERATIONS, is_closed};
 pub use procedure::{
-    ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models, procedure_names,
+    Carried, ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
+    procedure_names,
 };
+pub(crate) use procedure::{OPERATIONS, is_closed};
 use recurrence::Frame;
 use scope::Env;
 pub(crate) use scope::nearest;

@@ -261,6 +261,8 @@ pub enum Operation {
         form: usize,
         /// Inputs that belong to no position.
         inputs: Vec<(String, Place)>,
+        /// What it goes on from.
+        cache: Option<Place>,
     },
     /// `s(x)`: the next positions of a session, which moves on.
     Call {
@@ -275,6 +277,8 @@ pub enum Operation {
     },
     /// `flush(s)`: what is left of results that come late if the sequence ends here.
     Flush(Place),
+    /// `cache(s)`: what a session carries, in the order of [`SessionForm::carried`].
+    Cache(Place),
     /// `roll_back(s, n)`: the session at an earlier position.
     RollBack {
         /// The session.
@@ -301,8 +305,44 @@ pub struct SessionForm {
     pub axis: String,
     /// What a call gives, with the streamed axis.
     pub result: Type,
+    /// The cache that it goes on from.
+    pub from: Option<Type>,
+    /// What it carries, where somebody reads that or hands it over.
+    pub carried: Option<Type>,
     /// Where it is opened.
     pub span: Span,
+}
+
+/// A session, for whoever knows how models are streamed.
+#[derive(Clone, Debug)]
+pub struct Streamed<'a> {
+    /// The model.
+    pub model: &'a ModelSlot,
+    /// Its method.
+    pub method: &'a str,
+    /// Types of what the method is given, at the start and with positions.
+    pub inputs: Vec<(&'a str, &'a Type)>,
+    /// The streamed axis.
+    pub axis: &'a str,
+}
+
+impl SessionForm {
+    /// What sessions of the form stream.
+    pub fn streamed<'a>(
+        &'a self,
+        models: &'a [ModelSlot],
+        variables: &'a [Variable],
+    ) -> Streamed<'a> {
+        let opening = self.opening.iter();
+        let opening = opening.map(|(name, id)| (name.as_str(), &variables[id.0].ty));
+        let steps = self.steps.iter().map(|(name, ty)| (name.as_str(), ty));
+        Streamed {
+            model: &models[self.model],
+            method: &self.method,
+            inputs: opening.chain(steps).collect(),
+            axis: &self.axis,
+        }
+    }
 }
 
 impl StepKind {

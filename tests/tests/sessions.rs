@@ -225,10 +225,10 @@ fn other_files_are_refused() {
     assert!(Session::restore(&model(ATTENTION), &cut, u64::MAX).is_err());
     // An older layout, with everything else as it is.
     let text = String::from_utf8_lossy(&bytes[8..]).into_owned();
-    assert!(text.contains(r#""girih.session":"2""#), "{text}");
+    assert!(text.contains(r#""girih.session":"3""#), "{text}");
     let at = bytes
         .windows(19)
-        .position(|own| own == br#""girih.session":"2""#)
+        .position(|own| own == br#""girih.session":"3""#)
         .expect("it is there");
     let mut older = bytes;
     older[at + 17] = b'0';

@@ -284,17 +284,11 @@ impl Elaborator<'_> {
                 }
             })?;
         }
-        if let Some(path) = &env.path {
-            let name = if method.name.text == "forward" {
-                "out"
-            } else {
-                &method.name.text
-            };
-            let path = if path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{path}.{name}")
-            };
+        let name = match method.name.text.as_str() {
+            "forward" => "out",
+            own => own,
+        };
+        if let Some(path) = env.path_of(name) {
             self.name_value(&path, &value);
         }
         Ok(value)

@@ -191,6 +191,7 @@ impl Elaborator<'_> {
         let updates = (self.updates.iter())
             .map(|(path, tensor)| (Arc::from(path.as_str()), tensor.id))
             .collect();
+        self.name_nodes();
         let builder = std::mem::take(&mut self.b);
         let outputs = outputs.into_iter().map(|(name, tensor)| (name, tensor.id));
         let graph = builder.finish(outputs.collect(), updates);
@@ -208,6 +209,25 @@ impl Elaborator<'_> {
             results,
             values,
         })
+    }
+
+    /// Tells the graph what its values are called: of several names the one with the fewest parts, `out` only
+    /// where there is no other.
+    fn name_nodes(&mut self) {
+        let rank = |path: &str| {
+            let is_result = path.rsplit('.').next() == Some("out");
+            (is_result, path.split('.').count())
+        };
+        let mut best: BTreeMap<girih_graph::ValueId, &str> = BTreeMap::new();
+        for (path, tensor) in &self.values {
+            let name = best.entry(tensor.id).or_insert(path);
+            if rank(path) < rank(name) {
+                *name = path;
+            }
+        }
+        for (value, name) in best {
+            self.b.set_name(value, name);
+        }
     }
 
     fn instance_list(&self) -> Vec<InstanceInfo> {

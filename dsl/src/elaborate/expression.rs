@@ -4,7 +4,7 @@ use girih_graph::{DType, Extent, Op};
 
 use super::call::Given;
 use super::scope::Env;
-use super::value::{Axes, Eval, InstanceId, Reported, Value};
+use super::value::{Axes, Eval, InstanceId, Reported, Tensor, Value};
 use super::{Elaborator, builtin};
 use crate::ast::{self, Expr, ExprKind};
 use crate::span::Span;
@@ -272,6 +272,19 @@ impl Elaborator<'_> {
             Value::Tensor(tensor) => self
                 .index_tensor(env, tensor, items, span)
                 .map(Value::Tensor),
+            Value::Record(_) | Value::List(_) | Value::Tuple(_) if is_bound(items) => {
+                let mut read = 0;
+                let parts = self.index_parts(env, value, (items, span), &mut read)?;
+                let Some(ast::Index::Bind(name, _)) = items.first().filter(|_| read == 0) else {
+                    return Ok(parts);
+                };
+                self.error(
+                    304,
+                    name.span,
+                    format!("no value in it has an axis `{}`", name.text),
+                    "read along it here",
+                )
+            }
             Value::List(parts) | Value::Tuple(parts) => {
                 let position = self.position(env, items, parts.len(), span)?;
                 Ok(parts[position].clone())
@@ -285,21 +298,6 @@ impl Elaborator<'_> {
                 self.index_tensor(env, tensor, items, span)
                     .map(Value::Tensor)
             }
-            Value::Record(fields)
-                if items
-                    .iter()
-                    .all(|item| matches!(item, ast::Index::Bind(..))) =>
-            {
-                let mut result = Vec::new();
-                for (name, value) in fields {
-                    let tensor = self.tensor(value, DType::F32, base.span)?;
-                    result.push((
-                        name,
-                        Value::Tensor(self.index_tensor(env, tensor, items, span)?),
-                    ));
-                }
-                Ok(Value::Record(result))
-            }
             Value::Poison => Err(Reported),
             other => self.error(
                 303,
@@ -308,6 +306,43 @@ impl Elaborator<'_> {
                 format!("this is {}", other.kind()),
             ),
         }
+    }
+
+    /// Reads every tensor of a record or a list that has one of the axes; how many that were is added to `read`.
+    fn index_parts(
+        &mut self,
+        env: &mut Env,
+        value: Value,
+        (items, span): (&[ast::Index], Span),
+        read: &mut usize,
+    ) -> Eval<Value> {
+        let mut all = |this: &mut Self, parts: Vec<Value>| -> Eval<Vec<Value>> {
+            let parts = parts.into_iter();
+            parts
+                .map(|part| this.index_parts(env, part, (items, span), read))
+                .collect()
+        };
+        Ok(match value {
+            Value::Record(fields) => {
+                let (names, parts): (Vec<String>, Vec<Value>) = fields.into_iter().unzip();
+                Value::Record(names.into_iter().zip(all(self, parts)?).collect())
+            }
+            Value::List(parts) => Value::List(all(self, parts)?),
+            Value::Tuple(parts) => Value::Tuple(all(self, parts)?),
+            Value::Tensor(tensor) if items.iter().any(|item| self.reads(tensor, item)) => {
+                *read += 1;
+                Value::Tensor(self.index_tensor(env, tensor, items, span)?)
+            }
+            other => other,
+        })
+    }
+
+    fn reads(&self, tensor: Tensor, item: &ast::Index) -> bool {
+        let ast::Index::Bind(name, _) = item else {
+            return false;
+        };
+        let mut axes = self.ty(tensor).axes.iter();
+        axes.any(|axis| self.b.axes.name(*axis).split('.').next() == Some(name.text.as_str()))
     }
 
     fn position(
@@ -336,4 +371,10 @@ impl Elaborator<'_> {
             ),
         }
     }
+}
+
+/// Whether an index says along which axes it reads.
+fn is_bound(items: &[ast::Index]) -> bool {
+    let bound = |item: &ast::Index| matches!(item, ast::Index::Bind(..));
+    items.iter().all(bound)
 }

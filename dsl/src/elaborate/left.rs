@@ -133,13 +133,7 @@ impl Elaborator<'_> {
         }
         env.locals
             .insert(place.name.text.clone(), Value::List(parts));
-        if let Some(path) = &env.path {
-            let name = format!("{}.{index}", place.name.text);
-            let path = if path.is_empty() {
-                name
-            } else {
-                format!("{path}.{name}")
-            };
+        if let Some(path) = env.path_of(&format!("{}.{index}", place.name.text)) {
             self.name_value(&path, &value);
         }
         Ok(())
@@ -231,12 +225,7 @@ impl Elaborator<'_> {
                 format!("set the next value: `{name}' = …`"),
             );
         }
-        if let Some(path) = &env.path {
-            let path = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
+        if let Some(path) = env.path_of(name) {
             self.name_value(&path, &value);
         }
         env.locals.insert(name.clone(), value);

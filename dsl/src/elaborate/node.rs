@@ -96,6 +96,7 @@ impl Elaborator<'_> {
             start: span.start,
             end: span.end,
             promises: self.promises.clone(),
+            names: Vec::new(),
         })));
     }
 

@@ -17,6 +17,7 @@
 //! | `session`   | how is a model's stream opened and moved on?                    |
 
 mod argument;
+mod cache;
 mod call;
 mod compute;
 mod flow;
@@ -52,14 +53,20 @@ pub struct ProcedureRequest {
     pub statics: Vec<(String, String, Static)>,
 }
 
+/// Says what a session carries from position to position. `None` after mistakes, which go to the sink.
+pub type Carried<'a> = dyn Fn(&crate::procedure::Streamed<'_>, &mut Sink) -> Option<Type> + 'a;
+
 /// Elaborates one procedure of the entry file. Mistakes go to the sink; `None` if there was one.
+/// Where nobody says what sessions carry, a procedure that reads it is looked at up to there.
 pub fn elaborate_procedure(
     program: &Program,
     request: &ProcedureRequest,
+    carried: Option<&Carried<'_>>,
     sink: &mut Sink,
 ) -> Option<Procedure> {
     let place = pick(program, request, sink)?;
     let mut writer = Writer::new(program, request, sink, place.file);
+    writer.carried = carried;
     let procedure = writer.procedure(place).ok();
     let failed = writer.failed;
     procedure.filter(|_| !failed)
@@ -160,6 +167,7 @@ fn pick(program: &Program, request: &ProcedureRequest, sink: &mut Sink) -> Optio
 struct Writer<'p> {
     program: &'p Program,
     request: &'p ProcedureRequest,
+    carried: Option<&'p Carried<'p>>,
     sink: &'p mut Sink,
     failed: bool,
     /// The file of the procedure that is being walked.
@@ -184,6 +192,7 @@ impl<'p> Writer<'p> {
         Self {
             program,
             request,
+            carried: None,
             sink,
             failed: false,
             file,

@@ -382,8 +382,11 @@ impl Elaborator<'_> {
             .close_loop((axis, reverse), starts, results, span)?
             .into_iter();
         for name in names {
-            let last = made.next().ok_or(Reported)?;
-            env.locals.insert(name.clone(), Value::Tensor(last));
+            let last = Value::Tensor(made.next().ok_or(Reported)?);
+            if let Some(path) = env.path_of(name) {
+                self.name_value(&path, &last);
+            }
+            env.locals.insert(name.clone(), last);
         }
         let stacked: BTreeMap<Tensor, Tensor> =
             outputs.iter().map(|(_, inner)| *inner).zip(made).collect();
@@ -395,12 +398,7 @@ impl Elaborator<'_> {
                 continue;
             }
             let value = Value::Tensor(outer);
-            if let Some(path) = &env.path {
-                let path = if path.is_empty() {
-                    name.clone()
-                } else {
-                    format!("{path}.{name}")
-                };
+            if let Some(path) = env.path_of(name) {
                 self.name_value(&path, &value);
             }
             env.locals.insert(name.clone(), value);
@@ -455,18 +453,8 @@ impl Elaborator<'_> {
 
     /// Whether somebody outside asks for the value of this name.
     fn is_kept(&self, env: &Env, name: &str) -> bool {
-        let Some(path) = &env.path else {
-            return false;
-        };
-        if self.request.keep_all {
-            return true;
-        }
-        let path = if path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{path}.{name}")
-        };
-        self.request.keep.contains(&path)
+        env.path_of(name)
+            .is_some_and(|path| self.request.keep_all || self.request.keep.contains(&path))
     }
 }
 

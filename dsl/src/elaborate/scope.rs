@@ -66,6 +66,16 @@ impl Env {
             ..Self::of_file(found.decl.file)
         }
     }
+
+    /// The path from outside of a name in this body, if it has one.
+    pub(crate) fn path_of(&self, name: &str) -> Option<String> {
+        let path = self.path.as_deref()?;
+        Some(if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        })
+    }
 }
 
 impl Elaborator<'_> {

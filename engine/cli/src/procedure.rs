@@ -13,7 +13,9 @@
 //! | `machine` | what does each step do?                                     |
 //! | `operate` | what does each operation do?                                |
 //! | `session` | what does a session do?                                     |
+//! | `cache`   | what does a session carry, and what can go on from it?      |
 
+mod cache;
 mod given;
 mod loaded;
 mod machine;
@@ -43,6 +45,7 @@ use girih_transform::stream;
 use crate::failure::Failure;
 use crate::source::mistakes;
 use crate::streaming::{lateness, refusal};
+use cache::carried;
 pub use given::{split_weights, static_tensor};
 use machine::Machine;
 use models::Models;
@@ -102,7 +105,12 @@ impl<'a> Ready<'a> {
         let (request, models, split) = open(setup)?;
         let mut sink = Sink::new();
         let told = |sink: &Sink| mistakes(&setup.program.sources, sink, setup.colors);
-        let procedure = elaborate_procedure(setup.program, &request, &mut sink);
+        let procedure = elaborate_procedure(
+            setup.program,
+            &request,
+            Some(&|asked, sink| carried(setup.program, asked, sink)),
+            &mut sink,
+        );
         let Some(procedure) = procedure.filter(|_| !sink.has_errors()) else {
             return Err(told(&sink));
         };
@@ -171,7 +179,12 @@ pub fn check_sessions(program: &Program, sink: &mut Sink) {
             name: Some(name),
             ..ProcedureRequest::default()
         };
-        if let Some(procedure) = elaborate_procedure(program, &request, sink) {
+        if let Some(procedure) = elaborate_procedure(
+            program,
+            &request,
+            Some(&|asked, sink| carried(program, asked, sink)),
+            sink,
+        ) {
             check_streams(program, &procedure, sink);
         }
     }
@@ -183,7 +196,11 @@ pub fn check_streams(program: &Program, procedure: &Procedure, sink: &mut Sink) 
         if form.steps.is_empty() {
             continue;
         }
-        let Some(model) = models::streamed(program, procedure, form, sink) else {
+        let Some(model) = models::streamed(
+            program,
+            &form.streamed(&procedure.models, &procedure.variables),
+            sink,
+        ) else {
             continue;
         };
         let here = "a session of it is opened here";

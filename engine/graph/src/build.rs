@@ -135,6 +135,20 @@ impl Builder {
         self.region().ty(value)
     }
 
+    /// Says what the model calls a value of the innermost region, beside where it comes from.
+    pub fn set_name(&mut self, value: ValueId, name: &str) {
+        let region = self.region_mut();
+        let Definition::Result(node, slot) = region.definition(value) else {
+            return;
+        };
+        if let Some(Some(origin)) = region.origins.get_mut(node.index()) {
+            // Other nodes of the statement have no part in it.
+            let names = &mut Arc::make_mut(origin).names;
+            names.retain(|(own, _)| *own != slot);
+            names.push((slot, Arc::from(name)));
+        }
+    }
+
     /// Adds a node with any number of results.
     ///
     /// # Errors

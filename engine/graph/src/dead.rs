@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::build::Builder;
 use crate::depend::{Depend, depend, over_steps};
-use crate::graph::{Graph, Node, Region, ValueId};
+use crate::graph::{Graph, Node, Origin, Region, ValueId};
 use crate::op::{Op, Recurrence};
 
 /// The same graph without dead nodes. Axes stay.
@@ -190,7 +190,8 @@ fn copy_into(
         }
         let operands = kept(&node.operands, &trim.operands);
         let operands: Vec<ValueId> = operands.map(|old| values[old.index()]).collect();
-        builder.set_origin(region.origins.get(id.index()).cloned().flatten());
+        let origin = region.origins.get(id.index()).cloned().flatten();
+        builder.set_origin(origin.map(|origin| named(origin, &trim.results)));
         let results = builder
             .node(op, &operands)
             .expect("what is dropped is neither read nor typed by what stays");
@@ -198,6 +199,18 @@ fn copy_into(
             values[old.index()] = new;
         }
     }
+}
+
+/// The origin of a node of which only some results are left.
+fn named(mut origin: Arc<Origin>, keep: &[bool]) -> Arc<Origin> {
+    if !origin.names.is_empty() && !keep.iter().all(|kept| *kept) {
+        let names = &mut Arc::make_mut(&mut origin).names;
+        names.retain(|(slot, _)| keep.get(*slot) == Some(&true));
+        for (slot, _) in names {
+            *slot = keep[..*slot].iter().filter(|kept| **kept).count();
+        }
+    }
+    origin
 }
 
 fn kept<'a, T>(items: &'a [T], keep: &'a [bool]) -> impl Iterator<Item = &'a T> {

@@ -67,6 +67,17 @@ pub struct Origin {
     pub end: u32,
     /// What the statement's attributes promise.
     pub promises: Option<Arc<Promises>>,
+    /// What the model calls results of the node, by their place.
+    pub names: Vec<(usize, Arc<str>)>,
+}
+
+impl Origin {
+    /// What the model calls a result of the node: `layers.3.attn.key`.
+    pub fn name(&self, slot: usize) -> Option<&str> {
+        let mut names = self.names.iter();
+        let found = names.find(|(own, _)| *own == slot);
+        found.map(|(_, name)| &**name)
+    }
 }
 
 /// A scope of nodes with parameters and results.

@@ -10,6 +10,7 @@
 
 mod error;
 mod flush;
+mod handed;
 mod model;
 mod parameters;
 mod pieces;

@@ -14,6 +14,7 @@ use crate::span::Span;
 /// Every function that only procedures have.
 pub(crate) const OPERATIONS: &[&str] = &[
     "append",
+    "cache",
     "decode",
     "empty",
     "encode",
@@ -60,7 +61,8 @@ impl Writer<'_> {
                 if let (Type::List(parts), None) = (self.ty(&x), &over) {
                     return Ok(Some(self.append_part(&x, &parts, y, span, steps)));
                 }
-                let made = self.each(&x, span, steps, &mut |this, x, way, steps| {
+                let along = over.as_ref().map(|own| own.0.as_str());
+                let made = self.each(&x, along, span, steps, &mut |this, x, way, steps| {
                     let mut y = y.clone();
                     y.path.extend(way.iter().cloned());
                     let (operation, ty) = this.append(over.as_ref(), x, y, span)?;
@@ -80,7 +82,8 @@ impl Writer<'_> {
                     None => None,
                 };
                 self.all_taken(&taken)?;
-                let made = self.each(&x, span, steps, &mut |this, x, _, steps| {
+                let along = over.as_ref().map(|own| own.0.as_str());
+                let made = self.each(&x, along, span, steps, &mut |this, x, _, steps| {
                     let over = this.over(over.as_ref(), name, &x, span)?;
                     this.require_open(&x, &over, span)?;
                     let to = match &to {
@@ -117,7 +120,8 @@ impl Writer<'_> {
                 let x = self.take(names, &mut taken, "x", steps)?;
                 let axes = self.arrow(&mut taken)?;
                 self.all_taken(&taken)?;
-                let made = self.each(&x, span, steps, &mut |this, x, _, steps| {
+                let along = Some(axes.0.as_str());
+                let made = self.each(&x, along, span, steps, &mut |this, x, _, steps| {
                     let ty = this.renamed(&axes, &x, span)?;
                     Ok(this.operated(Operation::Rename(x), ty, span, steps))
                 });
@@ -206,6 +210,11 @@ impl Writer<'_> {
                 let ty = self.rest_type(&session, span)?;
                 (Operation::Flush(session), ty)
             }
+            "cache" => {
+                let session = self.take(names, &mut taken, "session", steps)?;
+                let ty = self.cache_type(&session, span)?;
+                (Operation::Cache(session), ty)
+            }
             "roll_back" => {
                 let session = self.take(names, &mut taken, "session", steps)?;
                 let ty = self.session_type(&session, span)?;
@@ -247,15 +256,27 @@ impl Writer<'_> {
         self.operated(Operation::Length { x, over }, ty, span, steps)
     }
 
-    /// Does the same with every tensor of a record or a list. What is done is told the way to each.
+    /// Does the same with every tensor of a record or a list, of which those stay what they are that lack
+    /// the axis, if others have it. What is done is told the way to each.
     fn each(
         &mut self,
         x: &Place,
+        along: Option<&str>,
         span: Span,
         steps: &mut Vec<Step>,
         act: &mut Act<'_>,
     ) -> Eval<Place> {
-        self.each_at(x, &mut Vec::new(), span, steps, act)
+        let mut leaves = Vec::new();
+        self.ty(x).leaves("", &mut leaves);
+        let has = |ty: &Type, along: &str| ty.axes().iter().any(|axis| axis.name == along);
+        let along = along.filter(|along| leaves.iter().any(|(_, ty)| has(ty, along)));
+        let mut act = |this: &mut Writer<'_>, x: Place, way: &[String], steps: &mut Vec<Step>| {
+            if along.is_some_and(|along| !has(&this.ty(&x), along)) {
+                return Ok(x);
+            }
+            act(this, x, way, steps)
+        };
+        self.each_at(x, &mut Vec::new(), span, steps, &mut act)
     }
 
     fn each_at(

@@ -20,7 +20,7 @@ use crate::span::Span;
 use super::compute::Made;
 
 impl Writer<'_> {
-    /// `session(m)`, `session(m.decode, memory = x)`.
+    /// `session(m)`, `session(m.decode, memory = x)`, `session(m, cache = c)`.
     pub(super) fn open_session(
         &mut self,
         names: &mut Names,
@@ -62,6 +62,8 @@ impl Writer<'_> {
         };
         let mut inputs = Vec::new();
         let mut opening = Vec::new();
+        let mut cache = None;
+        let mut from = None;
         for arg in args {
             let Some(name) = &arg.name else {
                 return self.error(
@@ -72,6 +74,13 @@ impl Writer<'_> {
                     "write `session(m, memory = x)`; positions come with calls: `s(ids)`",
                 );
             };
+            let is_input = declared.params.iter().any(|own| own.name.text == name.text);
+            if name.text == "cache" && !is_input {
+                let value = self.value(names, &arg.value, steps)?;
+                from = Some(self.ty(&value));
+                cache = Some(value);
+                continue;
+            }
             let params = declared.params.iter();
             let Some(parameter) = params.clone().find(|own| own.name.text == name.text) else {
                 let near = nearest(&name.text, params.map(|own| own.name.text.as_str()));
@@ -111,9 +120,15 @@ impl Writer<'_> {
             steps: Vec::new(),
             axis,
             result: Type::None,
+            from,
+            carried: None,
             span,
         });
-        let operation = Operation::Open { form, inputs };
+        let operation = Operation::Open {
+            form,
+            inputs,
+            cache,
+        };
         Ok(self.operated(operation, Type::Session(form), span, steps))
     }
 
@@ -186,6 +201,7 @@ impl Writer<'_> {
             let result = self.session_result(names, &own, &types, &inputs, span)?;
             self.sessions[form].steps.clone_from(&types);
             self.sessions[form].result = result.clone();
+            self.require_cache(form, span)?;
             result
         } else {
             for ((name, ty, at), (first, wanted)) in types

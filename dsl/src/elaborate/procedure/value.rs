@@ -157,9 +157,27 @@ impl Writer<'_> {
     pub(super) fn place(&mut self, names: &Names, expr: &Expr) -> Eval<Option<Place>> {
         let mut path = Vec::new();
         let mut at = expr;
-        while let ExprKind::Field { base, name } = &at.kind {
-            path.insert(0, name.text.clone());
-            at = base;
+        loop {
+            match &at.kind {
+                ExprKind::Field { base, name } => {
+                    path.insert(0, name.text.clone());
+                    at = base;
+                }
+                ExprKind::Index { base, items } => {
+                    let [
+                        Index::At(Expr {
+                            kind: ExprKind::Int(number),
+                            ..
+                        }),
+                    ] = items.as_slice()
+                    else {
+                        return Ok(None);
+                    };
+                    path.insert(0, number.to_string());
+                    at = base;
+                }
+                _ => break,
+            }
         }
         let ExprKind::Name(name) = &at.kind else {
             return Ok(None);

@@ -8,7 +8,7 @@ use girih_dsl::blocks::WeightPlan;
 use girih_dsl::diag::Sink;
 use girih_dsl::elaborate::{ProcedureRequest, Request, elaborate};
 use girih_dsl::model::{Model, Static};
-use girih_dsl::procedure::{ModelSlot, Procedure, SessionForm, Type};
+use girih_dsl::procedure::{ModelSlot, Procedure, Streamed as Asked};
 use girih_dsl::program::Program;
 use girih_runtime::backend::{Bindings, BoxError, Outputs, ParamData, ParamSource, silent};
 use girih_runtime::session::StreamModel;
@@ -173,7 +173,11 @@ impl<'a> Models<'a> {
                 continue;
             }
             let mut sink = Sink::new();
-            let Some(model) = streamed(setup.program, procedure, form, &mut sink) else {
+            let Some(model) = streamed(
+                setup.program,
+                &form.streamed(&procedure.models, &procedure.variables),
+                &mut sink,
+            ) else {
                 return Err(crate::source::mistakes(
                     &setup.program.sources,
                     &sink,
@@ -244,29 +248,19 @@ impl ParamSource for Prefixed<'_, '_> {
     }
 }
 
-/// The model that sessions of a form stream, over the axes that they are given.
-pub(super) fn streamed(
-    program: &Program,
-    procedure: &Procedure,
-    form: &SessionForm,
-    sink: &mut Sink,
-) -> Option<Model> {
-    let slot = &procedure.models[form.model];
-    let mut types: Vec<(&str, &Type)> = Vec::new();
-    for (name, id) in &form.opening {
-        types.push((name, &procedure.variables[id.0].ty));
-    }
-    types.extend(form.steps.iter().map(|(name, ty)| (name.as_str(), ty)));
+/// The model that a session streams, over the axes that it is given.
+pub(super) fn streamed(program: &Program, asked: &Asked<'_>, sink: &mut Sink) -> Option<Model> {
+    let slot = asked.model;
     let mut request = Request {
         module: Some(slot.module.clone()),
-        method: Some(form.method.clone()),
+        method: Some(asked.method.to_owned()),
         statics: slot.statics.clone(),
         ..Request::default()
     };
     let plain = elaborate(program, &request, sink)?;
     let mut absent = BTreeSet::new();
     for input in &plain.inputs {
-        let Some((_, ty)) = types.iter().find(|(name, _)| *name == input.name) else {
+        let Some((_, ty)) = asked.inputs.iter().find(|own| own.0 == input.name) else {
             absent.insert(input.name.clone());
             continue;
         };

@@ -85,7 +85,12 @@ impl Machine<'_, '_, '_> {
                 let text = tokenizer.decode(&ids);
                 Value::Text(text.map_err(|error| self.failed(&error, span))?)
             }
-            Operation::Open { form, inputs } => self.open(*form, inputs, span)?,
+            Operation::Open {
+                form,
+                inputs,
+                cache,
+            } => self.open(*form, inputs, cache.as_ref(), span)?,
+            Operation::Cache(session) => self.cache(session, span)?,
             Operation::Call {
                 session,
                 form,

@@ -21,6 +21,7 @@ impl<'m> Machine<'m, '_, '_> {
         &self,
         form: usize,
         inputs: &[(String, Place)],
+        cache: Option<&Place>,
         span: Span,
     ) -> Result<Value, Failure> {
         let mut opening = BTreeMap::new();
@@ -32,11 +33,21 @@ impl<'m> Machine<'m, '_, '_> {
                 opening.insert(name.clone(), data);
             }
         }
-        Ok(Value::Session(Box::new(Stream {
+        let mut stream = Stream {
             opening,
             session: None,
             rest: Value::None,
-        })))
+        };
+        if let Some(cache) = cache {
+            // What takes no position is opened in vain, and nobody has looked at its cache.
+            let streamed = self.streamed(form, span)?;
+            let axis = &self.ready.procedure.sessions[form].axis;
+            let (position, carries) = self.handed(streamed, cache, axis, span)?;
+            let opening = self.opening(&stream);
+            let session = Session::at(&streamed.shared, opening, position, carries);
+            stream.session = Some(session.map_err(|error| self.failed(&error, span))?);
+        }
+        Ok(Value::Session(Box::new(stream)))
     }
 
     /// `s(x)`: the next positions.
@@ -72,13 +83,7 @@ impl<'m> Machine<'m, '_, '_> {
         let mut session = if let Some(session) = stream.session.take() {
             session
         } else {
-            let opening = Opening {
-                inputs: stream.opening.clone(),
-                symbols: ready.sizes().clone(),
-                seed: ready.seed(),
-                ..Opening::default()
-            };
-            let opened = Session::open(&streamed.shared, opening);
+            let opened = Session::open(&streamed.shared, self.opening(&stream));
             opened.map_err(|error| self.failed(&error, span))?
         };
         let outputs = session.run_all(&steps, PIECE, self.around.progress);
@@ -96,6 +101,15 @@ impl<'m> Machine<'m, '_, '_> {
         };
         self.values[variable.0] = Value::Session(stream);
         Ok(value)
+    }
+
+    fn opening(&self, stream: &Stream) -> Opening {
+        Opening {
+            inputs: stream.opening.clone(),
+            symbols: self.ready.sizes().clone(),
+            seed: self.ready.seed(),
+            ..Opening::default()
+        }
     }
 
     /// `flush(s)`: what is left if the sequence ends here.
@@ -149,7 +163,7 @@ impl<'m> Machine<'m, '_, '_> {
         Ok(i64::try_from(position).unwrap_or(i64::MAX))
     }
 
-    fn stream(&self, place: &Place, span: Span) -> Result<&Stream, Failure> {
+    pub(super) fn stream(&self, place: &Place, span: Span) -> Result<&Stream, Failure> {
         match self.at(place) {
             Value::Session(stream) => Ok(stream),
             _ => Err(self.failed(&"a session is read before it is there", span)),
@@ -157,7 +171,7 @@ impl<'m> Machine<'m, '_, '_> {
     }
 
     /// Which of the sessions of the procedure one is.
-    fn form(&self, place: &Place) -> usize {
+    pub(super) fn form(&self, place: &Place) -> usize {
         match self.type_at(place) {
             Type::Session(form) => *form,
             // Checked when the procedure was read.
@@ -165,7 +179,7 @@ impl<'m> Machine<'m, '_, '_> {
         }
     }
 
-    fn streamed(&self, form: usize, span: Span) -> Result<&'m Streamed, Failure> {
+    pub(super) fn streamed(&self, form: usize, span: Span) -> Result<&'m Streamed, Failure> {
         let ready = self.ready;
         let streamed = ready.models.streams.get(form);
         let streamed = streamed.and_then(Option::as_ref);

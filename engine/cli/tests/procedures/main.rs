@@ -2,6 +2,7 @@
 //!
 //! | file       | question                                                      |
 //! |------------|---------------------------------------------------------------|
+//! | `caches`   | does a session go on from a cache?                            |
 //! | `examples` | do the examples' procedures do what their papers say?         |
 //! | `models`   | which parameters does a procedure's model have?               |
 //! | `sessions` | does a session give what the whole gives?                     |
@@ -13,6 +14,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod caches;
 mod examples;
 mod models;
 mod outside;

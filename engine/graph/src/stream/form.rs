@@ -63,6 +63,9 @@ pub struct Carry {
     /// How many positions of it there have been, in the number of positions after the step: fewer,
     /// if it depends on later ones.
     pub there: Extent,
+    /// Whether an entry says at which position it stands: a rotated key, an embedding of places. Always
+    /// `false` of what has no positions.
+    pub placed: bool,
 }
 
 /// What is carried.

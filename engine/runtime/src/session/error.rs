@@ -73,6 +73,14 @@ pub enum SessionError {
         /// Where one can go.
         marks: Vec<u64>,
     },
+    /// Something that a session should go on from is not what it carries.
+    #[error("`{carry}` {problem}")]
+    Handed {
+        /// Which.
+        carry: String,
+        /// In words.
+        problem: String,
+    },
     /// It is not known which weights a session to be saved belongs to.
     #[error("the weights were loaded elsewhere: a saved session could not say which they are")]
     Shared,

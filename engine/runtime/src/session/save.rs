@@ -14,7 +14,7 @@ use crate::tensor::Tensor;
 use crate::weights::{SafeTensors, WeightSource, write_safetensors};
 
 /// The version of the layout that is written, and the only one that is read.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 impl Session {
     /// Writes the session to a file; marks are left out.

@@ -6,12 +6,13 @@
 //! that are asked for in the same way.
 
 mod carry;
+mod placed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use girih_graph::op::Binary;
-use girih_graph::stream::Carry;
+use girih_graph::stream::{Carry, Kind};
 use girih_graph::{AxisId, Builder, Combine, Extent, Node, NodeId, Op, Region, ValueId};
 
 use super::class::{Class, reads_positions};
@@ -91,7 +92,7 @@ impl<'r, 'a> Emit<'r, 'a> {
         let mut copy = 0;
         while !self.names.insert(name.clone()) {
             copy += 1;
-            name = format!("{wanted}.{copy}");
+            name = format!("{wanted}_{copy}");
         }
         name
     }
@@ -201,6 +202,16 @@ impl<'r, 'a> Emit<'r, 'a> {
             stack.pop();
         }
         Ok(self.outer[&value])
+    }
+
+    /// A name for what is carried of a value: what the model calls it, else where it is and what it becomes.
+    fn carry_name(&mut self, value: ValueId, kind: Kind) -> String {
+        let region = &self.rules.graph.root;
+        let named = super::class::maker(region, value)
+            .and_then(|(node, slot)| region.origin(node)?.name(slot))
+            .map(str::to_owned);
+        let name = named.unwrap_or_else(|| format!("{}{}", self.path(value), kind.word()));
+        self.name(&name)
     }
 
     /// The instance that a value comes from, as the start of a name.

@@ -62,8 +62,7 @@ impl Emit<'_, '_> {
             History::All => Kind::Cache,
             History::Last(last) => Kind::Recent { last },
         };
-        let path = self.path(value);
-        let name = self.name(&format!("{path}{}", kind.word()));
+        let name = self.carry_name(value, kind);
         // New positions lie behind the old ones: the axis that grows is the outermost.
         let along = |growing: AxisId| {
             let rest = ty.axes.iter().copied().filter(|own| *own != new_axis);
@@ -101,7 +100,14 @@ impl Emit<'_, '_> {
         let empty = along(none);
         let zero = self.once.number(ty.dtype, 0.0);
         let start = self.once.value(Op::Expand(empty.axes), &[zero])?;
-        self.carry(name, kind, (carried, stretch.end), (start, next));
+        let carry = Carry {
+            name,
+            kind,
+            ty: carried,
+            there: stretch.end.of(&Extent::symbol(&self.roles.total)),
+            placed: self.is_placed(value),
+        };
+        self.carries.push((carry, start, next));
         Ok(joined)
     }
 
@@ -122,6 +128,7 @@ impl Emit<'_, '_> {
             kind,
             ty,
             there,
+            placed: false,
         };
         self.carries.push((carry, start, next));
     }
@@ -143,8 +150,7 @@ impl Emit<'_, '_> {
     }
 
     fn total_input(&mut self, value: ValueId, ty: &ValueType) -> Result<(ValueId, String), Whole> {
-        let path = self.path(value);
-        let name = self.name(&format!("{path}{}", Kind::Total.word()));
+        let name = self.carry_name(value, Kind::Total);
         Ok((self.input(&name, ty)?, name))
     }
 
@@ -216,8 +222,7 @@ impl Emit<'_, '_> {
         for (position, own) in given.iter_mut().enumerate().take(recurrence.carried) {
             let start = node.operands[position];
             let ty = self.rules.graph.root.ty(start).clone();
-            let path = self.path(node.results[position]);
-            let name = self.name(&format!("{path}{}", Kind::Carried.word()));
+            let name = self.carry_name(node.results[position], Kind::Carried);
             *own = self.input(&name, &ty)?;
             names.push((name, ty, start));
         }
