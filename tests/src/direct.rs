@@ -9,25 +9,24 @@ use girih_plugin::Code as ErrorCode;
 use girih_plugin::device as sdk;
 use girih_runtime::device::{Code, Device, DeviceError, Info, Memory, Place, RegionCall};
 use girih_runtime::plugin::native::NativeCode;
-use girih_template_device::Template;
 
-/// The backend over the device that interprets kernels.
+/// The backend over a device of a plugin.
 ///
 /// # Panics
 ///
-/// It does not open, though it runs everywhere.
-pub fn template() -> OnDevice {
-    let device = Direct::<Template>::open().expect("it runs everywhere");
-    OnDevice::new("template", device, Cpu::default())
+/// It does not open.
+pub fn direct<D: sdk::Device>() -> OnDevice {
+    let device = Direct::<D>::open().expect("it opens");
+    OnDevice::new("direct", device, Cpu::default())
 }
 
 /// The backend over the same device that has no code for anything: the host walks and computes.
 ///
 /// # Panics
 ///
-/// As [`template`].
-pub fn refusing() -> OnDevice {
-    let device = Direct::<Template>::open().expect("it runs everywhere");
+/// As [`direct`].
+pub fn refusing<D: sdk::Device>() -> OnDevice {
+    let device = Direct::<D>::open().expect("it opens");
     OnDevice::new("refusing", Arc::new(Refusing(device)), Cpu::default())
 }
 

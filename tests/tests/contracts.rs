@@ -9,7 +9,8 @@ use girih_dsl::diag::{Code, explain};
 use girih_dsl::model::Static;
 use girih_runtime::backend::Backend;
 use girih_runtime::reference::Reference;
-use girih_tests::direct::template;
+use girih_template_device::Template;
+use girih_tests::direct::direct;
 
 /// Examples whose modules take long as they are without optimization; they are verified as
 /// streams with stored numbers.
@@ -137,6 +138,6 @@ fn backends() -> [Box<dyn Backend>; 3] {
     [
         Box::new(Reference),
         Box::new(Cpu::new(CpuOptions::default())),
-        Box::new(template()),
+        Box::new(direct::<Template>()),
     ]
 }

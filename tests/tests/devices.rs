@@ -17,7 +17,7 @@ use girih_runtime::plugin::Library;
 use girih_runtime::plugin::native::NativeCode;
 use girih_runtime::tensor::Tensor;
 use girih_template_device::Template;
-use girih_tests::direct::{Direct, template};
+use girih_tests::direct::{Direct, direct};
 
 /// A loop that carries a value, a product and a gather at positions that are data.
 const GRAPH: &str = "girih-graph 1
@@ -173,8 +173,11 @@ fn over(device: Arc<dyn Device>) -> OnDevice {
 #[test]
 fn a_device_gives_what_the_processor_gives() {
     let expected = run(&Cpu::default(), &bindings(&[2, 0])).unwrap();
-    agree(&run(&template(), &bindings(&[2, 0])).unwrap(), &expected);
-    let explained = template().explain(&graph()).unwrap();
+    agree(
+        &run(&direct::<Template>(), &bindings(&[2, 0])).unwrap(),
+        &expected,
+    );
+    let explained = direct::<Template>().explain(&graph()).unwrap();
     let said = explained.to_string();
     assert!(
         said.contains("loop: walked by the host: loops: there is no code for them")
@@ -205,13 +208,13 @@ fn failures_have_names_and_the_host_goes_on() {
 #[test]
 fn a_read_outside_is_the_same_error_as_on_the_processor() {
     for at in [[3], [-1]] {
-        let [found, expected] = [&template() as &dyn Backend, &Cpu::default()]
+        let [found, expected] = [&direct::<Template>() as &dyn Backend, &Cpu::default()]
             .map(|backend| run(backend, &bindings(&at)).unwrap_err());
         assert!(matches!(found, RunError::Position { .. }), "{found}");
         assert_eq!(found.to_string(), expected.to_string());
     }
     // What failed leaves nothing behind.
-    let executable = template().compile(&graph()).unwrap();
+    let executable = direct::<Template>().compile(&graph()).unwrap();
     assert!(executable.run(&bindings(&[7]), &mut silent).is_err());
     assert!(executable.run(&bindings(&[2]), &mut silent).is_ok());
 }
@@ -220,9 +223,9 @@ fn a_read_outside_is_the_same_error_as_on_the_processor() {
 fn limits_hold_and_runs_can_be_broken_off() {
     let mut small = bindings(&[0]);
     small.limit = 16;
-    let error = run(&template(), &small).unwrap_err();
+    let error = run(&direct::<Template>(), &small).unwrap_err();
     assert!(matches!(error, RunError::Memory { .. }), "{error}");
-    let executable = template().compile(&graph()).unwrap();
+    let executable = direct::<Template>().compile(&graph()).unwrap();
     let expected = executable.run(&bindings(&[0]), &mut silent).unwrap();
     for stop in 0..4 {
         let mut calls = 0;

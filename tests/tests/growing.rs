@@ -11,7 +11,8 @@ use girih_runtime::backend::{Backend, BoxError, Data, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::session::{Opening, Session, SessionError, StreamModel};
 use girih_runtime::tensor::Tensor;
-use girih_tests::direct::template;
+use girih_template_device::Template;
+use girih_tests::direct::direct;
 use girih_transform::stream;
 
 /// Causal attention in a batch: caches of all positions, along an axis that is not the first.
@@ -133,7 +134,7 @@ fn cpu() -> Cpu {
 
 /// The compiled backend, and a device.
 fn backends() -> [Box<dyn Backend>; 2] {
-    [Box::new(cpu()), Box::new(template())]
+    [Box::new(cpu()), Box::new(direct::<Template>())]
 }
 
 /// Every graph on each of them.

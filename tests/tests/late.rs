@@ -10,7 +10,8 @@ use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Outputs, silent}
 use girih_runtime::reference::Reference;
 use girih_runtime::session::{Opening, Session, SessionError, StreamModel};
 use girih_runtime::tensor::Tensor;
-use girih_tests::direct::template;
+use girih_template_device::Template;
+use girih_tests::direct::direct;
 use girih_transform::stream;
 
 /// Positions of every sequence.
@@ -174,7 +175,7 @@ fn backends() -> [Box<dyn Backend>; 3] {
     [
         Box::new(Reference),
         Box::new(Cpu::new(CpuOptions::default())),
-        Box::new(template()),
+        Box::new(direct::<Template>()),
     ]
 }
 

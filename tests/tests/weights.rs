@@ -15,7 +15,8 @@ use girih_runtime::backend::{
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::{Blocks, Quantization};
-use girih_tests::direct::template;
+use girih_template_device::Template;
+use girih_tests::direct::direct;
 
 /// Weights in every place where a plan may have them: rows and columns of several axes, the first factor, a part of a
 /// matrix, the body of a loop, the branches of a route, an axis of experts, an embedding that is the head too.
@@ -352,7 +353,7 @@ model M(d: axis = 64, e: axis = 96) {{
         let found = run(other.as_ref(), &params, 3, 64);
         assert!(distance(&found, &expected) < 1e-5);
         // A device decodes what is quantized, and computes with that.
-        let device = template();
+        let device = direct::<Template>();
         let other = device.compile(&plain.graph).expect("it compiles");
         let own = other.load(&mut source, &mut silent).expect("it loads");
         let found = run(other.as_ref(), &own, 3, 64);
@@ -381,7 +382,7 @@ model M(d: axis = 64, h: axis = 3, e: axis = 32) {{
     let program = Program::load("m.girih", &text, &NoFiles, &mut sink);
     assert!(!sink.has_errors(), "{:?}", sink.diagnostics());
     let cpu = Cpu::default();
-    let device = template();
+    let device = direct::<Template>();
     let backends: [&dyn Backend; 3] = [&Reference, &cpu, &device];
     let found = backends.map(|backend| {
         let setup = Setup {
