@@ -20,8 +20,8 @@ use crate::shrink::shrunk;
 const SHOWN: usize = 5;
 
 /// What backends compute otherwise than the reference does, in graphs of these seeds: for each kind of failure a graph that
-/// is as small as could be found.
-pub fn failures(backends: &[Tried], seeds: Range<u64>) -> Vec<String> {
+/// is as small as could be found in `attempts`.
+pub fn failures(backends: &[Tried], seeds: Range<u64>, attempts: usize) -> Vec<String> {
     let mut kinds = BTreeSet::new();
     let mut failures = Vec::new();
     for seed in seeds {
@@ -31,7 +31,7 @@ pub fn failures(backends: &[Tried], seeds: Range<u64>) -> Vec<String> {
             continue;
         };
         if failures.len() < SHOWN && kinds.insert(kind(&said)) {
-            let small = shrunk(words, &mut |random| {
+            let small = shrunk(words, attempts, &mut |random| {
                 difference(backends, random, seed).is_some()
             });
             let said = difference(backends, &small, seed).unwrap_or(said);

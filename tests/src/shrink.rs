@@ -5,15 +5,16 @@ use girih_plan::drop_dead_values;
 
 use crate::random_graph::{Options, RandomGraph, grow};
 
-/// Most attempts to make a failing graph smaller.
-const ATTEMPTS: usize = 3000;
-
 /// The smallest graph found that still fails.
-pub fn shrunk(words: Vec<u16>, fails: &mut dyn FnMut(&RandomGraph) -> bool) -> RandomGraph {
+pub fn shrunk(
+    words: Vec<u16>,
+    most: usize,
+    fails: &mut dyn FnMut(&RandomGraph) -> bool,
+) -> RandomGraph {
     let mut attempts = 0;
     let mut fails = |random: &RandomGraph| {
         attempts += 1;
-        attempts <= ATTEMPTS && fails(random)
+        attempts <= most && fails(random)
     };
     let words = fewer_words(words, &mut |words| fails(&grow(words, Options::default())));
     let mut random = grow(&words, Options::default());

@@ -296,6 +296,44 @@ fn states_and_parameters_stay_on_the_device() {
     assert!(expected_state(&*plain.compile(&graph).unwrap(), &mixed) > 1.0);
 }
 
+/// Two kernels: what the second reads is at positions that are data.
+const NEIGHBORS: &str = "girih-graph 1
+axis t time
+graph g(x: f32[t, d=2], at: i64[n]) -> (y: f32[n], s: f32[d=2]) {
+  %0 = reduce x {combine: sum, over: d} : f32[t]
+  %1 = gather %0, at {axis: t} : f32[n]
+  %2 = reduce x {combine: max, over: t} : f32[d=2]
+  return %1, %2
+}
+";
+
+#[test]
+fn neighbors_are_one_region() {
+    let graph = text::parse(NEIGHBORS).unwrap();
+    let device = direct::<Template>();
+    let explained = device.explain(&graph).unwrap();
+    let (taken, all) = explained.counts();
+    assert!(taken == all && all > 1, "{explained}");
+    assert_eq!(explained.regions, 1);
+    let given = |at: i64| {
+        Bindings::new()
+            .input(
+                "x",
+                Tensor::new([2, 2], vec![1.0_f32, 2.0, 3.0, 5.0]).unwrap(),
+            )
+            .input("at", Tensor::new([1], vec![at]).unwrap())
+    };
+    let executable = device.compile(&graph).unwrap();
+    let outputs = executable.run(&given(1), &mut silent).unwrap();
+    let of = |name: &str| outputs.results[name].data.to_host().unwrap().to_f64_vec();
+    assert_eq!((of("y"), of("s")), (vec![8.0], vec![3.0, 5.0]));
+    // A guard of a later launch has its own name.
+    let error = executable.run(&given(2), &mut silent).unwrap_err();
+    let plain = Cpu::default().compile(&graph).unwrap();
+    let expected = plain.run(&given(2), &mut silent).unwrap_err();
+    assert_eq!(error.to_string(), expected.to_string());
+}
+
 /// A product, which the device refuses.
 const PRODUCT: &str = "girih-graph 1
 graph g(x: f32[t, d=8]) -> (y: f32[t, e=16]) {

@@ -15,6 +15,9 @@ use girih_tests::random_graph::{Options, RandomGraph, grow, seeded_words};
 /// Graphs that are tried unless `GIRIH_GRAPHS` says otherwise.
 const GRAPHS: u64 = 200;
 
+/// Most attempts to make a failing graph smaller.
+const ATTEMPTS: usize = 3000;
+
 /// The compiled backends that this machine can run, and devices that refuse all, and all but kernels.
 fn backends() -> Vec<Tried> {
     let refusing: Tried = (
@@ -46,7 +49,7 @@ fn random_graphs_compute_what_the_reference_does() {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(GRAPHS);
-    let failures = failures(&backends(), 0..graphs);
+    let failures = failures(&backends(), 0..graphs, ATTEMPTS);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     let chunked = (0..graphs).any(|seed| {
         let random = grow(&seeded_words(seed), Options::default());

@@ -19,7 +19,7 @@ pub(crate) struct Bound {
     pub(crate) bytes: Vec<usize>,
     /// Where each temporary buffer starts in the section's memory.
     pub(crate) places: Vec<Option<usize>>,
-    /// One for each launch.
+    /// One for each stage of the program.
     pub(crate) stages: Vec<BoundStage>,
     /// Bytes of the section's memory.
     pub(crate) arena: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Bound {
     pub(crate) symbols: Symbols,
 }
 
-/// A launch with numbers for its sizes.
+/// A stage with numbers for its sizes.
 #[derive(Debug)]
 pub(crate) enum BoundStage {
     /// The values of the region's symbols.
@@ -48,16 +48,6 @@ pub(crate) struct BoundWalk {
     pub(crate) steps: usize,
     pub(crate) body: Bound,
     pub(crate) layout: Layout,
-}
-
-impl BoundStage {
-    /// Bytes of memory that it wants while it runs.
-    fn area(&self) -> usize {
-        match self {
-            Self::Walk(walk) => walk.layout.area,
-            Self::Region(_) | Self::Branches | Self::Host => 0,
-        }
-    }
 }
 
 /// Binds a section. `touched` are buffers with launches before which they are read besides.
@@ -89,8 +79,10 @@ pub(crate) fn bind(
     }
     check_views(section, &views, &bytes);
     let mut stages = Vec::new();
-    for (launch, stage) in section.launches.iter().zip(&program.stages) {
-        stages.push(match (&stage.how, &launch.work) {
+    let mut areas = vec![0; section.launches.len()];
+    for stage in &program.stages {
+        let at = stage.launches.start;
+        let bound = match (&stage.how, &section.launches[at].work) {
             (How::Region(region), _) => BoundStage::Region(values(numbers, region)?),
             (How::Walk(body), Work::Recurrence(launch)) => {
                 let outer = (views.as_slice(), bytes.as_slice());
@@ -100,13 +92,16 @@ pub(crate) fn bind(
             (How::Walk(_), _) => unreachable!("only loops are walked"),
             (How::Branches(_), _) => BoundStage::Branches,
             (How::Host(_), _) => BoundStage::Host,
-        });
+        };
+        if let BoundStage::Walk(walk) = &bound {
+            areas[at] = walk.layout.area;
+        }
+        stages.push(bound);
     }
-    let areas: Vec<usize> = stages.iter().map(BoundStage::area).collect();
     let arranged = arrange(section, &bytes, &areas, touched);
-    for (stage, place) in stages.iter_mut().zip(arranged.areas) {
-        if let BoundStage::Walk(walk) = stage {
-            walk.place = place;
+    for (bound, stage) in stages.iter_mut().zip(&program.stages) {
+        if let BoundStage::Walk(walk) = bound {
+            walk.place = arranged.areas[stage.launches.start];
         }
     }
     numbers.check_limit(&views, &bytes, arranged.bytes as u64)?;

@@ -53,12 +53,14 @@ impl Planned {
         mut plan: Plan,
     ) -> Result<Self, RunError> {
         initials_first(&mut plan);
+        let needs = Needs::of(&plan);
+        let cuts: Vec<usize> = needs.starts.iter().map(|start| start.before).collect();
         Ok(Self {
-            compiled: Compiled::new(context, &plan)?,
+            compiled: Compiled::new(context, &plan, &cuts)?,
             context: Arc::clone(context),
             graph: graph.clone(),
             symbols: all_symbols(graph, &plan),
-            needs: Needs::of(&plan),
+            needs,
             plan,
             bound: Mutex::default(),
             pool: Pool::default(),
@@ -249,9 +251,9 @@ impl Planned {
             }
             Ok::<(), RunError>(())
         };
-        for number in 0..root.launches.len() {
-            run.advance(number)?;
-            begin(number)?;
+        for (number, own) in self.compiled.root.stages.iter().enumerate() {
+            run.advance(own.launches.start)?;
+            begin(own.launches.start)?;
             stage(run, root, &self.compiled.root, number, frame)?;
         }
         begin(root.launches.len())?;

@@ -12,6 +12,8 @@ use crate::program::{Compiled, How, Program};
 pub struct Explained {
     /// In order, those in loops after the loop.
     pub launches: Vec<Taken>,
+    /// How many regions those are that the device takes.
+    pub regions: usize,
 }
 
 /// Who computes a launch.
@@ -30,33 +32,12 @@ pub struct Taken {
 }
 
 pub(crate) fn explained(plan: &Plan, compiled: &Compiled) -> Explained {
-    let mut launches = Vec::new();
-    collect(&plan.root, &compiled.root, 0, &mut launches);
-    Explained { launches }
-}
-
-fn collect(section: &Section, program: &Program, depth: usize, launches: &mut Vec<Taken>) {
-    for (launch, stage) in section.launches.iter().zip(&program.stages) {
-        launches.push(Taken {
-            what: what(&launch.work),
-            label: launch.label.clone(),
-            depth,
-            by: match stage.how {
-                How::Region(_) => "device",
-                How::Walk(_) | How::Branches(_) => "walked by the host",
-                How::Host(_) => "processor",
-            },
-            refused: stage.refused.clone(),
-        });
-        if let (Work::Recurrence(launch), How::Walk(body)) = (&launch.work, &stage.how) {
-            collect(&launch.body, body, depth + 1, launches);
-        }
-        if let (Work::Route(launch), How::Branches(programs)) = (&launch.work, &stage.how) {
-            for (branch, program) in launch.branches.iter().zip(programs) {
-                collect(&branch.section, program, depth + 1, launches);
-            }
-        }
-    }
+    let mut explained = Explained {
+        launches: Vec::new(),
+        regions: 0,
+    };
+    explained.collect(&plan.root, &compiled.root, 0);
+    explained
 }
 
 fn what(work: &Work) -> &'static str {
@@ -78,6 +59,33 @@ fn what(work: &Work) -> &'static str {
 }
 
 impl Explained {
+    fn collect(&mut self, section: &Section, program: &Program, depth: usize) {
+        for stage in &program.stages {
+            self.regions += usize::from(matches!(stage.how, How::Region(_)));
+            for launch in &section.launches[stage.launches.clone()] {
+                self.launches.push(Taken {
+                    what: what(&launch.work),
+                    label: launch.label.clone(),
+                    depth,
+                    by: match stage.how {
+                        How::Region(_) => "device",
+                        How::Walk(_) | How::Branches(_) => "walked by the host",
+                        How::Host(_) => "processor",
+                    },
+                    refused: stage.refused.clone(),
+                });
+                if let (Work::Recurrence(launch), How::Walk(body)) = (&launch.work, &stage.how) {
+                    self.collect(&launch.body, body, depth + 1);
+                }
+                if let (Work::Route(launch), How::Branches(programs)) = (&launch.work, &stage.how) {
+                    for (branch, program) in launch.branches.iter().zip(programs) {
+                        self.collect(&branch.section, program, depth + 1);
+                    }
+                }
+            }
+        }
+    }
+
     /// How many launches the device takes, and how many there are.
     pub fn counts(&self) -> (usize, usize) {
         let taken = self.launches.iter().filter(|own| own.by == "device");
@@ -88,7 +96,14 @@ impl Explained {
 impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (taken, all) = self.counts();
-        writeln!(f, "the device takes {taken} of {all} launches")?;
+        let regions = match self.regions {
+            1 => "1 region".to_owned(),
+            count => format!("{count} regions"),
+        };
+        writeln!(
+            f,
+            "the device takes {taken} of {all} launches, in {regions}"
+        )?;
         // Equal layers say the same: each line once, with its number.
         let mut lines: Vec<String> = Vec::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();

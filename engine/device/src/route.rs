@@ -255,7 +255,7 @@ fn add(
             places: &here,
             arena,
         };
-        for number in 0..section.launches.len() {
+        for number in 0..branch.1.stages.len() {
             stage(run, section, branch.1, number, &inner)?;
         }
         accumulate(run, frame, inner.tensor(result), own, base)

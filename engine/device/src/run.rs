@@ -15,7 +15,7 @@ use crate::array::{Array, fetched};
 use crate::bound::{Bound, BoundStage};
 use crate::context::Context;
 use crate::pool::Pool;
-use crate::program::{Compiled, How, OnDevice, Program};
+use crate::program::{Compiled, How, OnDevice, Program, Stage};
 use crate::route::Branches;
 use crate::{route, strided, walk};
 
@@ -152,7 +152,7 @@ pub(crate) fn places<'a>(
     section.buffers.iter().enumerate().map(place).collect()
 }
 
-/// Runs one launch of a section.
+/// Runs one stage of a section.
 pub(crate) fn stage(
     run: &Run<'_>,
     section: &Section,
@@ -160,19 +160,20 @@ pub(crate) fn stage(
     number: usize,
     frame: &Frame<'_>,
 ) -> Result<(), RunError> {
-    let how = &program.stages[number].how;
+    let Stage { launches, how, .. } = &program.stages[number];
+    let work = &section.launches[launches.start].work;
     match (how, &frame.bound.stages[number]) {
         (How::Region(region), BoundStage::Region(symbols)) => launch(run, region, symbols, frame),
-        (How::Walk(body), BoundStage::Walk(bound)) => match &section.launches[number].work {
+        (How::Walk(body), BoundStage::Walk(bound)) => match work {
             Work::Recurrence(launch) => walk::run(run, launch, body, bound, frame),
             _ => unreachable!("only loops are walked"),
         },
-        (How::Branches(programs), BoundStage::Branches) => match &section.launches[number].work {
+        (How::Branches(programs), BoundStage::Branches) => match work {
             Work::Route(launch) => route::run(run, launch, programs, frame),
             _ => unreachable!("only routes have branches"),
         },
         (How::Host(alone), BoundStage::Host) => on_host(run, section, alone, frame),
-        _ => unreachable!("every launch is bound as what it is"),
+        _ => unreachable!("every stage is bound as what it is"),
     }
 }
 

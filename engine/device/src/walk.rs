@@ -72,7 +72,7 @@ pub(crate) fn run(
             places: &here,
             arena: own,
         };
-        for number in 0..section.launches.len() {
+        for number in 0..program.stages.len() {
             stage(run, section, program, number, &inner)?;
         }
         for (number, carried) in layout.carried.iter().enumerate() {

@@ -75,7 +75,13 @@ impl Region {
         section: &Section,
         launches: Range<usize>,
     ) -> Option<(Self, Vec<BufferId>)> {
-        number::region(plan, section, launches)
+        number::region(&plan.kernels, section, launches)
+    }
+
+    /// Some of its launches as a region of their own, equal to what the plan gives for them alone, and its buffers in the
+    /// order of the part's. `None` if there are no such launches.
+    pub fn part(&self, launches: Range<usize>) -> Option<(Self, Vec<BufferId>)> {
+        number::region(&self.kernels, &self.section, launches)
     }
 
     /// As text.

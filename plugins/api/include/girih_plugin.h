@@ -283,7 +283,10 @@ typedef struct {
  * A region is a piece of a plan as text (JSON, of the form that `girih_plan::region` describes): launches in order, with
  * kernels as loop nests around straight-line steps. A device that has no code for a region says GIRIH_UNSUPPORTED and
  * why: the host then walks a loop itself, step by step, with the launches of its body as regions of their own, and
- * computes everything else on the processor. So a device that knows kernels alone runs every model.
+ * computes everything else on the processor. So a device that knows kernels alone runs every model. Every launch is
+ * offered alone first; neighbors that a device takes are then offered as one region, and stay apart if it says
+ * GIRIH_UNSUPPORTED to that. Whatever makes code for launches one by one may keep it from the first time: a launch is the
+ * same in both texts but for the numbers of what it refers to.
  *
  * What is asked of one device happens in the order in which it was asked, as on one queue: `write`, `read`, `copy`, `run`
  * and `free` see all that was asked before, and may return before they are done except where is said otherwise. Errors
@@ -321,8 +324,10 @@ typedef struct {
     uint32_t struct_size;
     uint32_t buffer_count, symbol_count;
     uint32_t unused;
-    /* One for each buffer of the region's outermost section, in order. What is written overlaps nothing else but at the
-     * element that the same point of a kernel reads. One without elements has a place that nobody may touch. */
+    /* One for each buffer of the region's outermost section, in order. Launches happen one after another. What one writes
+     * overlaps nothing else that it touches but at the element that the same point of a kernel reads; buffers that no
+     * launch touches both may share memory, so that one is lost when the other is written. A buffer without elements has
+     * a place that nobody may touch. */
     const girih_place *buffers;
     /* One for each of the region's symbols, in order. */
     const int64_t *symbols;

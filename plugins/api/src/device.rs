@@ -85,7 +85,8 @@ pub trait Device: Sized + Send + Sync + 'static {
     /// The device failed in what was asked.
     fn wait(&self) -> Result<(), Error>;
 
-    /// Makes code for a region. The host asks once for equal texts.
+    /// Makes code for a region. The host asks once for equal texts: for every launch alone, and then for neighbors of
+    /// which all were taken.
     ///
     /// # Errors
     ///
@@ -143,8 +144,9 @@ impl<M> Place<'_, M> {
 /// One run of a region.
 #[derive(Debug)]
 pub struct RegionCall<'a, M> {
-    /// Where the buffers of the region's outermost section lie, in order. What is written overlaps nothing else but at
-    /// the element that the same point of a kernel reads; one without elements has a place that nobody may touch.
+    /// Where the buffers of the region's outermost section lie, in order. Launches happen one after another. What one
+    /// writes overlaps nothing else that it touches but at the element that the same point of a kernel reads; buffers that
+    /// no launch touches both may share memory. One without elements has a place that nobody may touch.
     pub buffers: Vec<Place<'a, M>>,
     /// The values of the region's symbols, in order.
     pub symbols: &'a [i64],

@@ -1,7 +1,6 @@
 //! What the host is offered: a device of the plugin border.
 //!
-//! Regions are compiled once for equal programs, and their sizes are evaluated once for equal
-//! symbols, so that a step of a stream costs its launches.
+//! Launches are compiled once for equal programs, whatever region they come in.
 
 #![expect(unsafe_code, reason = "the host says where buffers lie")]
 
@@ -16,7 +15,8 @@ use girih_plugin::{Device, Error};
 use crate::driver::cuda::Cuda;
 use crate::driver::emulator::Emulator;
 use crate::driver::{self, Driver, DriverError, Module};
-use crate::run::{Bound, RunError};
+use crate::region::{Code, Region};
+use crate::run::RunError;
 use crate::source;
 
 /// An NVIDIA GPU, or its emulation where `GIRIH_CUDA=emulate` asks for it.
@@ -24,32 +24,17 @@ pub struct Gpu {
     driver: Arc<dyn Driver>,
     /// Code by its text.
     modules: Mutex<HashMap<String, Arc<dyn Module>>>,
+    /// Launches by the texts of their regions.
+    codes: Mutex<HashMap<String, Arc<Code>>>,
+    /// Whether runs that come again are recorded.
+    records: bool,
 }
 
 /// Memory of the device.
 pub struct Memory {
     driver: Arc<dyn Driver>,
-    address: u64,
+    pub(crate) address: u64,
     bytes: u64,
-}
-
-/// A region with its code.
-pub struct Region {
-    program: source::Program,
-    symbols: Vec<Arc<str>>,
-    buffers: usize,
-    module: Arc<dyn Module>,
-    /// For the sizes of the last run.
-    last: Mutex<Option<Arc<Sized>>>,
-}
-
-/// What is made for a set of sizes.
-struct Sized {
-    symbols: Vec<i64>,
-    bound: Bound,
-    /// Memory of the launches' own, if they need some. Runs of one device follow one another, so
-    /// that they can share it.
-    scratch: Option<Memory>,
 }
 
 /// A GPU against a processor: what the border calls a score.
@@ -74,12 +59,30 @@ fn emulates() -> Result<bool, Error> {
     }
 }
 
+/// Whether runs that come again are recorded.
+///
+/// # Errors
+///
+/// The variable says what it cannot.
+fn records() -> Result<bool, Error> {
+    match std::env::var_os("GIRIH_CUDA_GRAPHS") {
+        None => Ok(true),
+        Some(value) if value == "off" => Ok(false),
+        Some(value) => Err(Error::invalid(format!(
+            "`GIRIH_CUDA_GRAPHS` is `{}`; it may be `off`",
+            value.to_string_lossy()
+        ))),
+    }
+}
+
 impl Gpu {
     /// A device over a driver.
     pub fn over(driver: Arc<dyn Driver>) -> Self {
         Self {
             driver,
             modules: Mutex::default(),
+            codes: Mutex::default(),
+            records: true,
         }
     }
 }
@@ -108,7 +111,10 @@ impl Device for Gpu {
         } else {
             Arc::new(Cuda::new(number).map_err(told)?)
         };
-        Ok(Self::over(driver))
+        Ok(Self {
+            records: records()?,
+            ..Self::over(driver)
+        })
     }
 
     fn info(&self) -> Result<Info, Error> {
@@ -153,7 +159,32 @@ impl Device for Gpu {
     fn compile(&self, text: &str) -> Result<Region, Error> {
         let region =
             PlanRegion::from_text(text).map_err(|error| Error::internal(error.to_string()))?;
-        let program = source::program(&region.kernels, &region.section)
+        Region::new(&region, &mut |part| self.code(part))
+    }
+
+    fn run(&self, region: &Region, call: &RegionCall<'_, Memory>) -> Result<(), Error> {
+        let buffers: Vec<u64> = call.buffers.iter().map(|place| start(*place)).collect();
+        let failure = start(call.failure);
+        // SAFETY: the host gives memory that is as long as the buffers of the region under these
+        // symbols, and waits before it uses it otherwise.
+        unsafe {
+            region.run(
+                &self.driver,
+                (call.symbols, &buffers, failure),
+                self.records,
+            )
+        }
+    }
+}
+
+impl Gpu {
+    /// The code of a region of one launch.
+    fn code(&self, part: &PlanRegion) -> Result<Arc<Code>, Error> {
+        let text = part.to_text();
+        if let Some(known) = lock(&self.codes).get(&text) {
+            return Ok(Arc::clone(known));
+        }
+        let program = source::program(&part.kernels, &part.section)
             .map_err(|refusal| Error::unsupported(refusal.to_string()))?;
         let known = lock(&self.modules).get(&program.text).cloned();
         let module = if let Some(module) = known {
@@ -164,66 +195,14 @@ impl Device for Gpu {
             let mut modules = lock(&self.modules);
             Arc::clone(modules.entry(program.text.clone()).or_insert(module))
         };
-        Ok(Region {
-            program,
-            symbols: region.symbols,
-            buffers: region.section.buffers.len(),
-            module,
-            last: Mutex::default(),
-        })
-    }
-
-    fn run(&self, region: &Region, call: &RegionCall<'_, Memory>) -> Result<(), Error> {
-        if call.buffers.len() != region.buffers || call.symbols.len() != region.symbols.len() {
-            return Err(Error::invalid(
-                "a region is run with other buffers or symbols than it has",
-            ));
-        }
-        let sized = region.sized(&self.driver, call.symbols)?;
-        let buffers: Vec<u64> = call.buffers.iter().map(|place| start(*place)).collect();
-        let scratch = sized.scratch.as_ref().map_or(0, |own| own.address);
-        // SAFETY: the host gives memory that is as long as the buffers of the region under these
-        // symbols, and waits before it uses it otherwise; scratch is as long as the launches need, and
-        // is freed in the order of the stream.
-        let ran = unsafe {
-            sized
-                .bound
-                .run(&*region.module, &buffers, scratch, start(call.failure))
-        };
-        ran.map_err(told)
-    }
-}
-
-impl Region {
-    fn sized(&self, driver: &Arc<dyn Driver>, symbols: &[i64]) -> Result<Arc<Sized>, Error> {
-        let mut last = lock(&self.last);
-        if let Some(known) = &*last
-            && known.symbols == symbols
-        {
-            return Ok(Arc::clone(known));
-        }
-        let lookup = |name: &str| {
-            let at = self.symbols.iter().position(|own| &**own == name)?;
-            Some(symbols[at])
-        };
-        let bound = Bound::new(&self.program, &lookup);
-        let bound = bound.map_err(|error| told(RunError::Size(error)))?;
-        let scratch = match bound.scratch() {
-            0 => None,
-            bytes => Some(Memory::new(driver, bytes).map_err(told)?),
-        };
-        let sized = Arc::new(Sized {
-            symbols: symbols.to_vec(),
-            bound,
-            scratch,
-        });
-        *last = Some(Arc::clone(&sized));
-        Ok(sized)
+        let code = Arc::new(Code::new(program, part.symbols.clone(), module));
+        let mut codes = lock(&self.codes);
+        Ok(Arc::clone(codes.entry(text).or_insert(code)))
     }
 }
 
 impl Memory {
-    fn new(driver: &Arc<dyn Driver>, bytes: u64) -> Result<Self, DriverError> {
+    pub(crate) fn new(driver: &Arc<dyn Driver>, bytes: u64) -> Result<Self, DriverError> {
         Ok(Self {
             address: driver.alloc(bytes)?,
             driver: Arc::clone(driver),
@@ -255,12 +234,12 @@ fn start(place: Place<'_, Memory>) -> u64 {
     place.memory.address.wrapping_add(place.offset)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is kept is valid after any panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn told(error: impl Into<RunError>) -> Error {
+pub(crate) fn told(error: impl Into<RunError>) -> Error {
     let error = error.into();
     match &error {
         RunError::Driver(DriverError::Memory(_)) => Error::memory(error.to_string()),
@@ -286,14 +265,6 @@ impl std::fmt::Debug for Memory {
         f.debug_struct("Memory")
             .field("address", address)
             .field("bytes", bytes)
-            .finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Region {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Region")
-            .field("program", &self.program)
             .finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ pub mod cuda;
 pub mod emulator;
 pub mod nvrtc;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::source::Program;
@@ -114,11 +115,8 @@ pub trait Driver: Send + Sync {
     ///
     /// [`DriverError::Compile`], or a call that failed.
     fn compile(&self, program: &Program) -> Result<Arc<dyn Module>, DriverError>;
-}
 
-/// Compiled code.
-pub trait Module: Send + Sync {
-    /// Asks for a grid of blocks of [`THREADS`](crate::source::THREADS) threads.
+    /// Asks for a launch.
     ///
     /// # Errors
     ///
@@ -126,14 +124,59 @@ pub trait Module: Send + Sync {
     ///
     /// # Safety
     ///
-    /// `entry` is the position of an entry of the program; `arguments` are as many as it takes, and
-    /// addresses among them are memory of this device that is as long as the function reaches.
-    unsafe fn launch(
-        &self,
-        entry: usize,
-        grid: [u32; 2],
-        arguments: &[u64],
-    ) -> Result<(), DriverError>;
+    /// The module is of this driver, the entry one of its program's; arguments are as many as it takes, and addresses among
+    /// them are memory of this device that is as long as the function reaches.
+    unsafe fn launch(&self, call: &Call) -> Result<(), DriverError>;
+
+    /// Launches that are asked for together from now on.
+    ///
+    /// # Errors
+    ///
+    /// A call that failed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Driver::launch`], whenever they are [asked for](Recorded::replay).
+    unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError>;
+}
+
+/// A grid of blocks of [`THREADS`](crate::source::THREADS) threads.
+#[derive(Clone)]
+pub struct Call {
+    /// Its code.
+    pub module: Arc<dyn Module>,
+    /// Position among the program's entries.
+    pub entry: usize,
+    /// Blocks along x and y.
+    pub grid: [u32; 2],
+    /// Each takes eight bytes.
+    pub arguments: Vec<u64>,
+}
+
+/// Compiled code of a driver.
+pub trait Module: Any + Send + Sync {}
+
+/// Launches that were recorded.
+pub trait Recorded: Send + Sync {
+    /// Asks for all of them, in order.
+    ///
+    /// # Errors
+    ///
+    /// A call that failed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Driver::launch`].
+    unsafe fn replay(&self) -> Result<(), DriverError>;
+}
+
+/// What a driver's own module is.
+fn own<T: Module>(module: &Arc<dyn Module>) -> Result<&T, DriverError> {
+    let module: &dyn Any = &**module;
+    module.downcast_ref().ok_or_else(|| DriverError::Call {
+        what: "a launch",
+        why: "its code is another driver's".to_owned(),
+    })
 }
 
 /// Loads the first library that is there and has a function, and keeps it.

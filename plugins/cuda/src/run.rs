@@ -1,10 +1,10 @@
 //! Programs with numbers for their sizes, and how they are run.
 
-#![expect(unsafe_code, reason = "whoever runs a program vouches for its memory")]
+use std::sync::Arc;
 
 use girih_graph::{Extent, ExtentError};
 
-use crate::driver::{Driver, DriverError, Module};
+use crate::driver::{Call, Driver, DriverError, Module};
 use crate::source::{Argument, Blocks, Choice, Program};
 
 /// A program whose sizes are known.
@@ -31,6 +31,20 @@ enum Value {
     Scratch(usize),
     Number(i64),
     Failure,
+    Launch(i64),
+}
+
+/// What a program is run with.
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'a> {
+    /// Where the buffers of its section are.
+    pub buffers: &'a [u64],
+    /// Where [`Bound::scratch`] bytes are.
+    pub scratch: u64,
+    /// Where failures are told.
+    pub failure: u64,
+    /// Launches of kernels that failures count before those of the program.
+    pub first: i64,
 }
 
 /// Why a program was not run, lower case, without a period.
@@ -94,38 +108,22 @@ impl Bound {
         self.scratch
     }
 
-    /// Asks a device for all launches, in order.
-    ///
-    /// # Errors
-    ///
-    /// A launch that failed.
-    ///
-    /// # Safety
-    ///
-    /// `module` is the program's code; `buffers` are addresses of memory that is as long as the
-    /// buffers of its section, `scratch` one of [`Bound::scratch`] bytes, and `failure` one of a
-    /// failure; nothing else uses them until the device is done.
-    pub unsafe fn run(
-        &self,
-        module: &dyn Module,
-        buffers: &[u64],
-        scratch: u64,
-        failure: u64,
-    ) -> Result<(), DriverError> {
-        let mut arguments = Vec::new();
-        for launch in &self.launches {
-            arguments.clear();
-            arguments.extend(launch.arguments.iter().map(|argument| match argument {
-                Value::Buffer(at) => buffers[*at],
-                Value::Scratch(at) => scratch.wrapping_add(self.places[*at]),
-                Value::Number(number) => number.cast_unsigned(),
-                Value::Failure => failure,
-            }));
-            // SAFETY: the generator made as many arguments as the entry takes; the caller vouches
-            // for the memory.
-            unsafe { module.launch(launch.entry, launch.grid, &arguments) }?;
-        }
-        Ok(())
+    /// All launches, in order; `module` is the program's code.
+    pub fn calls(&self, module: &Arc<dyn Module>, places: Places<'_>) -> Vec<Call> {
+        let value = |argument: &Value| match argument {
+            Value::Buffer(at) => places.buffers[*at],
+            Value::Scratch(at) => places.scratch.wrapping_add(self.places[*at]),
+            Value::Number(number) => number.cast_unsigned(),
+            Value::Failure => places.failure,
+            Value::Launch(number) => (places.first + number).cast_unsigned(),
+        };
+        let call = |launch: &BoundLaunch| Call {
+            module: Arc::clone(module),
+            entry: launch.entry,
+            grid: launch.grid,
+            arguments: launch.arguments.iter().map(value).collect(),
+        };
+        self.launches.iter().map(call).collect()
     }
 
     /// Memory for a run's own use, at least one byte.
@@ -151,6 +149,7 @@ fn bind(
             Argument::Scratch(at) => Value::Scratch(*at),
             Argument::Size(extent) => Value::Number(number(extent, lookup)?),
             Argument::Failure => Value::Failure,
+            Argument::Launch(number) => Value::Launch(*number),
         })
     };
     let arguments = choice.arguments.iter().map(value);

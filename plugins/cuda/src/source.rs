@@ -60,6 +60,8 @@ pub struct Program {
     pub launches: Vec<Launch>,
     /// Memory that the launches need for themselves, in bytes.
     pub scratch: Vec<Extent>,
+    /// Launches of kernels, those inside others too.
+    pub counted: i64,
 }
 
 /// A function that a grid runs.
@@ -102,6 +104,8 @@ pub enum Argument {
     Size(Extent),
     /// Where failures are told.
     Failure,
+    /// The number of a launch of a kernel, as failures name it, among the program's.
+    Launch(i64),
 }
 
 /// The grid: along x one block for so many pieces of work, and along y one for each; whatever is
@@ -126,7 +130,6 @@ pub fn program(kernels: &[Kernel], section: &Section) -> Result<Program, Refusal
         kernels,
         section,
         functions: BTreeMap::new(),
-        kernel_launches: 0,
         program: Program::default(),
     };
     for launch in &section.launches {
@@ -141,8 +144,6 @@ struct Builder<'a> {
     section: &'a Section,
     /// The function of each kernel that was met, with its entry.
     functions: BTreeMap<usize, (Function, usize)>,
-    /// Launches of kernels so far, those inside others too.
-    kernel_launches: i64,
     program: Program,
 }
 
@@ -171,9 +172,8 @@ impl<'a> Builder<'a> {
             self.functions.insert(launch.kernel, (function, entry));
         }
         let (function, entry) = &self.functions[&launch.kernel];
-        let number = self.kernel_launches;
-        self.kernel_launches += 1;
-        let mut arguments = vec![Argument::Failure, Argument::Size(Extent::constant(number))];
+        let mut arguments = vec![Argument::Failure, Argument::Launch(self.program.counted)];
+        self.program.counted += 1;
         arguments.extend(launch.buffers.iter().map(|own| Argument::Buffer(*own)));
         arguments.extend(function.sizes.iter().cloned().map(Argument::Size));
         let choice = Choice {

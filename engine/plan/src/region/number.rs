@@ -8,12 +8,11 @@ use girih_graph::{AxisId, Extent};
 
 use super::visit::{self, Visit};
 use super::{Region, VERSION};
-use crate::plan::{
-    BufferId, BufferKind, KernelLaunch, Launch, Plan, Section, TensorId, Work, tile,
-};
+use crate::kernel::Kernel;
+use crate::plan::{BufferId, BufferKind, KernelLaunch, Launch, Section, TensorId, Work, tile};
 
 pub(super) fn region(
-    plan: &Plan,
+    all: &[Kernel],
     section: &Section,
     launches: Range<usize>,
 ) -> Option<(Region, Vec<BufferId>)> {
@@ -45,9 +44,7 @@ pub(super) fn region(
     let mut region = Region {
         version: VERSION,
         symbols: Vec::new(),
-        kernels: kernels
-            .map(|kernel| plan.kernels[*kernel].clone())
-            .collect(),
+        kernels: kernels.map(|kernel| all[*kernel].clone()).collect(),
         section: own,
     };
     region.symbols = names.settle(&mut region);

@@ -1,8 +1,8 @@
 //! NVIDIA's driver: one context and one stream for each device.
 //!
 //! Memory is allocated in the order of the stream, so that giving it back waits for nothing. Kernels
-//! of a stream run one after another. Graphs of launches and products by cuBLASLt would stand here:
-//! beside [`Module::launch`], behind the same trait.
+//! of a stream run one after another. What is recorded becomes a graph, captured on a stream that is
+//! for nothing else. Products by cuBLASLt would stand here, too, behind the same trait.
 
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{result, sys};
 
-use super::{Driver, DriverError, Info, Module, nvrtc};
+use super::{Call, Driver, DriverError, Info, Module, Recorded, nvrtc, own};
 use crate::source::{Program, THREADS};
 
 /// A device of this machine.
@@ -26,7 +26,30 @@ struct Shared {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
+    /// Where launches are captured, by one thread at a time.
+    capturing: Mutex<Handle>,
 }
+
+/// A stream that nothing is done on.
+struct Handle(sys::CUstream);
+
+// SAFETY: handles of the driver may be used by any thread.
+unsafe impl Send for Handle {}
+
+/// A graph of launches.
+struct Graph {
+    shared: Arc<Shared>,
+    /// By one thread at a time.
+    executable: Mutex<Executable>,
+    /// Code that it runs.
+    _modules: Vec<Arc<dyn Module>>,
+}
+
+/// What a graph became.
+struct Executable(sys::CUgraphExec);
+
+// SAFETY: as for `Handle`.
+unsafe impl Send for Executable {}
 
 // SAFETY: handles of the driver may be used by any thread; each call makes the context current first.
 unsafe impl Send for Shared {}
@@ -101,14 +124,18 @@ impl Cuda {
         // SAFETY: the context was just retained.
         unsafe { result::ctx::set_current(context) }
             .map_err(|error| failed("entering a context", error))?;
-        let stream = result::stream::create(result::stream::StreamKind::NonBlocking);
-        let stream = stream.map_err(|error| failed("making a stream", error))?;
+        let stream = || {
+            let stream = result::stream::create(result::stream::StreamKind::NonBlocking);
+            stream.map_err(|error| failed("making a stream", error))
+        };
+        let (stream, capturing) = (stream()?, Mutex::new(Handle(stream()?)));
         keep_memory(device)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 device,
                 context,
                 stream,
+                capturing,
             }),
             info: Info {
                 name,
@@ -151,8 +178,14 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // Nobody is left to tell of a failure.
         let _ = self.wait();
-        // SAFETY: nobody else has the stream.
-        let _ = unsafe { result::stream::destroy(self.stream) };
+        let capturing = self
+            .capturing
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        for stream in [self.stream, capturing.0] {
+            // SAFETY: nobody else has the stream.
+            let _ = unsafe { result::stream::destroy(stream) };
+        }
         // SAFETY: it was retained once.
         let _ = unsafe { result::primary_ctx::release(self.device) };
     }
@@ -241,34 +274,94 @@ impl Driver for Cuda {
         }
         Ok(Arc::new(loaded))
     }
+
+    unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
+        self.shared.enter()?;
+        // SAFETY: as the caller vouches; the stream lives.
+        unsafe { launch(call, self.shared.stream) }
+    }
+
+    unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
+        self.shared.enter()?;
+        let turn = &self.shared.capturing;
+        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // What other threads ask for meanwhile is no part of it.
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: the stream lives, and nobody else captures on it.
+        let begun = unsafe { result::stream::begin_capture(turn.0, mode) };
+        begun.map_err(|error| failed("beginning a graph", error))?;
+        let asked = calls.iter().try_for_each(|call| {
+            // SAFETY: nothing runs; the caller vouches for when it does.
+            unsafe { launch(call, turn.0) }
+        });
+        // SAFETY: it captures since above, whatever became of the launches.
+        let graph = unsafe { result::stream::end_capture(turn.0) };
+        asked?;
+        let graph = graph.map_err(|error| failed("ending a graph", error))?;
+        // SAFETY: the graph was just captured.
+        let made = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
+        // SAFETY: nobody else has it; what was made of it stays.
+        let _ = unsafe { result::graph::destroy(graph) };
+        Ok(Box::new(Graph {
+            shared: Arc::clone(&self.shared),
+            executable: Mutex::new(Executable(
+                made.map_err(|error| failed("making a graph", error))?,
+            )),
+            _modules: calls.iter().map(|call| Arc::clone(&call.module)).collect(),
+        }))
+    }
 }
 
-impl Module for Loaded {
-    unsafe fn launch(
-        &self,
-        entry: usize,
-        [x, y]: [u32; 2],
-        arguments: &[u64],
-    ) -> Result<(), DriverError> {
+impl Recorded for Graph {
+    unsafe fn replay(&self) -> Result<(), DriverError> {
         self.shared.enter()?;
-        let mut places: Vec<*mut c_void> = arguments
-            .iter()
-            .map(|argument| std::ptr::from_ref(argument).cast_mut().cast())
-            .collect();
-        // SAFETY: the function takes so many arguments of eight bytes, which the call copies; the
-        // caller vouches for the memory among them.
-        let launched = unsafe {
-            result::launch_kernel(
-                self.entries[entry],
-                (x, y, 1),
-                (THREADS, 1, 1),
-                0,
-                self.shared.stream,
-                &mut places,
-            )
-        };
-        launched.map_err(|error| failed("a launch", error))
+        let graph = self
+            .executable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: both live; the caller vouches for the memory.
+        let launched = unsafe { result::graph::launch(graph.0, self.shared.stream) };
+        launched.map_err(|error| failed("launching a graph", error))
     }
+}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        if self.shared.wait().is_ok() {
+            let graph = self
+                .executable
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            // SAFETY: nothing of it runs any more, and nobody else has it.
+            let _ = unsafe { result::graph::exec_destroy(graph.0) };
+        }
+    }
+}
+
+impl Module for Loaded {}
+
+/// # Safety
+///
+/// As for [`Driver::launch`], on a stream of the context that is current.
+unsafe fn launch(call: &Call, stream: sys::CUstream) -> Result<(), DriverError> {
+    let loaded: &Loaded = own(&call.module)?;
+    let mut places: Vec<*mut c_void> = (call.arguments.iter())
+        .map(|argument| std::ptr::from_ref(argument).cast_mut().cast())
+        .collect();
+    let [x, y] = call.grid;
+    // SAFETY: the function takes so many arguments of eight bytes, which the call copies; the
+    // caller vouches for the memory among them.
+    let launched = unsafe {
+        result::launch_kernel(
+            loaded.entries[call.entry],
+            (x, y, 1),
+            (THREADS, 1, 1),
+            0,
+            stream,
+            &mut places,
+        )
+    };
+    launched.map_err(|error| failed("a launch", error))
 }
 
 impl Drop for Loaded {

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libloading::Library;
 
-use super::{Driver, DriverError, Info, Module};
+use super::{Call, Driver, DriverError, Info, Module, Recorded, own};
 use crate::source::{PRELUDE, Program, THREADS};
 
 mod memory;
@@ -77,7 +77,7 @@ impl Emulator {
         let folder = new_folder()?;
         let library = compiled(&folder, "code", text).and_then(|path| load(&path));
         // What was loaded stays; nobody else needs the files.
-        std::fs::remove_dir_all(&folder).map_err(|error| call("removing a folder", &error))?;
+        std::fs::remove_dir_all(&folder).map_err(|error| failed("removing a folder", &error))?;
         library
     }
 }
@@ -96,7 +96,7 @@ fn kept(folder: &Path, text: &str) -> Result<PathBuf, DriverError> {
     let made = compiled(folder, &format!("{name}-{}", std::process::id()), text)?;
     let placed = std::fs::rename(&made, &library)
         .and_then(|()| std::fs::rename(made.with_extension("cpp"), &source));
-    placed.map_err(|error| call("placing the library", &error))?;
+    placed.map_err(|error| failed("placing the library", &error))?;
     Ok(library)
 }
 
@@ -104,7 +104,7 @@ fn kept(folder: &Path, text: &str) -> Result<PathBuf, DriverError> {
 fn compiled(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverError> {
     let source = folder.join(name).with_extension("cpp");
     let library = source.with_extension("so");
-    std::fs::write(&source, text).map_err(|error| call("writing the source", &error))?;
+    std::fs::write(&source, text).map_err(|error| failed("writing the source", &error))?;
     let output = Command::new(compiler())
         .args([
             "-std=c++17",
@@ -120,7 +120,7 @@ fn compiled(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverErro
         .arg("-o")
         .args([&library, &source])
         .output()
-        .map_err(|error| call("starting the compiler", &error))?;
+        .map_err(|error| failed("starting the compiler", &error))?;
     if output.status.success() {
         return Ok(library);
     }
@@ -131,7 +131,7 @@ fn compiled(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverErro
 fn load(path: &Path) -> Result<Library, DriverError> {
     // SAFETY: the library was compiled from generated code, or is in a folder that the person named
     // for it; it has no code that runs when it is loaded.
-    unsafe { Library::new(path) }.map_err(|error| call("loading the library", &error))
+    unsafe { Library::new(path) }.map_err(|error| failed("loading the library", &error))
 }
 
 impl Driver for Emulator {
@@ -184,7 +184,7 @@ impl Driver for Emulator {
             let name = format!("emulate_{}\0", entry.name);
             // SAFETY: the macro of the header defines the function with this type.
             let function = unsafe { library.get::<Entry>(name.as_bytes()) }
-                .map_err(|error| call("looking for a function", &error))?;
+                .map_err(|error| failed("looking for a function", &error))?;
             entries.push((*function, entry.synchronizes));
         }
         Ok(Arc::new(Emulated {
@@ -192,38 +192,57 @@ impl Driver for Emulator {
             _library: library,
         }))
     }
-}
 
-impl Module for Emulated {
-    unsafe fn launch(
-        &self,
-        entry: usize,
-        grid: [u32; 2],
-        arguments: &[u64],
-    ) -> Result<(), DriverError> {
-        let (function, synchronizes) = self.entries[entry];
-        let mut places: Vec<*const c_void> = arguments
-            .iter()
-            .map(|argument| std::ptr::from_ref(argument).cast())
-            .collect();
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let [x, y] = grid;
-        let waits = c_int::from(synchronizes);
-        // SAFETY: the caller gives as many arguments as the function takes, each of eight bytes,
-        // and vouches for the addresses among them.
-        let status = unsafe { function(places.as_mut_ptr(), x, y, THREADS, waits) };
-        drop(turn);
-        if status == 0 {
-            return Ok(());
-        }
-        Err(DriverError::Call {
-            what: "an emulated launch",
-            why: "threads of a block wait for others that never come".to_owned(),
-        })
+    unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
+        // SAFETY: as the caller vouches.
+        unsafe { launch(call) }
+    }
+
+    unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
+        Ok(Box::new(Calls(calls.to_vec())))
     }
 }
 
-fn call(what: &'static str, why: &dyn std::fmt::Display) -> DriverError {
+/// What was recorded.
+struct Calls(Vec<Call>);
+
+impl Recorded for Calls {
+    unsafe fn replay(&self) -> Result<(), DriverError> {
+        for call in &self.0 {
+            // SAFETY: as the caller vouches.
+            unsafe { launch(call) }?;
+        }
+        Ok(())
+    }
+}
+
+impl Module for Emulated {}
+
+/// # Safety
+///
+/// As for [`Driver::launch`].
+unsafe fn launch(call: &Call) -> Result<(), DriverError> {
+    let (function, synchronizes) = own::<Emulated>(&call.module)?.entries[call.entry];
+    let mut places: Vec<*const c_void> = (call.arguments.iter())
+        .map(|argument| std::ptr::from_ref(argument).cast())
+        .collect();
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let [x, y] = call.grid;
+    let waits = c_int::from(synchronizes);
+    // SAFETY: the caller gives as many arguments as the function takes, each of eight bytes,
+    // and vouches for the addresses among them.
+    let status = unsafe { function(places.as_mut_ptr(), x, y, THREADS, waits) };
+    drop(turn);
+    if status == 0 {
+        return Ok(());
+    }
+    Err(DriverError::Call {
+        what: "an emulated launch",
+        why: "threads of a block wait for others that never come".to_owned(),
+    })
+}
+
+fn failed(what: &'static str, why: &dyn std::fmt::Display) -> DriverError {
     DriverError::Call {
         what,
         why: why.to_string(),
@@ -257,10 +276,10 @@ fn new_folder() -> Result<PathBuf, DriverError> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(&path)
-        .map_err(|error| call("making a folder", &error))?;
+        .map_err(|error| failed("making a folder", &error))?;
     Ok(path)
 }
 
 fn make_folder(path: &Path) -> Result<(), DriverError> {
-    std::fs::create_dir_all(path).map_err(|error| call("making a folder", &error))
+    std::fs::create_dir_all(path).map_err(|error| failed("making a folder", &error))
 }

@@ -35,6 +35,8 @@ struct Tiles {
     interior: Option<Inlined>,
     edge: Option<Inlined>,
     mask: Option<Inlined>,
+    /// The number of the first launch of a kernel; `guards` count from it.
+    first: i64,
     guards: [i64; 3],
     points: usize,
     features: i64,
@@ -71,14 +73,15 @@ impl<'a> Builder<'a> {
             ))
         })?;
         // Launches of kernels are counted, as failures name them.
-        let mut number = self.kernel_launches;
+        let first = self.program.counted;
+        let mut number = 0;
         let mut next = |launch: &Option<KernelLaunch>| {
             let own = number;
             number += i64::from(launch.is_some());
             own
         };
         let guards = [&attention.interior, &attention.edge, &attention.mask].map(&mut next);
-        self.kernel_launches = number;
+        self.program.counted = first + number;
         let points = attention.points.len();
         let inlined = |kind: &str, launch: &Option<KernelLaunch>| {
             let launch = launch.as_ref();
@@ -96,6 +99,7 @@ impl<'a> Builder<'a> {
             interior: inlined("interior", &attention.interior)?,
             edge: inlined("edge", &attention.edge)?,
             mask: inlined("mask", &attention.mask)?,
+            first,
             guards,
             points,
             features,
@@ -216,10 +220,10 @@ impl<'a> Builder<'a> {
         }
         code.close();
         let mut parameters =
-            "Failure* failure, const float* __restrict__ q_, const float* __restrict__ k_, \
+            "Failure* failure, i64 launch, const float* __restrict__ q_, const float* __restrict__ k_, \
                               const float* __restrict__ v_, float* __restrict__ out_"
                 .to_owned();
-        let mut arguments = vec![Argument::Failure];
+        let mut arguments = vec![Argument::Failure, Argument::Launch(tiles.first)];
         arguments.extend(tensors.map(|tensor| Argument::Buffer(tensor.buffer)));
         let launches = [
             (&tiles.interior, &attention.interior),
@@ -522,7 +526,7 @@ fn one_row(
 fn called(inlined: &Inlined, score: &str, row: &str, launch: i64, points: usize) -> String {
     let points = listed((0..points).map(|at| format!("p{at}")));
     format!(
-        "{}({score}, {row}, lane, Guard{{failure, {launch}}}, row0, key0{points}{})",
+        "{}({score}, {row}, lane, Guard{{failure, launch + {launch}}}, row0, key0{points}{})",
         inlined.name, inlined.arguments
     )
 }

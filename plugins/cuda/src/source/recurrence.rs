@@ -44,6 +44,8 @@ struct Walk<'a, 'b> {
     length: Extent,
     /// Bytes of a block's memory.
     area: Extent,
+    /// The number of the first launch of a kernel in the body.
+    first: i64,
     builder: &'b mut Builder<'a>,
 }
 
@@ -53,7 +55,7 @@ impl<'a> Builder<'a> {
         let locals = launch.part.iter();
         let locals = locals.map(|part| (Arc::clone(&part.symbol), "part".to_owned()));
         let locals: Vec<(Arc<str>, String)> = locals.collect();
-        let before = self.kernel_launches;
+        let first = self.program.counted;
         let walk = Walk {
             launch,
             name,
@@ -63,11 +65,12 @@ impl<'a> Builder<'a> {
             length: size::length(self.section, launch)?,
             locals,
             area: Extent::constant(0),
+            first,
             builder: self,
         };
         let written = walk.write();
         if written.is_err() {
-            self.kernel_launches = before;
+            self.program.counted = first;
         }
         written
     }
@@ -274,9 +277,13 @@ impl<'a> Walk<'a, '_> {
         let launch = self.launch;
         let steps = self.sizes.text(&launch.extent)?;
         let area = self.sizes.text(&self.area.clone())?;
-        let mut parameters = "Failure* failure, char* scratch".to_owned();
+        let mut parameters = "Failure* failure, i64 launch, char* scratch".to_owned();
         let scratch = self.builder.program.scratch.len();
-        let mut arguments = vec![Argument::Failure, Argument::Scratch(scratch)];
+        let mut arguments = vec![
+            Argument::Failure,
+            Argument::Launch(self.first),
+            Argument::Scratch(scratch),
+        ];
         let mut tensor = |what: &str, at: usize, tensor: TensorId, written: bool, own: &Self| {
             let tensor = own.outer(tensor);
             let qualifier = if written { "" } else { "const " };
@@ -416,7 +423,7 @@ impl<'a> Walk<'a, '_> {
     ) -> Result<String, Refusal> {
         let (first, step) = function.range_of_block();
         let mut call = format!(
-            "{}({first}, {step}, Guard{{failure, {launch}}}",
+            "{}({first}, {step}, Guard{{failure, launch + {launch}}}",
             function.name
         );
         for own in buffers {
@@ -432,8 +439,8 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn kernel(&mut self, launch: &KernelLaunch) -> Result<String, Refusal> {
-        let number = self.builder.kernel_launches;
-        self.builder.kernel_launches += 1;
+        let number = self.builder.program.counted - self.first;
+        self.builder.program.counted += 1;
         if !self.written.contains_key(&launch.kernel) {
             let name = format!("{}_kernel{}", self.name, launch.kernel);
             let kernel = &self.builder.kernels[launch.kernel];

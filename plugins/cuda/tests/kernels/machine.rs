@@ -1,10 +1,11 @@
 //! Runs generated kernels in the emulator and compares with the interpreter.
 
 use std::io::Write as _;
+use std::sync::Arc;
 
 use girih_cuda::driver::emulator::Emulator;
 use girih_cuda::driver::{Driver, Module};
-use girih_cuda::run::Bound;
+use girih_cuda::run::{Bound, Places};
 use girih_cuda::source::{Program, program};
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Kernel, Loop};
@@ -58,7 +59,7 @@ impl Cases {
             let all = program(&kernels, &section(&kernels)).unwrap();
             let module = emulator.compile(&all).unwrap();
             for (at, case) in cases.iter().enumerate() {
-                case.check(&emulator, &all, &*module, at);
+                case.check(&emulator, &all, &module, at);
             }
         }
     }
@@ -112,7 +113,7 @@ fn section(kernels: &[Kernel]) -> Section {
 fn run(
     emulator: &Emulator,
     all: &Program,
-    module: &dyn Module,
+    module: &Arc<dyn Module>,
     at: usize,
     sizes: &Sizes,
     buffers: &[Vec<u8>],
@@ -143,8 +144,16 @@ fn run(
     unsafe { emulator.write(failure, &[0; 32]) }.unwrap();
     let mut places = vec![0; first];
     places.extend(&memory);
-    // SAFETY: the buffers are as long as the interpreter needs, and end at a page's end.
-    unsafe { bound.run(module, &places, 0, failure) }.unwrap();
+    let places = Places {
+        buffers: &places,
+        scratch: 0,
+        failure,
+        first: 0,
+    };
+    for call in bound.calls(module, places) {
+        // SAFETY: the buffers are as long as the interpreter needs, and end at a page's end.
+        unsafe { emulator.launch(&call) }.unwrap();
+    }
     let mut told = [0; 32];
     // SAFETY: memory of that many bytes.
     unsafe { emulator.read(failure, &mut told) }.unwrap();
@@ -169,7 +178,7 @@ pub(crate) fn failure_of(kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) ->
     let kernels = [kernel.clone()];
     let all = program(&kernels, &section(&kernels)).unwrap();
     let module = emulator.compile(&all).unwrap();
-    run(&emulator, &all, &*module, 0, sizes, buffers).1
+    run(&emulator, &all, &module, 0, sizes, buffers).1
 }
 
 /// What the interpreter tells.
@@ -181,7 +190,7 @@ fn expected_failure(kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) -> [i64
 }
 
 impl Case {
-    fn check(&self, emulator: &Emulator, all: &Program, module: &dyn Module, at: usize) {
+    fn check(&self, emulator: &Emulator, all: &Program, module: &Arc<dyn Module>, at: usize) {
         let Self {
             name,
             kernel,

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use girih_cuda::driver::Driver;
 use girih_cuda::driver::emulator::Emulator;
-use girih_cuda::run::Bound;
+use girih_cuda::run::{Bound, Places};
 use girih_cuda::source::{Refusal, program};
 use girih_graph::{DType, text};
 use girih_plan::plan::{BufferKind, Plan};
@@ -103,8 +103,16 @@ pub(crate) fn run(
     // SAFETY: memory of that many bytes.
     unsafe { emulator.write(failure, &[0; 32]) }.unwrap();
     let places: Vec<u64> = memory.iter().map(|(address, _)| *address).collect();
-    // SAFETY: every buffer is as long as the plan says, and ends at a page's end.
-    unsafe { bound.run(&*module, &places, scratch, failure) }.unwrap();
+    let places = Places {
+        buffers: &places,
+        scratch,
+        failure,
+        first: 0,
+    };
+    for call in bound.calls(&module, places) {
+        // SAFETY: every buffer is as long as the plan says, and ends at a page's end.
+        unsafe { emulator.launch(&call) }.unwrap();
+    }
     let results = plan.results.iter().map(|outcome| {
         let tensor = &section.tensors[outcome.tensor.index()];
         let (address, length) = memory[tensor.buffer.index()];

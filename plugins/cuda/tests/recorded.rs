@@ -1,0 +1,174 @@
+//! Runs that come again are recorded, and give what they gave.
+
+#![expect(unsafe_code, reason = "a driver is asked as the plugin does")]
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use girih_cuda::device::Gpu;
+use girih_cuda::driver::emulator::Emulator;
+use girih_cuda::driver::{Call, Driver, DriverError, Info, Module, Recorded};
+use girih_cuda::source::Program;
+use girih_graph::text;
+use girih_plan::region::Region;
+use girih_plugin::device::{Device, Place, RegionCall};
+
+/// The emulator, with counts of what is asked.
+struct Counting {
+    inner: Emulator,
+    compiled: AtomicUsize,
+    launched: AtomicUsize,
+    recorded: AtomicUsize,
+}
+
+impl Driver for Counting {
+    fn info(&self) -> &Info {
+        self.inner.info()
+    }
+
+    fn alloc(&self, bytes: u64) -> Result<u64, DriverError> {
+        self.inner.alloc(bytes)
+    }
+
+    unsafe fn free(&self, address: u64, bytes: u64) {
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.free(address, bytes) };
+    }
+
+    unsafe fn write(&self, to: u64, from: &[u8]) -> Result<(), DriverError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.write(to, from) }
+    }
+
+    unsafe fn read(&self, from: u64, to: &mut [u8]) -> Result<(), DriverError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.read(from, to) }
+    }
+
+    unsafe fn copy(&self, to: u64, from: u64, bytes: u64) -> Result<(), DriverError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.copy(to, from, bytes) }
+    }
+
+    fn wait(&self) -> Result<(), DriverError> {
+        self.inner.wait()
+    }
+
+    fn compile(&self, program: &Program) -> Result<Arc<dyn Module>, DriverError> {
+        self.compiled.fetch_add(1, Ordering::Relaxed);
+        self.inner.compile(program)
+    }
+
+    unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
+        self.launched.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.launch(call) }
+    }
+
+    unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
+        self.recorded.fetch_add(calls.len(), Ordering::Relaxed);
+        // SAFETY: as the caller vouches.
+        unsafe { self.inner.record(calls) }
+    }
+}
+
+/// Two layers of a loop's step: equal but for their buffers, each with a guard.
+const STEP: &str = "girih-graph 1
+axis t
+graph g(x: f32[t], at: i64[n]) -> (y: f32[n], z: f32[n]) {
+  %0 = cumulate x {axis: t, combine: sum} : f32[t]
+  %1 = gather %0, at {axis: t} : f32[n]
+  %2 = cumulate %0 {axis: t, combine: sum} : f32[t]
+  %3 = gather %2, at {axis: t} : f32[n]
+  return %1, %3
+}
+";
+
+#[test]
+fn what_comes_again_is_recorded() {
+    let inner = match Emulator::new() {
+        Ok(inner) => inner,
+        Err(error) => {
+            let said = format!("SKIPPED: nothing is recorded: {error}\n");
+            // Past the test harness, which keeps what passing tests print.
+            std::io::stderr().write_all(said.as_bytes()).unwrap();
+            return;
+        }
+    };
+    let driver = Arc::new(Counting {
+        inner,
+        compiled: AtomicUsize::default(),
+        launched: AtomicUsize::default(),
+        recorded: AtomicUsize::default(),
+    });
+    let gpu = Gpu::over(Arc::clone(&driver) as Arc<dyn Driver>);
+    let plan = girih_plan::lower(&text::parse(STEP).unwrap());
+    let (root, count) = (&plan.root, plan.root.launches.len());
+    let compile = |launches| {
+        let (region, buffers) = Region::new(&plan, root, launches).unwrap();
+        (gpu.compile(&region.to_text()).unwrap(), region, buffers)
+    };
+    for at in 0..count {
+        compile(at..at + 1);
+    }
+    let compiled = || driver.compiled.load(Ordering::Relaxed);
+    let alone = compiled();
+    assert!(alone < count, "equal layers are compiled once");
+    let (code, region, buffers) = compile(0..count);
+    assert_eq!(compiled(), alone, "neighbors are made of what is there");
+
+    let result = |at: usize| root.tensors[plan.results[at].tensor.index()].buffer;
+    let given = |at: usize| root.tensors[plan.given[at].tensor.index()].buffer;
+    let memory: Vec<_> = buffers.iter().map(|_| gpu.alloc(64).unwrap()).collect();
+    let failure = gpu.alloc(32).unwrap();
+    let place = |memory| Place { memory, offset: 0 };
+    let of = |buffer| {
+        let at = buffers.iter().position(|own| *own == buffer).unwrap();
+        place(&memory[at])
+    };
+    // Positions of `t` and `n`, in the order of the region's symbols.
+    let run = |t: i64, n: i64, at: [i64; 2]| {
+        let x: Vec<u8> = [1.0_f32, 2.0, 3.0].map(f32::to_ne_bytes).concat();
+        gpu.write(of(given(0)), &x).unwrap();
+        gpu.write(of(given(1)), &at.map(i64::to_ne_bytes).concat())
+            .unwrap();
+        gpu.write(place(&failure), &[0; 32]).unwrap();
+        let sizes = region.symbols.iter();
+        let symbols = sizes.map(|own| if &**own == "t" { t } else { n });
+        let call = RegionCall {
+            buffers: memory.iter().map(place).collect(),
+            symbols: &symbols.collect::<Vec<i64>>(),
+            failure: place(&failure),
+        };
+        gpu.run(&code, &call).unwrap();
+        let mut told = [0; 32];
+        gpu.read(place(&failure), &mut told).unwrap();
+        let both = [0, 1].map(|at| {
+            let mut bytes = [0; 4];
+            gpu.read(of(result(at)), &mut bytes).unwrap();
+            f32::from_ne_bytes(bytes)
+        });
+        let word = |at: usize| i64::from_ne_bytes(told[at * 8..at * 8 + 8].try_into().unwrap());
+        (both, [word(0), word(1), word(3)])
+    };
+    let counts = || {
+        let both = [&driver.launched, &driver.recorded];
+        both.map(|own| own.swap(0, Ordering::Relaxed))
+    };
+    let (right, none) = (([6.0, 10.0], [0, 0, 0]), 0);
+    assert_eq!(run(3, 1, [2, 0]), right);
+    let [launched, recorded] = counts();
+    assert!(launched >= count && recorded == none);
+    assert_eq!(run(3, 1, [2, 0]), right);
+    assert_eq!(counts(), [0, launched], "the second time they are recorded");
+    assert_eq!(run(3, 1, [1, 0]), ([3.0, 4.0], [0, 0, 0]));
+    assert_eq!(counts(), [0, 0], "and then replayed");
+    assert_eq!(run(2, 1, [1, 0]), ([3.0, 4.0], [0, 0, 0]));
+    assert!(counts()[0] > 0, "other sizes are another run");
+    assert_eq!(run(3, 1, [2, 0]), right);
+    assert_eq!(counts(), [0, 0], "the first one is still known");
+    // Guards have the numbers of their launches in the region.
+    let (_, [status, position, launch]) = run(3, 1, [7, 0]);
+    assert!(status > 0 && position == 7 && launch == 0);
+}
