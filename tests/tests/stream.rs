@@ -16,7 +16,7 @@ use girih_tests::random_graph::{Numbers, Options, RandomGraph, seeded_graph, see
 use girih_transform::stream;
 
 /// Positions of every sequence.
-const LENGTH: i64 = 11;
+const LENGTH: i64 = 17;
 
 /// Ways to cut it.
 const CHUNKS: [usize; 5] = [1, 2, 3, 7, 64];
@@ -78,12 +78,8 @@ fn whole(random: &RandomGraph, graph: &Graph) -> BTreeMap<String, Tensor> {
     all
 }
 
-/// The results of the stream, joined; `None` if more positions would have to come together.
-fn streamed(
-    random: &RandomGraph,
-    model: &Arc<StreamModel>,
-    chunk: usize,
-) -> Option<BTreeMap<String, Tensor>> {
+/// A session before its first position.
+fn open(random: &RandomGraph, model: &Arc<StreamModel>) -> Session {
     let data = data(random);
     let own = model.stream();
     let graph = [&own.once, &own.step];
@@ -105,7 +101,18 @@ fn streamed(
             opening.symbols.insert(name.clone(), *size);
         }
     }
-    let mut session = Session::open(model, opening).expect("its inputs are the model's");
+    Session::open(model, opening).expect("its inputs are the model's")
+}
+
+/// The results of the stream, joined; `None` if more positions would have to come together.
+fn streamed(
+    random: &RandomGraph,
+    model: &Arc<StreamModel>,
+    chunk: usize,
+) -> Option<BTreeMap<String, Tensor>> {
+    let data = data(random);
+    let own = model.stream();
+    let mut session = open(random, model);
     // Positions that read one another come together.
     let together = session.first_piece().expect("it is computed");
     if together > LENGTH.cast_unsigned() {
@@ -233,7 +240,38 @@ fn check_on(random: &RandomGraph, backend: &dyn Backend) -> Option<Stream> {
             );
         }
     }
+    let last = own.last().unwrap_or_else(|error| panic!("{error}"));
+    verify(&last).unwrap_or_else(|error| panic!("{error}\n{}", text::print(&last)));
+    check_read(random, &model, &expected);
     Some(own)
+}
+
+/// Read in one piece for what comes after it, a sequence gives what the whole gives at its last position.
+fn check_read(random: &RandomGraph, model: &Arc<StreamModel>, expected: &BTreeMap<String, Tensor>) {
+    let data = data(random);
+    let own = model.stream();
+    let inputs = own.inputs.iter();
+    let inputs = inputs.map(|(name, _)| (name.clone(), data[name].clone().into()));
+    let mut session = open(random, model);
+    let outputs = session.prefill(&inputs.collect(), LENGTH as usize, &mut silent);
+    let outputs = outputs.unwrap_or_else(|error| panic!("{error}\n{random:?}"));
+    for result in own.results.iter().filter(|result| result.latency == 0) {
+        let found = outputs.tensor(&result.name).expect("every result is there");
+        let expected = &expected[&result.name];
+        let end = LENGTH as usize;
+        let expected = match result.source {
+            Source::Positions(place) => expected.slice(place, end - 1..end),
+            _ => Ok(expected.clone()),
+        };
+        let expected = expected.expect("it has so many positions");
+        assert!(
+            agree(&found, &expected),
+            "`{}`: {found:?} for {expected:?}\n{random:?}\n{}",
+            result.name,
+            own.last()
+                .map_or_else(|error| error.to_string(), |last| text::print(&last)),
+        );
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use girih_graph::{Extent, Graph};
+use girih_graph::Extent;
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{BufferId, BufferKind, Plan, Section};
 use girih_runtime::backend::{Bindings, CompileError, Done, Progress, RunError};
@@ -168,12 +168,6 @@ impl Cpu {
     pub fn has_native(&self, callee: &str) -> bool {
         self.natives.native(callee).is_some()
     }
-}
-
-/// Whether a graph that runs for one size of a symbol gains by being compiled for that: a loop that is not worth cutting
-/// into chunks, or that has few turns, is planned otherwise.
-pub fn gains_by_size(graph: &Graph, symbol: &str) -> bool {
-    crate::executable::walks(graph, &graph.root, symbol)
 }
 
 impl Alone {

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use girih_graph::{Extent, Graph, Op, Region, ValueType};
+use girih_graph::{Graph, ValueType};
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{GivenKind, Plan};
 use girih_runtime::backend::{
@@ -229,32 +229,10 @@ impl Executable for Compiled {
         outputs
     }
 
-    fn with_size(
-        &self,
-        symbol: &str,
-        size: i64,
-    ) -> Result<Option<Box<dyn Executable>>, CompileError> {
-        // A loop that is not worth cutting into chunks, or that has few turns, is planned otherwise;
-        // everything else is as fast when its sizes come with the run.
-        if !walks(&self.graph, &self.graph.root, symbol) {
-            return Ok(None);
-        }
-        let graph = self.graph.with_size(symbol, &Extent::constant(size));
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
         let cpu = Cpu::sharing((self.level, self.compute), &self.pool, &self.natives);
-        cpu.compile(&graph).map(Some)
+        cpu.compile(graph)
     }
-}
-
-/// Whether a loop of a region runs along an axis of this size.
-pub(crate) fn walks(graph: &Graph, region: &Region, symbol: &str) -> bool {
-    region.nodes().any(|(_, node)| {
-        let along = match &node.op {
-            Op::Recurrence(own) => graph.axes.extent(own.axis).as_symbol() == Some(symbol),
-            _ => false,
-        };
-        let mut inner = node.op.regions().iter();
-        along || inner.any(|inner| walks(graph, inner, symbol))
-    })
 }
 
 fn allocated(bytes: usize) -> Result<Block, RunError> {

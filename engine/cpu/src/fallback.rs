@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use girih_graph::Graph;
 use girih_runtime::backend::{
-    Bindings, Executable, Outputs, ParamSource, Params, Progress, RunError,
+    Backend, Bindings, CompileError, Executable, Outputs, ParamSource, Params, Progress, RunError,
 };
 use girih_runtime::plugin::native::NativeCode;
 
@@ -92,6 +92,10 @@ impl Executable for Fallback {
             return each.collect();
         }
         result
+    }
+
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        self.backend.compile(graph)
     }
 }
 

@@ -27,7 +27,7 @@ pub mod view;
 pub mod walk;
 mod weights;
 
-pub use alone::{Alone, Piece, gains_by_size};
+pub use alone::{Alone, Piece};
 pub use backend::{Compute, Cpu, CpuOptions};
 pub use girih_kernels::Level;
 pub use girih_kernels::level::{available as levels, requested as requested_level};

@@ -12,7 +12,7 @@ use girih_cpu::numbers::{Numbers, Symbols, all_symbols, known};
 use girih_cpu::schedule::{Needs, held, initials_first};
 use girih_cpu::stretch::Stretch;
 use girih_cpu::view::{View, dense_steps};
-use girih_graph::{Extent, Graph, ValueType};
+use girih_graph::{Graph, ValueType};
 use girih_plan::plan::{BufferId, BufferKind, Given, GivenKind, Plan};
 use girih_runtime::backend::{
     self, Backend, Bindings, CompileError, Data, Done, Executable, Output, Outputs, ParamSource,
@@ -430,16 +430,8 @@ impl Executable for Planned {
         Ok(outputs)
     }
 
-    fn with_size(
-        &self,
-        symbol: &str,
-        size: i64,
-    ) -> Result<Option<Box<dyn Executable>>, CompileError> {
-        if !girih_cpu::gains_by_size(&self.graph, symbol) {
-            return Ok(None);
-        }
-        let graph = self.graph.with_size(symbol, &Extent::constant(size));
-        OnDevice::sharing(&self.context).compile(&graph).map(Some)
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        OnDevice::sharing(&self.context).compile(graph)
     }
 }
 

@@ -9,6 +9,7 @@
 //! gather reads only the past, is for whoever recognizes the mask.
 
 mod form;
+mod last;
 mod op;
 mod region;
 

@@ -4,6 +4,7 @@
 //! one position in every step of a stream, a graph of its own is simpler: its loops have one
 //! turn, its masks leave nothing out.
 
+use crate::axis::AxisTable;
 use crate::extent::Extent;
 use crate::graph::{Graph, Region};
 use crate::op::Op;
@@ -24,9 +25,26 @@ impl Graph {
         }
         graph
     }
+
+    /// Whether a loop runs along an axis of this size, in a region or outside: where the size is
+    /// known, it is planned otherwise.
+    pub fn walks(&self, symbol: &str) -> bool {
+        self.root.walks(&self.axes, symbol)
+    }
 }
 
 impl Region {
+    fn walks(&self, axes: &AxisTable, symbol: &str) -> bool {
+        self.nodes.iter().any(|node| {
+            let along = match &node.op {
+                Op::Recurrence(own) => axes.extent(own.axis).as_symbol() == Some(symbol),
+                _ => false,
+            };
+            let mut inner = node.op.regions().iter();
+            along || inner.any(|inner| inner.walks(axes, symbol))
+        })
+    }
+
     fn map_extents(&mut self, map: &dyn Fn(&Extent) -> Extent) {
         for node in &mut self.nodes {
             let regions = node.op.regions().iter().map(|inner| {

@@ -83,20 +83,13 @@ pub trait Executable: Send + Sync {
             .collect()
     }
 
-    /// The same graph where the symbol is a number that is known beforehand, which takes the same
-    /// parameters. `None` if this backend gains nothing by it.
+    /// Another graph, compiled as this one was: its parameters are among those of this graph, and
+    /// it takes what this one has [loaded](Self::load).
     ///
     /// # Errors
     ///
-    /// Something that this backend cannot do.
-    fn with_size(
-        &self,
-        symbol: &str,
-        size: i64,
-    ) -> Result<Option<Box<dyn Executable>>, CompileError> {
-        let _ = (symbol, size);
-        Ok(None)
-    }
+    /// Something in the graph that this backend cannot do.
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError>;
 }
 
 /// Is told from time to time how far a call is; `Break` cancels the call.

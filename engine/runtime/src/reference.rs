@@ -139,6 +139,10 @@ impl Executable for Interpreter {
         }
         Ok(outputs)
     }
+
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        Ok(Box::new(Self::new(graph, Arc::clone(&self.natives))))
+    }
 }
 
 fn tell(progress: &mut Progress<'_>, finished: usize, total: usize) -> Result<(), RunError> {

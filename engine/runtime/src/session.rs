@@ -25,6 +25,7 @@ use girih_graph::{Extent, Graph};
 
 use crate::backend::{Bindings, Data, Output, Outputs, Progress, RunError, silent};
 pub use error::SessionError;
+use model::Shown;
 pub use model::StreamModel;
 
 /// What a session begins with.
@@ -393,8 +394,29 @@ fn is_unsettled(result: &StreamResult) -> bool {
     result.source == Source::Latest && result.latency > 0
 }
 
-/// A result with the order of axes that it has in the whole.
+/// A result at its last position, if it has positions and is never late.
+fn at_last(result: &StreamResult, mut output: Output) -> Result<Output, RunError> {
+    if let (Source::Positions(place), 0) = (result.source, result.latency) {
+        let count = output.data.shape().get(place).copied().unwrap_or(0);
+        if count > 1 {
+            let tensor = output.data.to_host()?;
+            output.data = Data::Host(tensor.slice(place, count - 1..count)?);
+        }
+    }
+    Ok(output)
+}
+
+/// A result with the names and the order of axes that it has in the whole.
 fn ordered(result: &StreamResult, mut output: Output) -> Result<Output, SessionError> {
+    // An axis with the last position alone has another name in its graph.
+    if let Source::Positions(place) = result.source
+        && let Some(own) = output
+            .axes
+            .iter_mut()
+            .find(|own| !result.axes.contains(*own))
+    {
+        own.clone_from(&result.axes[place]);
+    }
     let place = |axis: &String| output.axes.iter().position(|own| own == axis);
     let order: Option<Vec<usize>> = result.axes.iter().map(place).collect();
     if let Some(order) = order.filter(|order| !order.is_sorted()) {

@@ -63,7 +63,7 @@ pub(super) struct Args {
     /// What an input is drawn from, evenly; integers stay below the second number.
     #[arg(long = "range", value_name = "INPUT=LOW..HIGH", value_parser = parse_range)]
     ranges: Vec<(String, Range)>,
-    /// A whole call, or one position after another.
+    /// A whole call, a sequence that is read for what comes after it, or one position after another.
     #[arg(long, value_enum, default_value_t = Mode::Full)]
     mode: Mode,
     /// Step so many sequences together.
@@ -90,6 +90,8 @@ pub(super) struct Args {
 enum Mode {
     /// A whole sequence in one call.
     Full,
+    /// A whole sequence as a session reads it, in pieces: results at its last position alone.
+    Read,
     /// One position in each call, behind a sequence of the sizes that are given.
     Step,
 }
@@ -151,6 +153,19 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
                 session.model,
             )
         }
+        Mode::Read => {
+            let streaming = Streaming::open(&setup, Some(&ranks))?;
+            let inputs = draw::inputs(&streaming.model, &asked.sizes(), &asked.ranges, args.seed)?;
+            let mut read = || take(&streaming, inputs.clone(), args.seed).map(drop);
+            let figures = measure(effort, &mut read, &mut tell)?;
+            let tokens = tokens(&streaming.model, &asked)?;
+            (
+                figures,
+                streaming.times.check + streaming.times.compile,
+                tokens,
+                streaming.model,
+            )
+        }
         Mode::Step => {
             let streaming = Streaming::open(&setup, Some(&ranks))?;
             let inputs = draw::inputs(&streaming.model, &asked.sizes(), &asked.ranges, args.seed)?;
@@ -207,9 +222,7 @@ impl Steps {
         inputs: BTreeMap<String, Tensor>,
         args: &Args,
     ) -> Result<Self, Failure> {
-        let failed = |error: session::SessionError| Failure::Refused(error.to_string());
-        let (mut start, steps) = streaming.begin(inputs, args.seed)?;
-        start.prefill(&steps, PIECE, &mut silent).map_err(failed)?;
+        let (start, steps) = take(streaming, inputs, args.seed)?;
         let mut input = BTreeMap::new();
         for (name, place) in &streaming.shared.stream().inputs {
             if let Some(Data::Host(tensor)) = steps.get(name) {
@@ -236,6 +249,19 @@ impl Steps {
         stepped
             .map(drop)
             .map_err(|error| Failure::Refused(error.to_string()))
+    }
+}
+
+/// A session that has taken a sequence, and the inputs that it took.
+fn take(
+    streaming: &Streaming,
+    inputs: BTreeMap<String, Tensor>,
+    seed: u64,
+) -> Result<(session::Session, BTreeMap<String, Data>), Failure> {
+    let (mut session, steps) = streaming.begin(inputs, seed)?;
+    match session.prefill(&steps, PIECE, &mut silent) {
+        Ok(_) => Ok((session, steps)),
+        Err(error) => Err(Failure::Refused(error.to_string())),
     }
 }
 
@@ -335,6 +361,7 @@ impl Report {
             "compute": self.compute.to_string(),
             "mode": match self.mode {
                 Mode::Full => "full",
+                Mode::Read => "read",
                 Mode::Step => "step",
             },
             "median_ms": figures.median,

@@ -153,6 +153,7 @@ impl<'a> Trial<'a> {
             }
             ends.get_or_insert(carried);
         }
+        self.check_read(&model, ends.as_ref())?;
         if self.apart(&model)? {
             self.check_later()?;
         }
@@ -160,6 +161,42 @@ impl<'a> Trial<'a> {
         self.check_sessions(&model)?;
         self.check_padded(program, request)?;
         self.check_rows(program, request)
+    }
+
+    /// All positions in one piece, read for what comes after them: the results at the last one, and what is carried.
+    fn check_read(
+        &self,
+        model: &Arc<StreamModel>,
+        ends: Option<&BTreeMap<String, Tensor>>,
+    ) -> Result<(), String> {
+        let (mut session, steps) = self.begin(model)?;
+        let outputs = session
+            .prefill(&steps, LENGTH as usize, &mut silent)
+            .map_err(text)?;
+        for result in &self.stream.results {
+            let (Source::Positions(place), 0) = (result.source, result.latency) else {
+                continue;
+            };
+            let end = LENGTH as usize;
+            let whole = rows(&self.whole, result, place, end - 1..end)?;
+            let own = outputs.tensor(&result.name).map_err(text)?;
+            if let Some(difference) = differs(&own, &whole) {
+                return Err(format!(
+                    "`{}` at the last position of a piece that is read for it is not that of the whole: {difference}",
+                    result.name
+                ));
+            }
+        }
+        for (name, data) in session.carried() {
+            let own = data.to_host().map_err(text)?;
+            let other = ends.and_then(|ends| ends.get(name));
+            if let Some(difference) = other.and_then(|other| differs(&own, other)) {
+                return Err(format!(
+                    "what is carried as `{name}` is another after a piece that is read for its end: {difference}"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the last positions are not among those that read one another.

@@ -50,6 +50,10 @@ impl Executable for Counted {
     fn run(&self, bindings: &Bindings, progress: &mut Progress<'_>) -> Result<Outputs, RunError> {
         self.0.run(bindings, progress)
     }
+
+    fn sibling(&self, graph: &Graph) -> Result<Box<dyn Executable>, CompileError> {
+        self.0.sibling(graph)
+    }
 }
 
 #[test]

@@ -66,7 +66,7 @@ def quantized(file, length):
     """What girih is given for a file of quantized weights: a prompt, or one token behind as many others as half
     of `STEPS`."""
     what = [str(ROOT / "examples" / "smollm2.girih"), "--weights", file]
-    return what + (["--extent", f"t={length}"] if length > 1 else ["--mode", "step", "--extent", f"t={STEPS // 2}"])
+    return what + (["--mode", "read", "--extent", f"t={length}"] if length > 1 else ["--mode", "step", "--extent", f"t={STEPS // 2}"])
 
 
 def peers(name, shape, threads, options):

@@ -5,12 +5,25 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use girih_graph::stream::Stream;
-use girih_graph::text;
+use girih_graph::{Extent, text};
 
 use super::parameters::{Hash, Reader};
 use crate::backend::{
     Backend, Bindings, CompileError, Executable, Outputs, ParamSource, Params, Progress, RunError,
 };
+
+/// Results of fewer positions than this are computed though nobody reads them: that costs less than
+/// to compile another step.
+const LONG: u64 = 16;
+
+/// The positions of a step whose results the caller reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// All.
+    All,
+    /// The last one; there may be more in what is given.
+    Last,
+}
 
 /// A stream that is compiled, with its parameters: what sessions of one model share.
 pub struct StreamModel {
@@ -20,6 +33,8 @@ pub struct StreamModel {
     flush: Option<Box<dyn Executable>>,
     /// The step for one position, when one was asked for; `None` if it is the step.
     single: OnceLock<Option<Box<dyn Executable>>>,
+    /// The step that gives its results at its last position alone, when one was asked for.
+    last: OnceLock<Option<Box<dyn Executable>>>,
     once_params: Params,
     step_params: Params,
     fingerprint: u64,
@@ -59,6 +74,7 @@ impl StreamModel {
             step,
             flush,
             single: OnceLock::new(),
+            last: OnceLock::new(),
             once_params: Params::default(),
             step_params: Params::default(),
             fingerprint: hash.value(),
@@ -189,18 +205,24 @@ impl StreamModel {
         self.once.run(&bindings, progress)
     }
 
-    /// Takes positions, of several sequences; `single` if of each one.
+    /// Takes positions, of several sequences: so many each.
     pub(super) fn run_step(
         &self,
         mut all: Vec<Bindings>,
-        single: bool,
+        (counts, shown): (&[u64], Shown),
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Outputs>, RunError> {
         for bindings in &mut all {
             bindings.params = Arc::clone(&self.step_params);
         }
-        let step = if single { self.single() } else { &*self.step };
-        step.run_together(&all, progress)
+        let own = if counts.iter().all(|count| *count == 1) {
+            self.single()
+        } else if shown == Shown::Last && counts.iter().all(|count| *count >= LONG) {
+            self.last()
+        } else {
+            None
+        };
+        own.unwrap_or(&*self.step).run_together(&all, progress)
     }
 
     /// What is still to come when the sequence ends; nothing if no result is late. Its parameters
@@ -218,13 +240,27 @@ impl StreamModel {
         flush.run(&bindings, progress)
     }
 
-    /// The step for one position.
-    fn single(&self) -> &dyn Executable {
+    /// The step for one position; `None` if it gains nothing by that.
+    fn single(&self) -> Option<&dyn Executable> {
         let single = self.single.get_or_init(|| {
+            let step = &self.stream.step;
+            let walks = step.walks(&self.stream.new);
             // What the backend cannot compile so, it has compiled for any number of positions.
-            let own = self.step.with_size(&self.stream.new, 1);
-            own.unwrap_or_default()
+            let own = || {
+                let one = step.with_size(&self.stream.new, &Extent::constant(1));
+                self.step.sibling(&one).ok()
+            };
+            walks.then(own)?
         });
-        single.as_deref().unwrap_or(&*self.step)
+        single.as_deref()
+    }
+
+    /// The step that gives its results at its last position alone.
+    fn last(&self) -> Option<&dyn Executable> {
+        let last = self.last.get_or_init(|| {
+            let last = self.stream.last().ok()?;
+            self.step.sibling(&last).ok()
+        });
+        last.as_deref()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use girih_graph::stream::Source;
 
-use super::{Session, SessionError};
+use super::{Session, SessionError, Shown};
 use crate::backend::{Data, Outputs, Progress, RunError};
 use crate::tensor::Tensor;
 
@@ -18,8 +18,9 @@ impl Session {
         Ok(first.saturating_add(chunk.max(together).max(1)).min(count))
     }
 
-    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives what the
-    /// last piece gives.
+    /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives the
+    /// results at the last position, which those that nothing else needs are computed at alone. Of results that
+    /// are late it gives what the last piece gives.
     ///
     /// # Errors
     ///
@@ -38,7 +39,9 @@ impl Session {
             let last = self.end(first, chunk, count);
             let own = last.and_then(|last| {
                 let piece = self.piece(inputs, first..last)?;
-                Ok((last, self.step(&piece, progress)?))
+                let mut own =
+                    Self::take_together(&mut [(&mut *self, &piece)], Shown::Last, progress)?;
+                Ok((last, own.pop().expect("as many as step")))
             });
             match own {
                 Ok(own) => (first, outputs) = own,

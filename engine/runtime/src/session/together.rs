@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use girih_graph::stream::Source;
 
-use super::{Point, Session, SessionError, is_unsettled, ordered};
+use super::{Point, Session, SessionError, Shown, at_last, is_unsettled, ordered};
 use crate::backend::{Bindings, Data, Output, Outputs, Progress};
 
 /// A step that may run: what is known before it.
@@ -29,6 +29,15 @@ impl Session {
         steps: &mut [(&mut Self, &BTreeMap<String, Data>)],
         progress: &mut Progress<'_>,
     ) -> Result<Vec<Outputs>, SessionError> {
+        Self::take_together(steps, Shown::All, progress)
+    }
+
+    /// Takes the next positions of several sessions; may leave out what is not to be shown.
+    pub(super) fn take_together(
+        steps: &mut [(&mut Self, &BTreeMap<String, Data>)],
+        shown: Shown,
+        progress: &mut Progress<'_>,
+    ) -> Result<Vec<Outputs>, SessionError> {
         let Some((first, _)) = steps.first() else {
             return Ok(Vec::new());
         };
@@ -46,10 +55,10 @@ impl Session {
             ready.push(step);
             bindings.push(given);
         }
-        let single = ready.iter().all(|step| step.count == 1);
-        let outputs = model.run_step(bindings, single, progress)?;
+        let counts: Vec<u64> = ready.iter().map(|step| step.count).collect();
+        let outputs = model.run_step(bindings, (&counts, shown), progress)?;
         let settled: Vec<(Point, Outputs)> = (steps.iter().zip(&ready).zip(outputs))
-            .map(|(((own, _), step), outputs)| own.settled(step, outputs))
+            .map(|(((own, _), step), outputs)| own.settled(step, shown, outputs))
             .collect::<Result<_, _>>()?;
         let mut all = Vec::with_capacity(settled.len());
         for (((own, _), step), (point, outputs)) in steps.iter_mut().zip(ready).zip(settled) {
@@ -113,6 +122,7 @@ impl Session {
     fn settled(
         &self,
         step: &Ready,
+        shown: Shown,
         mut outputs: Outputs,
     ) -> Result<(Point, Outputs), SessionError> {
         let stream = self.model.stream();
@@ -144,7 +154,10 @@ impl Session {
             };
             let output = output.filter(|_| !is_unsettled(result));
             if let Some(output) = output {
-                let output = ordered(result, output)?;
+                let mut output = ordered(result, output)?;
+                if shown == Shown::Last {
+                    output = at_last(result, output)?;
+                }
                 outputs.results.insert(result.name.clone(), output);
             }
         }
