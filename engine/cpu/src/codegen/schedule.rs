@@ -104,6 +104,8 @@ pub(super) struct Schedule {
     pub(super) homes: BTreeMap<StepId, Place>,
     /// Of kept steps, results of calls and sums over the walk.
     pub(super) slots: BTreeMap<StepId, Slot>,
+    /// Calls whose result goes where a store wants it, and nowhere else.
+    pub(super) lands: BTreeMap<StepId, usize>,
     /// Of operands of calls that are not in memory otherwise.
     pub(super) feeds: BTreeMap<(StepId, usize), Slot>,
     /// The walk is one call.

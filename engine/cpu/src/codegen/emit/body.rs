@@ -1,14 +1,17 @@
 //! What one point does: passes over the inner loop, their stretches, and the calls between.
 
+use std::collections::BTreeSet;
+
 use cranelift_codegen::ir::InstBuilder;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_frontend::Variable;
-use girih_plan::kernel::{LoopKind, StepId, StepOp};
+use girih_plan::kernel::{Access, LoopKind, StepId, StepOp};
 
 use super::element::{Bundle, Group, Positions};
 use super::reduce::{INDEPENDENT, Running};
 use super::{Emitter, Key, Span, kind};
 use crate::codegen::lanes::{Form, Lanes, Writer};
+use crate::codegen::normal::operands;
 use crate::codegen::schedule::{BLOCK, Pass, Phase, Place, Stretch, calls_anything};
 
 impl Emitter<'_> {
@@ -147,11 +150,53 @@ impl Emitter<'_> {
         if own.is_empty() && stretch.reduces.len() == called.len() && stretch.only_reduces() {
             return;
         }
-        let vectors = if own.is_empty() { 1 } else { INDEPENDENT };
+        let vectors = if own.is_empty() {
+            self.unrolled(place, stretch)
+        } else {
+            INDEPENDENT
+        };
         self.each_group(span, vectors, &mut |this, form, index| {
             let mut group = Group::new(place, form, index);
             this.write_stretch(stretch, &own, &mut group);
         });
+    }
+
+    /// How many vectors one turn of a loop computes: several where the loop itself would cost as much
+    /// as what it does.
+    fn unrolled(&self, place: Place, stretch: &Stretch) -> usize {
+        let kernel = self.kernel;
+        let stores = stretch.stores.iter();
+        let mut open: Vec<StepId> = stores.map(|store| kernel.stores[*store].step).collect();
+        open.extend(&stretch.keeps);
+        for (call, position) in &stretch.feeds {
+            let call = self.schedule.calls.of[*call].as_ref();
+            open.extend(call.map(|call| call.operands[*position]));
+        }
+        for id in &stretch.sums {
+            open.extend(operands(&kernel.steps[*id].op));
+        }
+        let plain = |access: &Access| access.guards.is_empty() && access.address.steps.is_empty();
+        let stores = stretch.stores.iter();
+        let mut stores = stores.map(|store| &kernel.stores[*store].access);
+        if !stores.all(|access| plain(access) && self.is_unit(access)) {
+            return 1;
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(id) = open.pop() {
+            let step = &kernel.steps[id];
+            if !step.inner || self.kept(id, place).is_some() || !seen.insert(id) {
+                continue;
+            }
+            match &step.op {
+                StepOp::Load(access) if !plain(access) || !self.is_unit(access) => return 1,
+                op => open.extend(operands(op)),
+            }
+        }
+        match seen.len() {
+            0..=8 => INDEPENDENT,
+            9..=16 => INDEPENDENT / 2,
+            _ => 1,
+        }
     }
 
     /// `body` for vectors of the span, several at a time, then for the elements left over.

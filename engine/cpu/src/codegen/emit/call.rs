@@ -43,13 +43,13 @@ impl Emitter<'_> {
         if let Some(slot) = slot.or_else(|| schedule.slots.get(&operand)) {
             return self.slot_address(*slot, own, low);
         }
-        self.element_of_load(operand, low)
+        self.element_of(Key::Load(operand), own, low)
     }
 
-    /// Address of an element that a contiguous load reads.
-    pub(super) fn element_of_load(&mut self, id: StepId, index: Value) -> Value {
-        let address = self.pointer(Key::Load(id));
-        let along = self.scaled(index, kind(self.kernel, id).slot_size());
+    /// Address of an element of a contiguous access, whose elements are of this kind.
+    pub(super) fn element_of(&mut self, key: Key, own: Kind, index: Value) -> Value {
+        let address = self.pointer(key);
+        let along = self.scaled(index, own.slot_size());
         self.add(address, along)
     }
 
@@ -64,8 +64,10 @@ impl Emitter<'_> {
             let address = self.operand_address((id, position), *operand, span.low);
             arguments.push(address);
         }
-        let slot = schedule.slots[&id];
-        let result = self.slot_address(slot, own, span.low);
+        let result = match schedule.lands.get(&id) {
+            Some(store) => self.element_of(Key::Store(*store), own, span.low),
+            None => self.slot_address(schedule.slots[&id], own, span.low),
+        };
         arguments.push(result);
         let count = self.writer.builder.ins().isub(span.high, span.low);
         arguments.push(count);

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{InstBuilder, StackSlotData, StackSlotKind, Value};
 use girih_kernels::table::{FadeArguments, Seen};
 use girih_plan::kernel::{LoopId, StepId};
 
-use super::{Emitter, Key, Span};
+use super::{Emitter, Key, Span, kind};
 use crate::codegen::fade::{self, Decay, Fade};
 use crate::codegen::lanes::Kind;
 use crate::codegen::routine::Routine;
@@ -95,7 +95,7 @@ impl Emitter<'_> {
 
     /// Where the span's part of the first row lies, and the distance of two rows in elements.
     fn rows_of(&mut self, load: StepId, walk: LoopId, span: Span) -> (Value, Value) {
-        let address = self.element_of_load(load, span.low);
+        let address = self.element_of(Key::Load(load), kind(self.kernel, load), span.low);
         (address, self.row_step(load, walk))
     }
 
@@ -129,7 +129,7 @@ impl Emitter<'_> {
     fn columns_of(&mut self, id: StepId, span: Span) -> Value {
         match self.schedule.slots.get(&id) {
             Some(slot) => self.slot_address(*slot, Kind::F32, span.low),
-            None => self.element_of_load(id, span.low),
+            None => self.element_of(Key::Load(id), kind(self.kernel, id), span.low),
         }
     }
 }

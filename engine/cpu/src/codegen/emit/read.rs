@@ -187,7 +187,7 @@ impl Emitter<'_> {
         self.add(base, along)
     }
 
-    fn is_unit(&self, access: &Access) -> bool {
+    pub(super) fn is_unit(&self, access: &Access) -> bool {
         let inner = self.kernel.inner();
         inner.is_some_and(|inner| access.address.factor(inner) == Extent::constant(1))
     }

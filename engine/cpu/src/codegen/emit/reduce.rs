@@ -11,7 +11,7 @@ use girih_graph::op::{Binary, Combine};
 use girih_plan::kernel::{StepId, StepOp};
 
 use super::element::{Bundle, Group};
-use super::{Emitter, Span};
+use super::{Emitter, Key, Span, kind};
 use crate::codegen::lanes::{Form, Kind, Lanes};
 use crate::codegen::routine::Routine;
 use crate::codegen::schedule::{Place, Stretch, lies_in_blocks};
@@ -153,7 +153,7 @@ impl Emitter<'_> {
             // What is kept by this very stretch is not there yet.
             let address = match self.kept(*operand, place) {
                 Some(slot) => self.slot_address(slot, own, span.low),
-                None => self.element_of_load(*operand, span.low),
+                None => self.element_of(Key::Load(*operand), kind(self.kernel, *operand), span.low),
             };
             arguments.push(address);
         }

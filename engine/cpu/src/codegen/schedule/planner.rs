@@ -414,6 +414,7 @@ impl<'a> Planner<'a> {
             phases: [Vec::new(), Vec::new(), Vec::new()],
             homes: self.homes.clone(),
             slots: BTreeMap::new(),
+            lands: self.lands(),
             feeds: BTreeMap::new(),
             fade: self.fade,
             tiled: self.tiled,
@@ -457,7 +458,7 @@ impl<'a> Planner<'a> {
                     .pass(place.phase, place.pass)
                     .uniform_stores
                     .push(store);
-            } else {
+            } else if !schedule.lands.values().any(|own| *own == store) {
                 schedule.stretch(place).stores.push(store);
             }
         }
@@ -472,11 +473,53 @@ impl<'a> Planner<'a> {
         schedule
     }
 
+    /// Calls whose result one store writes, as it is and block by block, and nothing else needs.
+    /// Of a kernel with one store: what else a point reads may lie where that writes.
+    fn lands(&self) -> BTreeMap<StepId, usize> {
+        if self.kernel.stores.len() != 1 {
+            return BTreeMap::new();
+        }
+        let mut needed = vec![0; self.kernel.steps.len()];
+        for id in self.steps() {
+            for operand in self.needs(id) {
+                needed[operand] += 1;
+            }
+        }
+        let mut lands = BTreeMap::new();
+        for (at, store) in self.kernel.stores.iter().enumerate() {
+            needed[store.step] += 1;
+            for operand in access_operands(&store.access) {
+                needed[operand] += 1;
+            }
+            lands.insert(store.step, at);
+        }
+        let inner = self.kernel.inner();
+        lands.retain(|id, at| {
+            let access = &self.kernel.stores[*at].access;
+            let dtype = self.kernel.steps[*id].dtype;
+            let unit = inner.is_some_and(|own| access.address.factor(own) == Extent::constant(1));
+            let data = access_operands(access).iter().any(|own| self.inner(*own));
+            let (store, call) = (self.store_place(*at), self.own_place(*id));
+            self.inner(*id)
+                && self.call(*id).is_some()
+                && self.calls.sum[*id].is_none()
+                && needed[*id] == 1
+                && !self.homes.contains_key(id)
+                && matches!(dtype, DType::F32 | DType::F64)
+                && self.kernel.buffers[access.buffer] == dtype
+                && !self.hazards.contains(&access.buffer)
+                && (store.phase, store.pass) == (call.phase, call.pass)
+                && unit
+                && !data
+        });
+        lands
+    }
+
     fn find_slots(&self, schedule: &mut Schedule, demands: &Demands) {
         let wide = |id: StepId| self.kernel.steps[id].dtype.size() == 8;
         for id in self.steps().filter(|id| self.inner(*id)) {
             let sums = self.reduce(id, LoopKind::Walk).is_some();
-            let call = self.call(id).is_some();
+            let call = self.call(id).is_some() && !schedule.lands.contains_key(&id);
             if !(sums || call || self.homes.contains_key(&id)) {
                 continue;
             }
