@@ -105,7 +105,8 @@ fn product(m: usize, n: usize, k: usize, threads: usize) {
         // SAFETY: as above.
         unsafe { gemm::gemm_f32(best, &pool, &gemm) };
     };
-    let below = level::available().into_iter().rev().nth(1).unwrap_or(best);
+    let mut levels = level::available().into_iter();
+    let below = levels.rfind(|level| *level < best).unwrap_or(best);
     compare(
         &format!("{m} x {n} x {k}, {threads} threads"),
         2.0 * (m * n * k) as f64,

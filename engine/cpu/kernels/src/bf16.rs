@@ -1,12 +1,13 @@
 //! Products in brain floats: weights are rounded to bf16 once, activations as they come, sums are f32.
 //!
-//! With AVX-512 BF16 a pair of products is one step of an instruction; other machines widen the same rounded numbers
+//! With AMX whole tiles are multiplied by one instruction, with AVX-512 BF16 a pair of products is one step of one; other machines widen the same rounded numbers
 //! and multiply in f32. Results of levels differ by the rounding of f32 sums only. Work is shared by columns of `C`
 //! only, and an element's sum has one order at a level: neither the number of threads nor that of rows changes a bit.
 #![expect(unsafe_code, reason = "matrices are pointers and strides")]
 
 mod kernels;
 mod product;
+mod tiles;
 
 use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
@@ -16,15 +17,18 @@ use crate::table::routines;
 /// Columns of a strip.
 const COLS: usize = 32;
 
+/// Pairs of rows that a tile has.
+const STEPS: usize = 16;
+
 /// Weights `[k, n]`, rounded to bf16, to nearest and ties to even.
 ///
 /// In strips of 32 columns, filled up with zeros: a strip holds its columns' part of two rows after that of two
-/// others, the two numbers of a column side by side.
+/// others, the two numbers of a column side by side. Rows are filled up with zeros, too, to 32 or a multiple.
 #[derive(Clone, Debug)]
 pub struct Bf16Matrix {
     k: usize,
     n: usize,
-    /// `[strips][k / 2][32]`, two bf16 in each: that of the even row in the lower half.
+    /// `[strips][steps][32]`, two bf16 in each: that of the even row in the lower half.
     pairs: Vec<u32>,
 }
 
@@ -35,14 +39,14 @@ impl Bf16Matrix {
     ///
     /// - Every element that `source` names, `[k, n]`, is valid for reading.
     pub unsafe fn pack(k: usize, n: usize, source: View<f32>) -> Self {
-        let steps = k.div_ceil(2);
+        let steps = k.div_ceil(2).next_multiple_of(STEPS);
         let mut pairs = Vec::with_capacity(n.div_ceil(COLS) * steps * COLS);
         let narrow = routines(Level::Baseline).f32_to_bf16;
         for first in (0..n).step_by(COLS) {
             let cols = COLS.min(n - first);
             for step in 0..steps {
                 let (mut wide, mut halves) = ([[0.0_f32; COLS]; 2], [[0_u16; COLS]; 2]);
-                for (i, row) in wide.iter_mut().enumerate().take(k - 2 * step) {
+                for (i, row) in wide.iter_mut().enumerate().take(k.saturating_sub(2 * step)) {
                     for (j, element) in row.iter_mut().enumerate().take(cols) {
                         // SAFETY: inside the weights.
                         *element = unsafe { *source.at(2 * step + i, first + j).ptr };
@@ -73,9 +77,14 @@ impl Bf16Matrix {
         size_of_val(self.pairs.as_slice())
     }
 
+    /// Pairs of rows, with those that fill up.
+    fn steps(&self) -> usize {
+        self.k.div_ceil(2).next_multiple_of(STEPS)
+    }
+
     /// Where a strip begins.
     fn strip(&self, strip: usize) -> *const u32 {
-        let offset = strip * self.k.div_ceil(2) * COLS;
+        let offset = strip * self.steps() * COLS;
         self.pairs.as_ptr().wrapping_add(offset)
     }
 }

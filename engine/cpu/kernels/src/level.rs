@@ -4,7 +4,13 @@
 //! environment variable `GIRIH_CPU_LEVEL` lowers it, so that one machine can test what others run. Never names a
 //! level that the machine cannot run.
 
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
 use std::sync::OnceLock;
+
+#[cfg(target_arch = "x86_64")]
+use tiles::has_tiles;
 
 /// The environment variable that lowers the level.
 pub const LEVEL_VARIABLE: &str = "GIRIH_CPU_LEVEL";
@@ -18,6 +24,8 @@ pub enum Level {
     Avx2,
     /// x86-64 with AVX-512 F, BW, CD, DQ and VL: 512-bit vectors with masks.
     Avx512,
+    /// The same with AMX, tiles of brain floats and of bytes. Asked for by name alone: no machine has run it yet.
+    Amx,
     /// 64-bit Arm: 128-bit vectors with fused multiply-add.
     Neon,
 }
@@ -54,7 +62,13 @@ fn names(levels: &[Level]) -> String {
 
 impl Level {
     /// Every level of every architecture.
-    pub const ALL: [Self; 4] = [Self::Baseline, Self::Avx2, Self::Avx512, Self::Neon];
+    pub const ALL: [Self; 5] = [
+        Self::Baseline,
+        Self::Avx2,
+        Self::Avx512,
+        Self::Amx,
+        Self::Neon,
+    ];
 
     /// The word for it in the environment variable and in messages.
     pub fn name(self) -> &'static str {
@@ -62,18 +76,19 @@ impl Level {
             Self::Baseline => "baseline",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Amx => "amx",
             Self::Neon => "neon",
         }
     }
 }
 
-/// The best level this machine can run.
+/// The level that this machine runs unless another is asked for: the best one, but for [`Level::Amx`].
 pub fn detected() -> Level {
     static DETECTED: OnceLock<Level> = OnceLock::new();
     *DETECTED.get_or_init(detect)
 }
 
-/// Every level this machine can run, the best one last.
+/// Every level this machine can run, greater ones later.
 pub fn available() -> Vec<Level> {
     let best = detected();
     Level::ALL
@@ -81,6 +96,7 @@ pub fn available() -> Vec<Level> {
         .filter(|&level| match level {
             Level::Baseline => true,
             Level::Avx2 | Level::Avx512 => best != Level::Neon && level <= best,
+            Level::Amx => best == Level::Avx512 && has_tiles(),
             Level::Neon => best == Level::Neon,
         })
         .collect()
@@ -150,6 +166,12 @@ fn detect() -> Level {
     Level::Baseline
 }
 
+/// Only x86-64 has them.
+#[cfg(not(target_arch = "x86_64"))]
+fn has_tiles() -> bool {
+    false
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +180,8 @@ mod tests {
     fn the_detected_level_is_available_and_the_best() {
         let levels = available();
         assert_eq!(levels.first(), Some(&Level::Baseline));
-        assert_eq!(levels.last(), Some(&detected()));
+        let mut usual = levels.iter().filter(|level| **level != Level::Amx);
+        assert_eq!(usual.next_back(), Some(&detected()));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod level;
 pub mod pool;
 pub mod quant;
 pub mod table;
+mod tiles;
 
 pub use level::{Level, LevelError};
 pub use pool::Pool;

@@ -17,6 +17,7 @@ mod matrix;
 mod product;
 mod stored;
 mod strip;
+mod tiled;
 mod unit;
 #[cfg(target_arch = "x86_64")]
 mod unit_x86;

@@ -290,11 +290,11 @@ table! {
 pub fn routines(level: Level) -> &'static Routines {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => &block::avx512::ROUTINES,
+        Level::Avx512 | Level::Amx => &block::avx512::ROUTINES,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => &block::avx2::ROUTINES,
         #[cfg(not(target_arch = "x86_64"))]
-        Level::Avx512 | Level::Avx2 => &block::baseline::ROUTINES,
+        Level::Avx512 | Level::Amx | Level::Avx2 => &block::baseline::ROUTINES,
         Level::Baseline | Level::Neon => &block::baseline::ROUTINES,
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn target(level: Level) -> Result<(Arc<dyn TargetIsa>, Features), Cod
     let mut builder = isa::lookup(triple).map_err(|error| failed(&error))?;
     let own: &[&str] = match level {
         Level::Baseline | Level::Neon => &[],
-        Level::Avx2 | Level::Avx512 => &[
+        Level::Avx2 | Level::Avx512 | Level::Amx => &[
             "has_sse3",
             "has_ssse3",
             "has_sse41",
@@ -51,7 +51,7 @@ pub(super) fn target(level: Level) -> Result<(Arc<dyn TargetIsa>, Features), Cod
         ],
     };
     let more: &[&str] = match level {
-        Level::Avx512 => &["has_avx512f", "has_avx512dq", "has_avx512vl"],
+        Level::Avx512 | Level::Amx => &["has_avx512f", "has_avx512dq", "has_avx512vl"],
         Level::Baseline | Level::Avx2 | Level::Neon => &[],
     };
     for name in own.iter().chain(more) {

@@ -93,7 +93,7 @@ pub(super) struct Kernels {
 pub(super) fn kernels(level: Level) -> &'static Kernels {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => &avx512::KERNELS,
+        Level::Avx512 | Level::Amx => &avx512::KERNELS,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => &avx2::KERNELS,
         _ => &plain::KERNELS,

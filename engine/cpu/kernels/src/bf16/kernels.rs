@@ -155,14 +155,14 @@ level!(baseline, 1, false, [inline]);
 pub(super) fn by_rows(level: Level) -> ByRows {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if std::arch::is_x86_feature_detected!("avx512bf16") => [
+        Level::Avx512 | Level::Amx if std::arch::is_x86_feature_detected!("avx512bf16") => [
             pairs::compute::<1>,
             pairs::compute::<2>,
             pairs::compute::<4>,
             pairs::compute::<8>,
         ],
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => avx512::BY_ROWS,
+        Level::Avx512 | Level::Amx => avx512::BY_ROWS,
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => avx2::BY_ROWS,
         _ => baseline::BY_ROWS,

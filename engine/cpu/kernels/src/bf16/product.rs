@@ -4,12 +4,14 @@
 use std::ops::Range;
 
 use super::kernels::{ByRows, MOST_ROWS, Strip, by_rows};
-use super::{Bf16Matrix, COLS};
+use super::{Bf16Matrix, COLS, tiles};
 use crate::gemm::scratch::with_scratch;
 use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
 use crate::pool::Pool;
 use crate::table::routines;
+#[cfg(target_arch = "x86_64")]
+use crate::tiles::amx::Amx;
 
 /// Multiply-adds that are not worth a second thread: some microseconds.
 const SMALL: usize = 1 << 16;
@@ -32,19 +34,24 @@ pub(super) unsafe fn multiply(
     c: ViewMut<f32>,
     finish: Finish<'_>,
 ) {
+    let target = Target { c, finish };
+    #[cfg(target_arch = "x86_64")]
+    if level == Level::Amx {
+        // SAFETY: the machine has the level; the other obligations are the same.
+        return unsafe { tiles::multiply::<Amx>(level, pool, m, a, b, &target) };
+    }
     let steps = b.k.div_ceil(2);
     let strips = b.n.div_ceil(COLS);
     let product = Product {
         by_rows: by_rows(level),
         m,
         b,
-        c,
-        finish,
+        target,
     };
     with_scratch(m * steps, |pairs: *mut u32| {
-        let pairs = Shared(pairs);
+        let pairs = Pairs(pairs);
         let round = |rows: Range<usize>| {
-            for tile in tiles(rows) {
+            for tile in cut(rows) {
                 for row in tile.clone() {
                     let to = pairs.at(tile.start * steps + row - tile.start);
                     // SAFETY: the caller vouches for the row; a tile's pairs are `[steps][rows]` from its first
@@ -69,22 +76,22 @@ pub(super) unsafe fn multiply(
 
 /// Where pairs lie; threads write different ones, and read when all are written.
 #[derive(Clone, Copy)]
-struct Shared(*mut u32);
+pub(super) struct Pairs(pub(super) *mut u32);
 
 // SAFETY: an address; what is done with it is vouched for where it is used.
-unsafe impl Send for Shared {}
+unsafe impl Send for Pairs {}
 // SAFETY: as above.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for Pairs {}
 
-impl Shared {
-    fn at(&self, pair: usize) -> *mut u32 {
+impl Pairs {
+    pub(super) fn at(&self, pair: usize) -> *mut u32 {
         self.0.wrapping_add(pair)
     }
 }
 
 /// Cuts rows into tiles of 8, 4, 2 and 1. Ranges that begin at multiples of [`MOST_ROWS`] and end there, or with the
 /// last row, are cut as all rows are.
-fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+fn cut(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let mut from = rows.start;
     std::iter::from_fn(move || {
         (from < rows.end).then(|| {
@@ -101,7 +108,13 @@ fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
 ///
 /// - The machine has the level.
 /// - The elements are valid for reading, and `to` for writing.
-unsafe fn round_row(level: Level, k: usize, row: View<f32>, to: *mut u32, stride: usize) {
+pub(super) unsafe fn round_row(
+    level: Level,
+    k: usize,
+    row: View<f32>,
+    to: *mut u32,
+    stride: usize,
+) {
     let narrow = routines(level).f32_to_bf16;
     for first in (0..k).step_by(PIECE) {
         let count = PIECE.min(k - first);
@@ -129,8 +142,7 @@ struct Product<'a> {
     by_rows: ByRows,
     m: usize,
     b: &'a Bf16Matrix,
-    c: ViewMut<f32>,
-    finish: Finish<'a>,
+    target: Target<'a>,
 }
 
 impl Product<'_> {
@@ -148,7 +160,7 @@ impl Product<'_> {
         for first in (0..self.m).step_by(resident) {
             for strip in strips.clone() {
                 let cols = COLS.min(self.b.n - strip * COLS);
-                for tile in tiles(first..self.m.min(first + resident)) {
+                for tile in cut(first..self.m.min(first + resident)) {
                     let multiply = self.by_rows[tile.len().ilog2() as usize];
                     let at = Strip {
                         steps,
@@ -159,18 +171,33 @@ impl Product<'_> {
                     // SAFETY: the strip is packed, and the tile's pairs are as it says.
                     unsafe { multiply(&at, sums) };
                     // SAFETY: the tile lies inside `C`; the caller vouches for the epilogue.
-                    unsafe { self.store(sums, tile.start, strip * COLS, cols) };
+                    unsafe { self.target.store(sums, tile.start, strip * COLS, cols) };
                 }
             }
         }
     }
+}
 
+/// Where sums go.
+pub(super) struct Target<'a> {
+    pub(super) c: ViewMut<f32>,
+    pub(super) finish: Finish<'a>,
+}
+
+impl Target<'_> {
     /// Finishes a tile and stores it.
     ///
     /// # Safety
     ///
     /// - The tile's elements of `C` are valid for writing.
-    unsafe fn store(&self, sums: &mut [[f32; COLS]], row: usize, col: usize, cols: usize) {
+    /// - The epilogue keeps to the tile.
+    pub(super) unsafe fn store(
+        &self,
+        sums: &mut [[f32; COLS]],
+        row: usize,
+        col: usize,
+        cols: usize,
+    ) {
         let rows = sums.len();
         if self.finish.accumulate {
             for (i, sums) in sums.iter_mut().enumerate() {

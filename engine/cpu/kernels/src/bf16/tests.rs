@@ -3,11 +3,14 @@
 
 use std::ffi::c_void;
 
+use super::product::Target;
+use super::tiles::multiply;
 use super::{Bf16Matrix, Finish, bf16_matmul};
 use crate::gemm::{Epilogue, View, ViewMut};
 use crate::guarded::Guarded;
 use crate::level::{Level, available};
 use crate::pool::Pool;
+use crate::tiles::emulated::Emulated;
 
 /// Numbers between -1 and 1 with more bits than bf16 has.
 fn numbers(count: usize, seed: u32) -> Vec<f32> {
@@ -34,9 +37,22 @@ fn view(elements: &[f32], row: usize, col: usize) -> View<f32> {
     }
 }
 
+/// What computes.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Level(Level),
+    /// Tiles, by a unit in plain Rust.
+    Tiles,
+}
+
+/// All levels of the machine, and tiles, which few machines have.
+fn all() -> impl Iterator<Item = By> {
+    available().into_iter().map(By::Level).chain([By::Tiles])
+}
+
 /// One product of rows as they lie, or turned; operands touch guard pages.
 fn product(
-    level: Level,
+    by: By,
     threads: usize,
     m: usize,
     a: &[f32],
@@ -60,21 +76,20 @@ fn product(
         col: c_col as isize,
     };
     let (pool, a) = (Pool::new(threads), view(source.elements(), a_row, a_col));
-    // SAFETY: the machine has the level; the elements are there.
-    unsafe {
-        bf16_matmul(
-            level,
-            &pool,
-            m,
-            a,
-            b,
-            c,
-            Finish {
-                accumulate: false,
-                epilogue,
-            },
-        );
+    let finish = Finish {
+        accumulate: false,
+        epilogue,
     };
+    match by {
+        // SAFETY: the machine has the level; the elements are there.
+        By::Level(level) => unsafe { bf16_matmul(level, &pool, m, a, b, c, finish) },
+        By::Tiles => {
+            let target = Target { c, finish };
+            let level = Level::Baseline;
+            // SAFETY: every machine has the unit and the level; the elements are there.
+            unsafe { multiply::<Emulated>(level, &pool, m, a, b, &target) };
+        }
+    }
     let c = target.elements();
     (0..m * n)
         .map(|i| c[i / n * c_row + i % n * c_col])
@@ -112,15 +127,15 @@ fn check(m: usize, n: usize, k: usize) {
     assert_eq!((packed.k(), packed.n()), (k, n));
     assert_eq!(
         packed.bytes(),
-        k.next_multiple_of(2) * n.next_multiple_of(32) * 2
+        k.next_multiple_of(32) * n.next_multiple_of(32) * 2
     );
     let epilogue = Epilogue {
         context: std::ptr::null_mut(),
         call: add_place,
     };
-    for level in available() {
-        let what = format!("{m} x {n} x {k} {}", level.name());
-        let c = product(level, 1, m, &a, &packed, false, None);
+    for by in all() {
+        let what = format!("{m} x {n} x {k} {by:?}");
+        let c = product(by, 1, m, &a, &packed, false, None);
         for (i, &c) in c.iter().enumerate() {
             let term = |d| rounded(a[i / n * k + d]) * rounded(b[d * n + i % n]);
             let exact: f64 = (0..k).map(term).sum();
@@ -132,19 +147,19 @@ fn check(m: usize, n: usize, k: usize) {
         for threads in [2, 3] {
             assert_eq!(
                 c,
-                product(level, threads, m, &a, &packed, threads == 3, None),
+                product(by, threads, m, &a, &packed, threads == 3, None),
                 "{what}"
             );
         }
         for (row, c) in a.chunks_exact(k).zip(c.chunks_exact(n)).step_by(5) {
             assert_eq!(
                 c,
-                product(level, 1, 1, row, &packed, false, None),
+                product(by, 1, 1, row, &packed, false, None),
                 "{what}, one row"
             );
         }
         for turned in [false, true] {
-            let finished = product(level, 2, m, &a, &packed, turned, Some(&epilogue));
+            let finished = product(by, 2, m, &a, &packed, turned, Some(&epilogue));
             for (i, (finished, c)) in finished.iter().zip(&c).enumerate() {
                 assert_eq!(*finished, c + place(i / n, i % n), "{what}, epilogue");
             }
@@ -176,8 +191,8 @@ fn nan_and_infinity_spread() {
         b[9 * n + 35] = bad;
         // SAFETY: `b` has as many elements.
         let packed = unsafe { Bf16Matrix::pack(k, n, view(&b, n, 1)) };
-        for level in available() {
-            for (i, c) in product(level, 2, m, &a, &packed, false, None)
+        for by in all() {
+            for (i, c) in product(by, 2, m, &a, &packed, false, None)
                 .iter()
                 .enumerate()
             {
@@ -195,15 +210,15 @@ fn empty_products() {
         let b = numbers(k * n, 3);
         // SAFETY: `b` has as many elements.
         let packed = unsafe { Bf16Matrix::pack(k, n, view(&b, n, 1)) };
-        for level in available() {
-            let c = product(level, 2, m, &numbers(m * k, 1), &packed, false, None);
+        for by in all() {
+            let c = product(by, 2, m, &numbers(m * k, 1), &packed, false, None);
             assert!(c.is_empty());
         }
     }
     // A sum of nothing is 0.
     // SAFETY: there are no elements.
     let packed = unsafe { Bf16Matrix::pack(0, 5, view(&[], 5, 1)) };
-    for level in available() {
-        assert_eq!(product(level, 1, 2, &[], &packed, false, None), [0.0; 10]);
+    for by in all() {
+        assert_eq!(product(by, 1, 2, &[], &packed, false, None), [0.0; 10]);
     }
 }

@@ -110,11 +110,11 @@ macro_rules! element {
             fn kernels(level: Level) -> &'static Kernels<Self> {
                 match level {
                     #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => &$avx512::KERNELS,
+                    Level::Avx512 | Level::Amx => &$avx512::KERNELS,
                     #[cfg(target_arch = "x86_64")]
                     Level::Avx2 => &$avx2::KERNELS,
                     #[cfg(not(target_arch = "x86_64"))]
-                    Level::Avx512 | Level::Avx2 => &$baseline::KERNELS,
+                    Level::Avx512 | Level::Amx | Level::Avx2 => &$baseline::KERNELS,
                     Level::Baseline | Level::Neon => &$baseline::KERNELS,
                 }
             }

@@ -198,7 +198,7 @@ unsafe fn multiply_strips(
     for first in (0..m).step_by(resident) {
         for strip in strips.clone() {
             let (quants, scales) = b.strip(strip);
-            for tile in tiles(first..m.min(first + resident)) {
+            for tile in tiles(first..m.min(first + resident), MOST_ROWS) {
                 let at = ExactStrip {
                     quants,
                     scales,

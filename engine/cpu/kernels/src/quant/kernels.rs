@@ -8,13 +8,16 @@ use super::QuantKind;
 use super::activation::{Activations, quantize_row};
 use super::kind::Shape;
 use super::strip::{ExactStrip, Format, Strip, decode, multiply, multiply_exact};
+use super::tiled;
 use super::unit::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::unit_x86::{Avx2, Avx512Vnni};
 use crate::gemm::View;
 use crate::level::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::tiles::amx::Amx;
 
-/// The most rows of activations of one tile.
+/// The most rows of activations of one tile, where [`Kernels::sixteen`] does not take twice as many.
 pub(super) const MOST_ROWS: usize = 8;
 
 /// Computes one tile; see [`multiply`].
@@ -27,6 +30,8 @@ pub(super) type MultiplyExact = unsafe fn(&ExactStrip, &mut [[f32; 16]]);
 pub(super) struct Kernels {
     /// For 1, 2, 4 and 8 rows of activations.
     pub(super) by_rows: [Multiply; 4],
+    /// For 16 rows, where there are tiles.
+    pub(super) sixteen: Option<Multiply>,
     /// As `by_rows`.
     pub(super) exact: [MultiplyExact; 4],
     /// See [`decode`].
@@ -120,7 +125,30 @@ macro_rules! formats {
                             $(QuantKind::$kind => numbers::<super::$kind, $bits>
                                 as unsafe fn(*const u8, *const u8, usize, *mut f32, usize),)*
                         };
-                        Kernels { by_rows, exact, decode, quantize }
+                        Kernels { by_rows, sixteen: None, exact, decode, quantize }
+                    }
+                }
+            };
+        }
+
+        macro_rules! tiled {
+            ($name:ident, $tiles:ty, $unit:ty, $feature:tt) => {
+                mod $name {
+                    use super::*;
+
+                    # $feature
+                    unsafe fn compute<F: Format, const BITS: usize>(
+                        strip: &Strip,
+                        to: &mut [[f32; 16]],
+                    ) {
+                        // SAFETY: the obligations of `tiled::multiply`.
+                        unsafe { tiled::multiply::<$tiles, $unit, F, BITS>(strip, to) };
+                    }
+
+                    pub(in crate::quant) fn sixteen(kind: QuantKind) -> Multiply {
+                        match kind {
+                            $(QuantKind::$kind => compute::<super::$kind, $bits>,)*
+                        }
                     }
                 }
             };
@@ -142,15 +170,44 @@ kernels!(
 kernels!(avx2, Avx2, [target_feature(enable = "avx2,fma,f16c")]);
 kernels!(baseline, Portable, [inline]);
 
+#[cfg(target_arch = "x86_64")]
+tiled!(
+    amx,
+    Amx,
+    Avx512Vnni,
+    [target_feature(
+        enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
+    )]
+);
+#[cfg(test)]
+tiled!(
+    emulated,
+    crate::tiles::emulated::Emulated,
+    Portable,
+    [inline]
+);
+
+/// The baseline's loops with tiles in plain Rust.
+#[cfg(test)]
+pub(super) fn with_tiles(kind: QuantKind) -> Kernels {
+    Kernels {
+        sixteen: Some(emulated::sixteen(kind)),
+        ..baseline::kernels(kind)
+    }
+}
+
 /// The loops for a format at a level. A machine with AVX-512 that has no dot products of bytes gets those of AVX2.
 pub(super) fn kernels(level: Level, kind: QuantKind) -> Kernels {
     match level {
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 if std::arch::is_x86_feature_detected!("avx512vnni") => {
-            avx512_vnni::kernels(kind)
+        Level::Avx512 | Level::Amx if std::arch::is_x86_feature_detected!("avx512vnni") => {
+            Kernels {
+                sixteen: (level == Level::Amx).then(|| amx::sixteen(kind)),
+                ..avx512_vnni::kernels(kind)
+            }
         }
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx2 => avx2::kernels(kind),
+        Level::Avx512 | Level::Amx | Level::Avx2 => avx2::kernels(kind),
         _ => baseline::kernels(kind),
     }
 }

@@ -9,6 +9,7 @@ use super::activation::Activations;
 use super::kernels::{Kernels, MOST_ROWS, kernels};
 use super::matrix::{BLOCK, QuantMatrix, ROWS};
 use super::strip::Strip;
+use super::tiled;
 use crate::gemm::scratch::with_scratch;
 use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
@@ -36,15 +37,31 @@ pub(super) unsafe fn multiply(
     (k, b): (usize, &QuantMatrix),
     target: &Target,
 ) {
-    let n = b.n();
     let kernels = kernels(level, b.kind());
+    // SAFETY: the kernels are the level's; the other obligations are the same.
+    unsafe { multiply_with(&kernels, pool, m, a, (k, b), target) };
+}
+
+/// # Safety
+///
+/// As for [`multiply`]; the machine has the kernels' instructions.
+pub(super) unsafe fn multiply_with(
+    kernels: &Kernels,
+    pool: &Pool,
+    m: usize,
+    a: View<f32>,
+    (k, b): (usize, &QuantMatrix),
+    target: &Target,
+) {
+    let n = b.n();
+    let most = most_rows(kernels);
     let blocks = k.div_ceil(BLOCK);
     let small = m.saturating_mul(n).saturating_mul(k) <= SMALL;
     with_scratch(m * blocks, |activations: *mut Activations| {
         let activations = Shared(activations);
         let shape = b.kind().shape();
         let quantize = |rows: Range<usize>| {
-            for tile in tiles(rows) {
+            for tile in tiles(rows, most) {
                 for row in tile.clone() {
                     let to = activations.at(tile.start * blocks + row - tile.start);
                     // SAFETY: the caller vouches for the row; a tile's blocks are `[blocks][rows]` from its first
@@ -55,7 +72,7 @@ pub(super) unsafe fn multiply(
         };
         let multiply = |strips: Range<usize>| {
             let product = Product {
-                kernels: &kernels,
+                kernels,
                 b,
                 activations: activations.at(0),
                 m,
@@ -75,7 +92,7 @@ pub(super) unsafe fn multiply(
         if m * k <= SMALL_ROWS {
             pool.run(1, &|_, _| quantize(0..m));
         } else {
-            pool.split(m, MOST_ROWS, &|rows, _| quantize(rows));
+            pool.split(m, most, &|rows, _| quantize(rows));
         }
         pool.split(b.strips(), 1, &|strips, _| multiply(strips));
     });
@@ -96,13 +113,18 @@ impl Shared {
     }
 }
 
-/// Cuts rows into tiles. Ranges that begin at multiples of [`MOST_ROWS`] and end there, or with the last row, are cut
-/// as all rows are.
-pub(super) fn tiles(rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+/// The most rows of one tile.
+fn most_rows(kernels: &Kernels) -> usize {
+    kernels.sixteen.map_or(MOST_ROWS, |_| tiled::ROWS)
+}
+
+/// Cuts rows into tiles of at most so many. Ranges that begin at multiples of that and end there, or with the last row,
+/// are cut as all rows are.
+pub(super) fn tiles(rows: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let mut from = rows.start;
     std::iter::from_fn(move || {
         (from < rows.end).then(|| {
-            let tile = from..from + (1 << (rows.end - from).min(MOST_ROWS).ilog2());
+            let tile = from..from + (1 << (rows.end - from).min(most).ilog2());
             from = tile.end;
             tile
         })
@@ -128,13 +150,17 @@ impl Product<'_> {
     unsafe fn strips(&self, strips: Range<usize>) {
         let blocks = self.b.k() / BLOCK;
         let resident = (RESIDENT / (blocks * size_of::<Activations>())).max(1);
-        let resident = resident.next_multiple_of(MOST_ROWS);
-        let mut sums = [[0.0; ROWS]; MOST_ROWS];
+        let most = most_rows(self.kernels);
+        let resident = resident.next_multiple_of(most);
+        let mut sums = [[0.0; ROWS]; tiled::ROWS];
         for first in (0..self.m).step_by(resident) {
             for strip in strips.clone() {
                 let (quants, scales) = self.b.strip(strip);
-                for tile in tiles(first..self.m.min(first + resident)) {
-                    let multiply = self.kernels.by_rows[tile.len().ilog2() as usize];
+                for tile in tiles(first..self.m.min(first + resident), most) {
+                    let multiply = match self.kernels.sixteen {
+                        Some(sixteen) if tile.len() == tiled::ROWS => sixteen,
+                        _ => self.kernels.by_rows[tile.len().ilog2() as usize],
+                    };
                     let strip_at = Strip {
                         quants,
                         scales,
@@ -144,8 +170,11 @@ impl Product<'_> {
                     let sums = &mut sums[..tile.len()];
                     // SAFETY: the strip is packed in the kernels' format, and the tile's activations are as it says.
                     unsafe { multiply(&strip_at, sums) };
-                    // SAFETY: the tile lies inside `C`; the caller vouches for the epilogue.
-                    unsafe { self.target.store(sums, tile.start, strip, self.b.n()) };
+                    for (at, sums) in sums.chunks_mut(MOST_ROWS).enumerate() {
+                        let row = tile.start + at * MOST_ROWS;
+                        // SAFETY: the rows lie inside `C`; the caller vouches for the epilogue.
+                        unsafe { self.target.store(sums, row, strip, self.b.n()) };
+                    }
                 }
             }
         }

@@ -272,7 +272,10 @@ pub(super) unsafe fn decode<U: Unit, F: Format, const BITS: usize>(
 
 /// The weights of half a block, a byte each: see the note of [`super::matrix`].
 #[inline(always)]
-unsafe fn half<U: Unit, const BITS: usize>(quants: *const u8, half: usize) -> [U::Bytes; 4] {
+pub(super) unsafe fn half<U: Unit, const BITS: usize>(
+    quants: *const u8,
+    half: usize,
+) -> [U::Bytes; 4] {
     [
         group::<U, BITS>(quants, half, 0),
         group::<U, BITS>(quants, half, 1),
@@ -302,7 +305,7 @@ unsafe fn group<U: Unit, const BITS: usize>(quants: *const u8, half: usize, i: u
 
 /// The factors of one part, from the small integers of a block if scales are nested.
 #[inline(always)]
-unsafe fn of_part<U: Unit>(
+pub(super) unsafe fn of_part<U: Unit>(
     shape: &Shape,
     factor: U::Floats,
     small: *const u8,

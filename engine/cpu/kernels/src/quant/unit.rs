@@ -29,6 +29,8 @@ pub(super) unsafe trait Unit: 'static {
     unsafe fn bits(bytes: Self::Bytes, from: u32, to: u32, mask: u8) -> Self::Bytes;
     unsafe fn or(x: Self::Bytes, y: Self::Bytes) -> Self::Bytes;
     unsafe fn splat_int(x: i32) -> Self::Ints;
+    /// The integers, each with `more` added.
+    unsafe fn ints(x: &[i32; 16], more: i32) -> Self::Ints;
     /// Adds to each row its 16 weights, four in each of `weights`, times the 16 elements at `activations`. Weights
     /// have `BITS` bits.
     unsafe fn dot<const BITS: usize>(
@@ -88,6 +90,11 @@ unsafe impl Unit for Portable {
     #[inline(always)]
     unsafe fn splat_int(x: i32) -> [i32; 16] {
         [x; 16]
+    }
+
+    #[inline(always)]
+    unsafe fn ints(x: &[i32; 16], more: i32) -> [i32; 16] {
+        x.map(|x| x + more)
     }
 
     #[inline(always)]

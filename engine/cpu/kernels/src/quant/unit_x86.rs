@@ -53,6 +53,14 @@ unsafe impl Unit for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn ints(x: &[i32; 16], more: i32) -> __m512i {
+        _mm512_add_epi32(
+            _mm512_loadu_si512(x.as_ptr().cast()),
+            _mm512_set1_epi32(more),
+        )
+    }
+
+    #[inline(always)]
     unsafe fn dot<const BITS: usize>(
         mut sums: __m512i,
         weights: &[__m512i; 4],
@@ -162,6 +170,16 @@ unsafe impl Unit for Avx2 {
     #[inline(always)]
     unsafe fn splat_int(x: i32) -> [__m256i; 2] {
         [_mm256_set1_epi32(x); 2]
+    }
+
+    #[inline(always)]
+    unsafe fn ints(x: &[i32; 16], more: i32) -> [__m256i; 2] {
+        let more = _mm256_set1_epi32(more);
+        let half = |at: usize| _mm256_loadu_si256(x.as_ptr().add(at).cast());
+        [
+            _mm256_add_epi32(half(0), more),
+            _mm256_add_epi32(half(8), more),
+        ]
     }
 
     #[inline(always)]
