@@ -159,7 +159,7 @@ pub fn check(program: &Program, sink: &mut Sink) {
         // Everything that is wrong has been reported; nobody looks at the model.
         let _ = elaborator.walk_entry(place);
     }
-    elaborate_tests(program, sink);
+    elaborate_tests(program, None, sink);
     crate::around::check_blocks(program, sink);
 }
 
@@ -250,6 +250,11 @@ pub(crate) struct Elaborator<'p> {
     /// The declaration and scope of each parameter's start.
     inits: Vec<(InstanceId, Option<ast::Expr>)>,
     frames: Vec<Frame>,
+    /// File axes without a size that a list of numbers may give one: nothing else in a statement of a procedure
+    /// has them.
+    open: BTreeSet<String>,
+    /// Those that have been given one.
+    listed: BTreeSet<String>,
     values: BTreeMap<String, Tensor>,
     updates: BTreeMap<String, Tensor>,
     states: BTreeMap<String, Tensor>,
@@ -291,6 +296,8 @@ impl<'p> Elaborator<'p> {
             params: Vec::new(),
             inits: Vec::new(),
             frames: Vec::new(),
+            open: BTreeSet::new(),
+            listed: BTreeSet::new(),
             values: BTreeMap::new(),
             updates: BTreeMap::new(),
             states: BTreeMap::new(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use girih_graph::{AxisId, DType, Extent, Graph};
 
+use crate::procedure::Procedure;
 use crate::span::Span;
 
 /// A static value that crosses the border of the language: an argument of an entry
@@ -45,6 +46,15 @@ pub struct Model {
     pub results: Vec<(String, Vec<AxisId>)>,
     /// Every named value that can be asked for, by path, with its type as text.
     pub values: BTreeMap<String, String>,
+}
+
+/// A `test` block.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// It computes values.
+    Graph(Box<TestModel>),
+    /// It does what procedures do; where its name stands.
+    Steps(Procedure, Span),
 }
 
 /// A `test` block: what is computed, and what is claimed about it.

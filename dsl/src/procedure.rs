@@ -174,6 +174,8 @@ pub enum StepKind {
     Return(Option<Place>),
     /// Tells the caller a value.
     Emit(Place),
+    /// A claim of a test.
+    Expect(Claim),
 }
 
 /// A value that is written in the file.
@@ -189,6 +191,17 @@ pub enum Constant {
     Bool(bool),
     /// A text.
     Text(String),
+}
+
+/// What a test expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The left side, or truth values that must all hold.
+    pub left: Place,
+    /// What it must equal: of the same axes, or one number.
+    pub right: Option<Place>,
+    /// Largest absolute difference; exact when absent.
+    pub within: Option<Place>,
 }
 
 /// A graph with its place between variables.
@@ -247,8 +260,13 @@ pub enum Operation {
         /// The rules by name: `temperature`, `top_k`, `top_p`, `min_p`.
         rules: Vec<(String, Place)>,
     },
-    /// `wait(t)`: the next event's numbers along an axis, none if there are no more events.
-    Wait,
+    /// `wait(x)`: the next event, a value as `x` is; of a record the fields that the event says. If there is no
+    /// event any more, `x`. `wait(t)` waits for tokens, `wait(tokens(t))`.
+    Wait(Place),
+    /// `events(a, b)`, in tests: what is waited for gets these, in order.
+    Events(Vec<Place>),
+    /// `emitted(n)`, in tests: what has been emitted as the n-th value, as text; without a number how many.
+    Emitted(Option<Place>),
     /// `join(a, b)`: texts one after another; numbers as they are written.
     Join(Vec<Place>),
     /// `encode(text, t)`: the tokens of a text.
@@ -358,7 +376,8 @@ impl StepKind {
             | Self::Gather(..)
             | Self::Operate(..)
             | Self::Return(_)
-            | Self::Emit(_) => Vec::new(),
+            | Self::Emit(_)
+            | Self::Expect(_) => Vec::new(),
         }
     }
 }

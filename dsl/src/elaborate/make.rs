@@ -45,6 +45,13 @@ impl Elaborator<'_> {
                 continue;
             }
             let name = self.b.axes.name(*axis).to_owned();
+            if self.open.contains(&name) {
+                // An axis without a size has as many positions as are written.
+                let taken = self.taken_axes(None);
+                named.push(self.pooled_axis(&name, &count, None, false, &taken));
+                self.listed.insert(name);
+                continue;
+            }
             return self.error(
                 301,
                 place,

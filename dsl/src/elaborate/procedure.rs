@@ -24,6 +24,7 @@ mod flow;
 mod names;
 mod operation;
 mod session;
+mod test;
 mod value;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ use crate::program::{ItemRef, Program};
 use crate::span::Span;
 use names::{Known, Names};
 pub(crate) use operation::OPERATIONS;
+pub(super) use test::{is_walked, walk_test};
 
 /// What a procedure is elaborated for.
 #[derive(Clone, Debug, Default)]
@@ -177,6 +179,8 @@ struct Writer<'p> {
     free: BTreeSet<String>,
     variables: Vec<Variable>,
     sessions: Vec<SessionForm>,
+    /// Whether the steps are those of a test.
+    is_test: bool,
     /// What each procedure around the current place returns, as far as it is known.
     returns: Vec<Option<VariableId>>,
     depth: usize,
@@ -200,6 +204,7 @@ impl<'p> Writer<'p> {
             free: BTreeSet::new(),
             variables: Vec::new(),
             sessions: Vec::new(),
+            is_test: false,
             returns: Vec::new(),
             depth: 0,
         }

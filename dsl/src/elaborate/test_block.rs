@@ -2,22 +2,28 @@
 //!
 //! In a test `t = 5` gives a file's axis its size, and a module value that gets a name is an
 //! instance; its parameters take their starting values.
+//! What procedures do alone is walked like a procedure (`procedure/test`).
 
 use std::collections::BTreeSet;
 
 use girih_graph::{DType, Extent};
 
+use super::procedure::{Carried, is_walked, walk_test};
 use super::scope::Env;
 use super::value::{Eval, Reported, Value};
 use super::{Elaborator, Request};
 use crate::ast::{self, BinaryOp, ExprKind, ItemKind, StmtKind, TestStmt};
 use crate::diag::Sink;
-use crate::model::{Expectation, TestModel};
+use crate::model::{Expectation, Test, TestModel};
 use crate::program::{ItemRef, Program};
 use crate::span::Span;
 
 /// The tests of the entry file, in order. Mistakes go to the sink; a test that has one is absent.
-pub fn elaborate_tests(program: &Program, sink: &mut Sink) -> Vec<TestModel> {
+pub fn elaborate_tests(
+    program: &Program,
+    carried: Option<&Carried<'_>>,
+    sink: &mut Sink,
+) -> Vec<Test> {
     let file = program.entry();
     let ast = program.ast(file);
     let mut tests = Vec::new();
@@ -25,10 +31,15 @@ pub fn elaborate_tests(program: &Program, sink: &mut Sink) -> Vec<TestModel> {
         let ItemKind::Test(test) = &found.kind else {
             continue;
         };
+        if is_walked(program, file, test) {
+            let steps = walk_test(program, file, test, carried, sink);
+            tests.extend(steps.map(|procedure| Test::Steps(procedure, test.name.span)));
+            continue;
+        }
         let request = Request::default();
         let mut elaborator = Elaborator::new(program, &request, sink);
         if let Ok(model) = elaborator.test(ItemRef { file, item }, test) {
-            tests.push(model);
+            tests.push(Test::Graph(Box::new(model)));
         }
     }
     tests

@@ -14,8 +14,12 @@
 //! | `operate` | what does each operation do?                                |
 //! | `session` | what does a session do?                                     |
 //! | `cache`   | what does a session carry, and what can go on from it?      |
+//! | `event`   | what does an event say?                                     |
+//! | `claim`   | does what a test expects hold?                              |
 
 mod cache;
+mod claim;
+mod event;
 mod given;
 mod loaded;
 mod machine;
@@ -30,14 +34,14 @@ use std::path::PathBuf;
 
 use girih_dsl::diag::{Code, Colors, Diagnostic, Sink};
 use girih_dsl::elaborate::{
-    ProcedureRequest, closed_procedures, elaborate_procedure, procedure_models,
+    ProcedureRequest, closed_procedures, elaborate_procedure, elaborate_tests, procedure_models,
 };
-use girih_dsl::model::{Model, Static};
+use girih_dsl::model::{Model, Static, Test};
 use girih_dsl::procedure::{Operation, Procedure, Step, StepKind, Type};
 use girih_dsl::program::Program;
 use girih_dsl::span::Span;
 use girih_graph::stream::Source;
-use girih_runtime::backend::{Backend, Done};
+use girih_runtime::backend::{Backend, Bindings, Done, silent};
 use girih_runtime::tensor::Tensor;
 use girih_runtime::text::Tokenizer;
 use girih_transform::stream;
@@ -46,6 +50,7 @@ use crate::failure::Failure;
 use crate::source::mistakes;
 use crate::streaming::{lateness, refusal};
 use cache::carried;
+pub use claim::{Verdict, worst_difference};
 pub use given::{split_weights, static_tensor};
 use machine::Machine;
 use models::Models;
@@ -77,8 +82,8 @@ pub struct Setup<'a> {
 pub struct Around<'a> {
     /// Is told what is emitted.
     pub emit: &'a mut dyn FnMut(&Value, &Type) -> Result<(), Failure>,
-    /// Gives the next event, `None` when there will be no more.
-    pub wait: &'a mut dyn FnMut() -> Result<Option<Vec<i64>>, Failure>,
+    /// Gives the next event as it is written, `None` when there will be no more.
+    pub wait: &'a mut dyn FnMut() -> Result<Option<serde_json::Value>, Failure>,
     /// Is told of progress; may cancel.
     pub progress: &'a mut dyn FnMut(Done) -> ControlFlow<()>,
     /// Most bytes that a value may have that positions are appended to.
@@ -93,6 +98,7 @@ pub struct Ready<'a> {
     models: Models<'a>,
     given: BTreeMap<String, Static>,
     sizes: BTreeMap<String, i64>,
+    is_test: bool,
 }
 
 impl<'a> Ready<'a> {
@@ -114,17 +120,44 @@ impl<'a> Ready<'a> {
         let Some(procedure) = procedure.filter(|_| !sink.has_errors()) else {
             return Err(told(&sink));
         };
+        Self::made(setup, procedure, models, split, false)
+    }
+
+    /// Makes a test ready that does what procedures do; of the setup it has the program, the backend and the seed.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn test(setup: &'a Setup<'a>, procedure: Procedure) -> Result<Self, Failure> {
+        let mut sink = Sink::new();
+        let mut request = ProcedureRequest::default();
+        let models = Models::open(setup, &procedure.models, &mut request, &mut sink)?;
+        match models.filter(|_| !sink.has_errors()) {
+            Some(models) => Self::made(setup, procedure, models, given::Split::default(), true),
+            None => Err(mistakes(&setup.program.sources, &sink, setup.colors)),
+        }
+    }
+
+    fn made(
+        setup: &'a Setup<'a>,
+        procedure: Procedure,
+        models: Models<'a>,
+        split: given::Split,
+        is_test: bool,
+    ) -> Result<Self, Failure> {
+        let mut sink = Sink::new();
         let mut ready = Self {
             procedure,
             setup,
             models,
             given: split.inputs,
             sizes: split.sizes,
+            is_test,
         };
         ready.models.start(setup, &ready.sizes)?;
         check_streams(setup.program, &ready.procedure, &mut sink);
         if sink.has_errors() {
-            return Err(told(&sink));
+            return Err(mistakes(&setup.program.sources, &sink, setup.colors));
         }
         ready.models.compile_streams(setup, &ready.procedure)?;
         Ok(ready)
@@ -140,6 +173,19 @@ impl<'a> Ready<'a> {
 
     const fn sizes(&self) -> &BTreeMap<String, i64> {
         &self.sizes
+    }
+
+    /// Runs a test; what became of its claims, as far as it came, and why it came no further.
+    pub fn judge(&self) -> (Vec<Verdict>, Option<Failure>) {
+        let mut around = Around {
+            emit: &mut |_, _| Ok(()),
+            wait: &mut || Ok(None),
+            progress: &mut silent,
+            limit: Bindings::LIMIT,
+        };
+        let mut machine = Machine::new(self, &mut around);
+        let done = machine.all(&self.procedure.body);
+        (machine.verdicts, done.err())
     }
 
     /// Runs it once; what it returns, with its type. `inputs` go before what `--set` gives.
@@ -250,6 +296,15 @@ fn single_call(steps: &[Step], wanted: usize) -> Option<Span> {
             .into_iter()
             .find_map(|body| single_call(body, wanted)),
     })
+}
+
+/// The tests of the entry file. Mistakes go to the sink; a test that has one is absent.
+pub fn tests(program: &Program, sink: &mut Sink) -> Vec<Test> {
+    elaborate_tests(
+        program,
+        Some(&|asked, sink| carried(program, asked, sink)),
+        sink,
+    )
 }
 
 /// The models of a procedure, with what their weights and the settings say in the request.

@@ -284,6 +284,11 @@ impl Around<'_> {
             )?;
             env.locals.insert(name.clone(), value);
         }
+        let is_open = |(name, axis): (&String, &AxisId)| {
+            let symbol = elaborator.b.axes.extent(*axis).as_symbol().is_some();
+            (symbol && !indices.contains_key(name)).then(|| name.clone())
+        };
+        elaborator.open = elaborator.file_axes.iter().filter_map(is_open).collect();
         for (name, axis) in indices {
             if !elaborator.file_axes.contains_key(&name) {
                 env.indices.insert(name, axis);
@@ -472,11 +477,9 @@ impl Around<'_> {
                     format!("give one of them another name: `y[{name}2] = x[{name} = {name}2]`"),
                 );
             }
-            let is_fixed = found
-                .extent
-                .symbols()
-                .into_iter()
-                .all(|symbol| self.free.contains(&*symbol));
+            let mut symbols = found.extent.symbols().into_iter();
+            let is_fixed = symbols.all(|symbol| self.free.contains(&*symbol))
+                && !elaborator.listed.contains(&name);
             let size = is_fixed.then(|| found.extent.clone());
             axes.push(AxisType { name, size });
         }

@@ -69,7 +69,12 @@ impl Writer<'_> {
         if broken { Err(Reported) } else { Ok(open) }
     }
 
-    fn statement(&mut self, names: &mut Names, stmt: &Stmt, steps: &mut Vec<Step>) -> Eval<bool> {
+    pub(super) fn statement(
+        &mut self,
+        names: &mut Names,
+        stmt: &Stmt,
+        steps: &mut Vec<Step>,
+    ) -> Eval<bool> {
         let span = stmt.span;
         if let (Some(attribute), false) = (
             stmt.attributes.first(),
@@ -288,7 +293,9 @@ impl Writer<'_> {
         let is_pure = match &expr.kind {
             ExprKind::Call { callee, .. } => match &callee.kind {
                 // An event that is not looked at has been waited for.
-                ExprKind::Name(name) => name != "wait" && is_operation(names, self, name),
+                ExprKind::Name(name) => {
+                    !matches!(name.as_str(), "wait" | "events") && is_operation(names, self, name)
+                }
                 _ => true,
             },
             _ => true,

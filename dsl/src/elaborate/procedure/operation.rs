@@ -16,8 +16,10 @@ pub(crate) const OPERATIONS: &[&str] = &[
     "append",
     "cache",
     "decode",
+    "emitted",
     "empty",
     "encode",
+    "events",
     "flush",
     "join",
     "length",
@@ -152,9 +154,42 @@ impl Writer<'_> {
                 (Operation::Empty(x), Self::with_axis(&ty, &axis))
             }
             "wait" => {
-                let axis = self.axis_name(&mut taken, "axis")?;
-                (Operation::Wait, Type::tokens(&axis))
+                let first = args.first().map(|arg| &arg.value.kind);
+                let is_axis =
+                    matches!(first, Some(ExprKind::Name(own)) if names.get(own).is_none());
+                let like = if is_axis {
+                    let axis = self.axis_name(&mut taken, "axis")?;
+                    let none = Operation::Tokens(Vec::new());
+                    self.operated(none, Type::tokens(&axis), span, steps)
+                } else {
+                    self.take(names, &mut taken, "axis", steps)?
+                };
+                let ty = self.ty(&like);
+                (Operation::Wait(like), ty)
             }
+            "events" | "emitted" if !self.is_test => {
+                return self.error(
+                    405,
+                    span,
+                    format!("`{name}` stands in tests"),
+                    "this is a procedure",
+                    "`wait` reads what comes, `emit` tells",
+                );
+            }
+            "events" => {
+                let mut parts = Vec::new();
+                while let Some(expr) = taken.next("") {
+                    parts.push(self.value(names, expr, steps)?);
+                }
+                (Operation::Events(parts), Type::None)
+            }
+            "emitted" => match taken.next("n") {
+                Some(expr) => {
+                    let place = self.integer(names, expr, steps)?;
+                    (Operation::Emitted(Some(place)), Type::Text)
+                }
+                None => (Operation::Emitted(None), Type::scalar(DType::I64)),
+            },
             "sample" => self.sample(names, &mut taken, steps)?,
             "join" => {
                 let mut parts = Vec::new();

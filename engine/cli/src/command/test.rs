@@ -1,15 +1,20 @@
 //! `girih test`: runs the `test` blocks of a model file, and checks what its modules promise.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use girih_dsl::elaborate::elaborate_tests;
-use girih_dsl::model::{Expectation, Static, TestModel};
+use girih_dsl::diag::Colors;
+use girih_dsl::model::{Expectation, Static, Test, TestModel};
+use girih_dsl::procedure::Procedure;
+use girih_dsl::program::Program;
+use girih_dsl::span::Span;
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use serde_json::json;
 
 use super::Streams;
 use crate::contract::{Contract, Finding, Table, check_modules};
 use crate::failure::{Failure, Outcome};
+use crate::procedure::{self, Ready, Setup, worst_difference};
 use crate::source::{counted, load, mistakes};
 use crate::{backend, setting};
 
@@ -56,7 +61,7 @@ struct Verdict {
 pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Failure> {
     let backend = backend::by_name(&args.backend, &backend::Options::default())?;
     let (program, mut sink) = load(&args.file)?;
-    let tests = elaborate_tests(&program, &mut sink);
+    let tests = procedure::tests(&program, &mut sink);
     if sink.has_errors() {
         return Err(mistakes(&program.sources, &sink, streams.colors));
     }
@@ -64,27 +69,27 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
     let mut failed = 0;
     let mut claims = 0;
     for test in &tests {
-        let outputs = outputs_of(test, backend.as_ref(), args.seed);
-        let mut lines = Vec::new();
-        for expectation in &test.expectations {
-            let line = program.sources.position(expectation.span).line;
-            let (holds, detail) = match &outputs {
-                Ok(outputs) => judge(expectation, outputs),
-                Err(problem) => (false, problem.clone()),
-            };
-            claims += 1;
-            failed += usize::from(!holds);
-            lines.push(Verdict {
-                line,
-                holds,
-                detail,
-            });
-        }
+        let (name, verdicts) = match test {
+            Test::Graph(test) => (&test.name, judged(test, backend.as_ref(), args.seed)),
+            Test::Steps(steps, span) => {
+                let made = (&program, backend.as_ref(), args.seed, streams.colors);
+                (&steps.name, walked(made, steps, *span))
+            }
+        };
+        let lines = verdicts.into_iter();
+        let lines = lines.map(|(span, holds, detail)| Verdict {
+            line: program.sources.position(span).line,
+            holds,
+            detail,
+        });
+        let lines: Vec<Verdict> = lines.collect();
+        claims += lines.len();
+        failed += lines.iter().filter(|verdict| !verdict.holds).count();
         if args.json {
             let claims = lines.iter().map(|verdict| {
                 json!({ "line": verdict.line, "holds": verdict.holds, "detail": verdict.detail })
             });
-            report.push(json!({ "test": test.name, "claims": claims.collect::<Vec<_>>() }));
+            report.push(json!({ "test": name, "claims": claims.collect::<Vec<_>>() }));
             continue;
         }
         let holds = lines.iter().all(|verdict| verdict.holds);
@@ -92,7 +97,7 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
             streams.out,
             "{} {}",
             if holds { "ok  " } else { "FAIL" },
-            test.name
+            name
         )?;
         for verdict in lines.iter().filter(|verdict| !verdict.holds) {
             let file = args.file.display();
@@ -200,6 +205,46 @@ fn shown(table: &Table) -> String {
     )
 }
 
+/// The claims of a test that computes values: where they stand, whether they hold, and in words.
+fn judged(test: &TestModel, backend: &dyn Backend, seed: u64) -> Vec<(Span, bool, String)> {
+    let outputs = outputs_of(test, backend, seed);
+    let verdict = |own: &Expectation| {
+        let (holds, detail) = match &outputs {
+            Ok(outputs) => judge(own, outputs),
+            Err(problem) => (false, problem.clone()),
+        };
+        (own.span, holds, detail)
+    };
+    test.expectations.iter().map(verdict).collect()
+}
+
+/// The claims of a test that does what procedures do. What ends it before its end is a claim that fails.
+fn walked(
+    (program, backend, seed, colors): (&Program, &dyn Backend, u64, Colors),
+    steps: &Procedure,
+    name: Span,
+) -> Vec<(Span, bool, String)> {
+    let setup = Setup {
+        program,
+        name: None,
+        backend,
+        weights: &BTreeMap::new(),
+        params: &BTreeMap::new(),
+        set: &[],
+        seed,
+        colors,
+        tokenizer: None,
+    };
+    let (verdicts, end) = match Ready::test(&setup, steps.clone()) {
+        Ok(ready) => ready.judge(),
+        Err(failure) => (Vec::new(), Some(failure)),
+    };
+    let verdicts = verdicts.into_iter();
+    let verdicts = verdicts.map(|own| (own.span, own.holds, own.detail));
+    let end = end.map(|failure| (name, false, failure.to_string()));
+    verdicts.chain(end).collect()
+}
+
 fn outputs_of(test: &TestModel, backend: &dyn Backend, seed: u64) -> Result<Outputs, String> {
     let mut bindings = Bindings::new();
     bindings.seed = seed;
@@ -225,7 +270,6 @@ fn judge(expectation: &Expectation, outputs: &Outputs) -> (bool, String) {
     found.unwrap_or_else(|problem| (false, problem))
 }
 
-#[expect(clippy::float_cmp, reason = "equal infinities differ by nothing")]
 fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String), String> {
     let values = |name: &str| {
         let tensor = outputs.tensor(name).map_err(|error| error.to_string())?;
@@ -257,20 +301,7 @@ fn compare(expectation: &Expectation, outputs: &Outputs) -> Result<(bool, String
         None => return Err("the two sides have unlike axes".to_owned()),
     };
     let right = right.to_f64_vec();
-    let mut worst = 0.0_f64;
-    for (x, y) in left.iter().zip(&right) {
-        let both_nan = x.is_nan() && y.is_nan();
-        let difference = if x == y || both_nan {
-            0.0
-        } else {
-            (x - y).abs()
-        };
-        worst = if difference.is_nan() {
-            f64::INFINITY
-        } else {
-            worst.max(difference)
-        };
-    }
+    let worst = worst_difference(&left, &right);
     let tolerance = expectation.tolerance.unwrap_or(0.0);
     let detail = format!("the sides differ by up to {worst:.3e}, allowed is {tolerance:e}");
     Ok((left.len() == right.len() && worst <= tolerance, detail))

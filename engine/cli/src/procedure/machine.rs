@@ -1,6 +1,6 @@
 //! What does each step do?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
@@ -11,8 +11,8 @@ use girih_runtime::tensor::Tensor;
 
 use super::given::{static_input, tensor_input};
 use super::loaded::Loaded;
-use super::value::{declared, permuted};
-use super::{Around, Ready, Value};
+use super::value::{declared, line, permuted};
+use super::{Around, Ready, Value, Verdict};
 use crate::failure::Failure;
 
 /// Whether the steps after one are done.
@@ -36,6 +36,12 @@ pub(super) struct Machine<'m, 'a, 'b> {
     runs: u64,
     /// How many tokens have been drawn.
     pub(super) draws: u64,
+    /// What is waited for before anything from outside: events of a test, with their types.
+    pub(super) events: VecDeque<(Type, Value)>,
+    /// What a test has emitted.
+    pub(super) emitted: Vec<String>,
+    /// What became of the claims of a test.
+    pub(super) verdicts: Vec<Verdict>,
     returned: Option<(Value, Type)>,
 }
 
@@ -50,6 +56,9 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
             states: BTreeMap::new(),
             runs: 0,
             draws: 0,
+            events: VecDeque::new(),
+            emitted: Vec::new(),
+            verdicts: Vec::new(),
             returned: None,
         }
     }
@@ -181,8 +190,13 @@ impl<'m, 'a, 'b> Machine<'m, 'a, 'b> {
                     .map(|place| (self.at(place).clone(), self.type_at(place).clone()));
                 return Ok(Flow::Returned);
             }
+            StepKind::Expect(claim) => self.expect(claim, span)?,
             StepKind::Emit(place) => {
                 let (value, ty) = (self.at(place).clone(), self.type_at(place));
+                if self.ready.is_test {
+                    let text = line(&value, ty).map_err(|error| self.failed(&error, span))?;
+                    self.emitted.push(text);
+                }
                 (self.around.emit)(&value, ty)?;
             }
         }

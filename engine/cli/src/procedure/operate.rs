@@ -56,9 +56,29 @@ impl Machine<'_, '_, '_> {
                 over,
                 rules,
             } => host(self.sample(logits, over, rules, span)?),
-            Operation::Wait => {
-                let event = (self.around.wait)()?;
-                host(self.row(event.unwrap_or_default(), span)?)
+            Operation::Wait(like) => self.wait(like, span)?,
+            Operation::Events(parts) => {
+                let events = parts.iter();
+                let events = events.map(|own| (self.type_at(own).clone(), self.at(own).clone()));
+                let events: Vec<(Type, Value)> = events.collect();
+                self.events.extend(events);
+                Value::None
+            }
+            Operation::Emitted(None) => {
+                let count = i64::try_from(self.emitted.len()).unwrap_or(i64::MAX);
+                host(Tensor::scalar(count))
+            }
+            Operation::Emitted(Some(place)) => {
+                let number = self.integer(place, span)?;
+                let found = usize::try_from(number).ok();
+                let Some(text) = found.and_then(|own| self.emitted.get(own)) else {
+                    let count = self.emitted.len();
+                    return Err(self.failed(
+                        &format!("{count} values have been emitted, none is number {number}"),
+                        span,
+                    ));
+                };
+                Value::Text(text.clone())
             }
             Operation::Join(parts) => {
                 let mut text = String::new();

@@ -230,7 +230,7 @@ fn numbers(tensor: &girih_runtime::tensor::Tensor) -> Vec<serde_json::Value> {
 }
 
 /// The number with the fewest digits that a reader turns into the same number of the dtype.
-fn shortest(number: f64, dtype: girih_graph::DType) -> f64 {
+pub(super) fn shortest(number: f64, dtype: girih_graph::DType) -> f64 {
     if dtype == girih_graph::DType::F64 {
         return number;
     }

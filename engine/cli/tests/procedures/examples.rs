@@ -13,7 +13,7 @@ use girih_runtime::tensor::Tensor;
 use girih_runtime::weights::{self, write_safetensors};
 use serde_json::{Value, json as value};
 
-use crate::{close, girih, ids, paper, told};
+use crate::{close, girih, ids, paper, told, told_after};
 
 #[test]
 fn what_is_read_again_is_the_prompt_written_again() {
@@ -397,4 +397,52 @@ fn a_listener_tells_what_it_knows_and_at_the_end_the_rest() {
             assert!((1..19).contains(&known), "{known}");
         }
     }
+}
+
+#[test]
+fn questions_read_the_memory_of_their_moment() {
+    let model = paper("46-omnilive");
+    // Three scenes of 4, 3 and 2 frames: a clip ends where frames are unlike.
+    let scenes = [0, 0, 0, 0, 1, 1, 1, 2, 2];
+    let frame = |(at, scene): (usize, &usize)| {
+        let number = |own: usize| {
+            let noise = ((at * 96 + own) as f64 * 1.7).sin() * 0.1;
+            noise + if own % 6 == 2 * scene { 2.0 } else { 0.0 }
+        };
+        let patches = (0..16).map(|patch| (0..6).map(|own| number(patch * 6 + own)).collect());
+        patches.collect()
+    };
+    let frames: Vec<Vec<Vec<f64>>> = scenes.iter().enumerate().map(frame).collect();
+    let question = "{\"question\": [1, 2, 3, 4]}\n";
+    let seen = |range: std::ops::Range<usize>| format!("{}\n", value!({ "frames": frames[range] }));
+    let all = [
+        question.to_owned(),
+        seen(0..4),
+        question.to_owned(),
+        seen(4..6),
+        seen(6..9),
+        question.to_owned(),
+    ];
+    let rest = ["--set", "prompt=[6,9,3]", "--seed", "3"];
+    let mut each = Vec::new();
+    for backend in NAMES {
+        let (answers, own) = told_after(&all.concat(), &model, "live", backend, &rest);
+        // Nobody answers from an empty memory.
+        let counts: Vec<(&Value, &Value)> = answers
+            .iter()
+            .map(|own| (&own["clips"], &own["seen"]))
+            .collect();
+        assert_eq!(counts, [(&value!(1), &value!(4)), (&value!(3), &value!(9))]);
+        assert_eq!(own["starts"], value!([0, 4, 7]));
+        // However the frames come, the memory is that of all of them; questions leave it as it is.
+        let (_, whole) = told_after(&seen(0..9), &model, "live", backend, &rest);
+        assert_eq!(whole["starts"], own["starts"]);
+        close(&whole["summaries"], &own["summaries"]);
+        each.push(own["summaries"].clone());
+    }
+    close(&each[0], &each[1]);
+    let line = ["run", &model, "--procedure", "live", "--set", "prompt=[6]"];
+    let (status, _, err) = girih("{\"sound\": [1]}", &line);
+    let words = "no event has `sound`; `frames`, `question` are waited for";
+    assert!(status == 1 && err.contains(words), "{err}");
 }

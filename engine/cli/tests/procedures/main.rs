@@ -2,6 +2,7 @@
 //!
 //! | file       | question                                                      |
 //! |------------|---------------------------------------------------------------|
+//! | `blocks`   | do `test` blocks run procedures?                              |
 //! | `caches`   | does a session go on from a cache?                            |
 //! | `examples` | do the examples' procedures do what their papers say?         |
 //! | `models`   | which parameters does a procedure's model have?               |
@@ -14,6 +15,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod blocks;
 mod caches;
 mod examples;
 mod models;

@@ -84,8 +84,8 @@ pub(super) fn run(args: &Args, name: &str, streams: &mut Streams<'_>) -> Result<
     Ok(Outcome::Holds)
 }
 
-/// The next event: a line with a list of integers, such as `[4, 17]`.
-fn event(input: &mut dyn BufRead) -> Result<Option<Vec<i64>>, Failure> {
+/// The next event: a line with what it says, such as `[4, 17]` or `{"question": [4, 17]}`.
+fn event(input: &mut dyn BufRead) -> Result<Option<serde_json::Value>, Failure> {
     let mut line = String::new();
     loop {
         line.clear();
