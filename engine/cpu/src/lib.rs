@@ -31,3 +31,4 @@ pub use alone::{Alone, Piece};
 pub use backend::{Compute, Cpu, CpuOptions};
 pub use girih_kernels::Level;
 pub use girih_kernels::level::{available as levels, requested as requested_level};
+pub use routine::random::first_word;

@@ -5,7 +5,7 @@ mod fold;
 pub(crate) mod number;
 mod order;
 mod positions;
-mod random;
+pub(crate) mod random;
 mod scatter;
 
 use girih_plan::plan::Routine;

@@ -6,6 +6,7 @@ use girih_cpu::numbers::{Numbers, Symbols, UNKNOWN, check_views};
 use girih_cpu::view::View;
 use girih_graph::Extent;
 use girih_plan::plan::{BufferId, BufferKind, Plan, RecurrenceLaunch, Section, Work};
+use girih_plan::region::drawn_key;
 use girih_runtime::backend::RunError;
 
 use crate::program::{How, OnDevice, Program};
@@ -115,11 +116,14 @@ pub(crate) fn bind(
     })
 }
 
-/// The sizes that a region asks for.
+/// The sizes that a region asks for; words of draws, which are a run's, are 0.
 fn values(numbers: &Numbers<'_>, region: &OnDevice) -> Result<Vec<i64>, RunError> {
     let symbols = region.symbols.iter();
     symbols
-        .map(|symbol| numbers.number(&Extent::symbol(symbol)))
+        .map(|symbol| match drawn_key(symbol) {
+            Some(_) => Ok(0),
+            None => numbers.number(&Extent::symbol(symbol)),
+        })
         .collect()
 }
 

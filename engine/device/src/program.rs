@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use girih_cpu::Alone;
 use girih_graph::DType;
-use girih_plan::plan::{BufferId, BufferKind, Plan, ReadFailure, Routine, Section, Work};
+use girih_plan::plan::{BufferId, BufferKind, Plan, ReadFailure, Section, Work};
 use girih_plan::region::Region;
 use girih_runtime::backend::RunError;
 use girih_runtime::device::{Code, Memory};
@@ -55,7 +55,7 @@ pub(crate) struct OnDevice {
     pub(crate) code: Arc<Code>,
     /// Of the section, in the region's order.
     pub(crate) buffers: Vec<BufferId>,
-    /// The region's sizes.
+    /// The region's sizes and words of draws.
     pub(crate) symbols: Vec<Arc<str>>,
     /// Where guards that fail write; 0 is nobody's.
     pub(crate) slot: usize,
@@ -207,10 +207,6 @@ fn region(
     section: &Section,
     launches: Range<usize>,
 ) -> Result<Result<OnDevice, String>, RunError> {
-    let mut all = section.launches[launches.clone()].iter();
-    if all.any(|launch| draws(&launch.work)) {
-        return Ok(Err("random numbers are drawn by the host".to_owned()));
-    }
     let Some((region, buffers)) = Region::new(plan, section, launches) else {
         return Ok(Err("it holds an operation of a plugin".to_owned()));
     };
@@ -257,17 +253,6 @@ fn number(section: &Section, program: &mut Program, slots: &mut Vec<Vec<Vec<Read
 
 fn key(numbers: &Arc<[f64]>, dtype: DType) -> (usize, DType) {
     (numbers.as_ptr().addr(), dtype)
-}
-
-/// Whether random numbers are drawn: their keys are a run's, which no region knows.
-fn draws(work: &Work) -> bool {
-    let inside = |section: &Section| section.launches.iter().any(|launch| draws(&launch.work));
-    match work {
-        Work::Routine(routine) => matches!(routine, Routine::Random { .. }),
-        Work::Recurrence(launch) => inside(&launch.body),
-        Work::Route(route) => route.branches.iter().any(|branch| inside(&branch.section)),
-        Work::Kernel(_) | Work::Contract(_) | Work::Attention(_) | Work::Native(_) => false,
-    }
 }
 
 /// What guards mean, in the order in which the border counts launches of kernels.

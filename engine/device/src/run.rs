@@ -1,13 +1,15 @@
 //! Runs the launches of a section in order.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use girih_cpu::Alone;
 use girih_cpu::numbers::UNKNOWN;
 use girih_cpu::view::View;
+use girih_cpu::{Alone, first_word};
 use girih_plan::plan::{BufferId, BufferKind, Plan, Section, TensorId, Work};
+use girih_plan::region::drawn_key;
 use girih_runtime::backend::{Bindings, Done, Progress, RunError};
 use girih_runtime::device::{Failure, Place, RegionCall};
 
@@ -185,9 +187,15 @@ fn launch(
 ) -> Result<(), RunError> {
     let place = |buffer: &BufferId| frame.places[buffer.index()];
     let buffers: Vec<Place<'_>> = region.buffers.iter().map(place).collect();
+    let mut symbols = Cow::Borrowed(symbols);
+    for (at, symbol) in region.symbols.iter().enumerate() {
+        if let Some(key) = drawn_key(symbol) {
+            symbols.to_mut()[at] = first_word(run.bindings, key).cast_signed();
+        }
+    }
     let call = RegionCall {
         buffers: &buffers,
-        symbols,
+        symbols: &symbols,
         failure: run.slot(region.slot),
     };
     Ok(run.context.device.run(&region.code, &call)?)

@@ -555,6 +555,27 @@ pub enum Routine {
     },
 }
 
+impl Work {
+    /// Keys of random numbers that are drawn, those inside too.
+    pub fn visit_draws(&self, visit: &mut dyn FnMut(&Arc<str>)) {
+        let mut inside = |section: &Section| {
+            for launch in &section.launches {
+                launch.work.visit_draws(visit);
+            }
+        };
+        match self {
+            Self::Recurrence(launch) => inside(&launch.body),
+            Self::Route(route) => route.branches.iter().for_each(|own| inside(&own.section)),
+            Self::Routine(Routine::Random { key, .. }) => visit(key),
+            Self::Kernel(_)
+            | Self::Contract(_)
+            | Self::Attention(_)
+            | Self::Routine(_)
+            | Self::Native(_) => {}
+        }
+    }
+}
+
 impl Launch {
     /// Tensors and buffers of the section that the launch reads and writes: `visit` gets the
     /// buffer and whether it is written.

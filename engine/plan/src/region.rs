@@ -3,7 +3,7 @@
 //! A region has one section. Whoever runs it gives a place for every one of the section's
 //! buffers, tables included, and a value for every symbol; sections inside (bodies of loops,
 //! branches) keep buffers of their own. Buffers, tensors, axes and kernels are numbered in the
-//! order in which they are met and nothing has a name, so that equal layers are equal regions.
+//! order in which they are met and nothing but draws has a name, so that equal layers are equal regions.
 //!
 //! The text of a region is JSON with the fields of [`Section`] and [`Kernel`]; sizes, dtypes and
 //! operations are text as in graphs, and so are real numbers, because JSON has no NaN:
@@ -44,13 +44,25 @@ pub struct Region {
     /// [`VERSION`].
     #[serde(rename = "girih-region")]
     version: u32,
-    /// Sizes that whoever runs the region gives, in this order.
+    /// Sizes that whoever runs the region gives, in this order; among them the words that draws begin with, called by
+    /// [`draw_symbol`].
     #[serde(with = "text::names")]
     pub symbols: Vec<Arc<str>>,
     /// The kernels of all launches, those inside too.
     pub kernels: Vec<Kernel>,
     /// The launches. It has neither parameters nor results: all its buffers are given.
     pub section: Section,
+}
+
+/// The symbol whose value is the word that draws of a key begin with, `h` in the equations of the reference backend's
+/// `random`: hashed from the seed, the stage and the step of the run, and the key.
+pub fn draw_symbol(key: &str) -> String {
+    number::draw_symbol(key)
+}
+
+/// The key whose draws begin with the value of a symbol.
+pub fn drawn_key(symbol: &str) -> Option<&str> {
+    symbol.strip_prefix(number::DRAW)
 }
 
 /// Why a text is no region.

@@ -329,7 +329,8 @@ typedef struct {
      * launch touches both may share memory, so that one is lost when the other is written. A buffer without elements has
      * a place that nobody may touch. */
     const girih_place *buffers;
-    /* One for each of the region's symbols, in order. */
+    /* One for each of the region's symbols, in order: sizes, and for `#draw KEY` the word that random numbers of this key
+     * begin with in this run, as `engine/runtime/src/reference/random.rs` has it. */
     const int64_t *symbols;
     /* A girih_failure. */
     girih_place failure;

@@ -8,6 +8,7 @@ use std::f64::consts::TAU;
 
 use girih_graph::op::Distribution;
 use girih_plan::plan::TensorId;
+use girih_runtime::backend::Bindings;
 
 use crate::block::Cells;
 use crate::frame::Frame;
@@ -16,6 +17,12 @@ use crate::view::Line;
 
 /// Weight of the lowest of 24 bits, as many as an `f32` has.
 const UNIT: f64 = 1.0 / (1_u64 << 24) as f64;
+
+/// The word that draws of a key begin with in a run.
+pub fn first_word(bindings: &Bindings, key: &str) -> u64 {
+    let words = [bindings.seed, bindings.stage, bindings.step, hash(key)];
+    words.into_iter().fold(0, absorb)
+}
 
 pub(super) fn draw(
     run: &Run<'_>,
@@ -26,9 +33,7 @@ pub(super) fn draw(
 ) {
     let view = frame.view(out);
     let cells = frame.cells::<f32>(out);
-    let bindings = run.bindings;
-    let words = [bindings.seed, bindings.stage, bindings.step, hash(key)];
-    let start = words.into_iter().fold(0, absorb);
+    let start = first_word(run.bindings, key);
     let Some((first, rest)) = view.lines.split_first() else {
         cells.set(view.offset, drawn(distribution, start));
         return;

@@ -51,6 +51,14 @@ pub(super) fn region(
     Some((region, numbers.buffers.met))
 }
 
+/// See [`super::draw_symbol`].
+pub(super) fn draw_symbol(key: &str) -> String {
+    format!("{DRAW}{key}")
+}
+
+/// No size is called so.
+pub(super) const DRAW: &str = "#draw ";
+
 /// Removes what only people read, and finds the symbols that launches define for what they hold.
 fn forget(launch: &mut Launch, names: &mut Names) -> Option<()> {
     launch.label.clear();
@@ -122,6 +130,11 @@ impl Names {
         visit::memory(&mut region.section, &mut sizes);
         for kernel in &mut region.kernels {
             visit::kernel(kernel, &mut sizes.0);
+        }
+        for launch in &region.section.launches {
+            launch.work.visit_draws(&mut |key| {
+                free.insert(draw_symbol(key).into());
+            });
         }
         free.into_iter().collect()
     }

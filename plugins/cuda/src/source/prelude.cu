@@ -146,3 +146,17 @@ template <int TEAM> FN void together() {
   if (TEAM == 32) __syncwarp();
   else __syncthreads();
 }
+
+// Random numbers: words of 64 bits, hashed from the run, a key and a position.
+FN u64 mixed(u64 x) {
+  x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9ull;
+  x = (x ^ x >> 27) * 0x94D049BB133111EBull;
+  return x ^ x >> 31;
+}
+FN u64 absorb(u64 hash, u64 word) { return mixed(hash + (word + 1) * 0x9E3779B97F4A7C15ull); }
+FN float uniform(u64 word) { return (float)((double)(word >> 40) * 0x1p-24); }
+FN float normal(u64 word) {
+  const double radius = (double)((word >> 40) + 1) * 0x1p-24;
+  const double angle = (double)(word >> 16 & 0xffffff) * 0x1p-24;
+  return (float)(sqrt(-2.0 * log(radius)) * cos(6.283185307179586 * angle));
+}

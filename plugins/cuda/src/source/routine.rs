@@ -2,9 +2,10 @@
 //!
 //! Sums and products of reals are accumulated in `double` and rounded once, as everywhere else.
 
-use girih_graph::op::Combine;
+use girih_graph::op::{Combine, Distribution};
 use girih_graph::{AxisId, DType, Extent};
 use girih_plan::plan::{Routine, Tensor, TensorId};
+use girih_plan::region::draw_symbol;
 
 use super::lines::{self, Line};
 use super::sizes::Sizes;
@@ -15,6 +16,8 @@ use super::{Argument, Blocks, Builder, Choice, Code, Launch, Refusal, THREADS};
 struct Entry {
     sizes: Sizes,
     code: Code,
+    /// A parameter besides.
+    also: Option<(&'static str, Argument)>,
 }
 
 impl<'a> Builder<'a> {
@@ -50,9 +53,11 @@ impl<'a> Builder<'a> {
                 axis,
                 offset,
             } => self.fold([*operand, *out], from, *axis, offset),
-            Routine::Random { .. } => Err(Refusal::new(
-                "a region is not told the seed, the stage and the step of random numbers",
-            )),
+            Routine::Random {
+                out,
+                distribution,
+                key,
+            } => self.random(*out, *distribution, key),
         }
     }
 
@@ -69,7 +74,7 @@ impl<'a> Builder<'a> {
         synchronizes: bool,
         blocks: Blocks,
     ) {
-        let parameters: Vec<String> = tensors
+        let mut parameters: Vec<String> = tensors
             .iter()
             .enumerate()
             .map(|(at, (name, tensor))| {
@@ -78,6 +83,7 @@ impl<'a> Builder<'a> {
                 format!("{qualifier}{ty}* __restrict__ {name}")
             })
             .collect();
+        parameters.extend(entry.also.iter().map(|(own, _)| (*own).to_owned()));
         let mut code = Code::default();
         code.text.push_str(&entry.sizes.comment());
         code.open(format!(
@@ -91,6 +97,7 @@ impl<'a> Builder<'a> {
         self.program.text.push_str(&code.text);
         let buffers = tensors.iter().map(|(_, tensor)| self.view(*tensor).buffer);
         let mut arguments: Vec<Argument> = buffers.map(Argument::Buffer).collect();
+        arguments.extend(entry.also.iter().map(|(_, own)| own.clone()));
         arguments.extend(entry.sizes.iter().cloned().map(Argument::Size));
         let choice = Choice {
             when: None,
@@ -123,7 +130,7 @@ impl<'a> Builder<'a> {
         let (from, to) = (entry.start(x, &rows, 1)?, entry.start(y, &rows, 0)?);
         let step = entry.step(x, axis)?;
         let own = entry.step(y, into)?;
-        let Entry { sizes, code } = &mut entry;
+        let Entry { sizes, code, .. } = &mut entry;
         code.line(format!(
             "const i64 length = {}, wanted = {};",
             sizes.text(&along)?,
@@ -180,7 +187,7 @@ impl<'a> Builder<'a> {
         let mut entry = Entry::new();
         let (from, to) = (entry.start(x, &rows, 1)?, entry.start(y, &rows, 0)?);
         let (step, own) = (entry.step(x, axis)?, entry.step(y, axis)?);
-        let Entry { sizes, code } = &mut entry;
+        let Entry { sizes, code, .. } = &mut entry;
         let combiner = combiner(combine);
         let start = identity(combine, if sum == "double" { DType::F64 } else { dtype });
         code.line(format!(
@@ -266,7 +273,7 @@ impl<'a> Builder<'a> {
         let place = entry.start(at, &rows, 2)?;
         let own = entry.step(y, axis)?;
         let along = lines::extent(&[y], axis);
-        let Entry { sizes, code } = &mut entry;
+        let Entry { sizes, code, .. } = &mut entry;
         let (of_x, of_at) = (
             lines::offset(&over, 0, "n", sizes)?,
             lines::offset(&over, 1, "n", sizes)?,
@@ -339,7 +346,7 @@ impl<'a> Builder<'a> {
         let (to, start) = (entry.start(y, &rest, 0)?, entry.start(x, &rest, 1)?);
         let own = entry.step(y, axis)?;
         let along = lines::extent(&[y], axis);
-        let Entry { sizes, code } = &mut entry;
+        let Entry { sizes, code, .. } = &mut entry;
         code.line(format!("const i64 extent = {};", sizes.text(&along)?));
         code.line(format!(
             "const i64 count = {} * extent;",
@@ -404,11 +411,60 @@ impl<'a> Builder<'a> {
     }
 }
 
+impl Builder<'_> {
+    /// Words are hashed from the run's for the key, and the position along each axis, in the order of the axes.
+    fn random(
+        &mut self,
+        out: TensorId,
+        distribution: Distribution,
+        key: &str,
+    ) -> Result<(), Refusal> {
+        let y = self.view(out);
+        let all = rows(&[y], &[]);
+        let mut entry = Entry::new();
+        let word = Argument::Size(Extent::symbol(&draw_symbol(key)));
+        entry.also = Some(("u64 first", word));
+        let to = entry.start(y, &all, 0)?;
+        let Entry { sizes, code, .. } = &mut entry;
+        let count = lines::count(&all);
+        code.line(format!("const i64 count = {};", sizes.text(&count)?));
+        code.line("const i64 step = gridDim.x * (i64)blockDim.x;");
+        code.open(
+            "for (i64 row = blockIdx.x * (i64)blockDim.x + threadIdx.x; row < count; row += step)",
+        );
+        code.line("u64 word = first;");
+        let one = Extent::constant(1);
+        for (at, (_, stride)) in y.axes.iter().enumerate() {
+            let inner = y.axes[at + 1..].iter();
+            let behind = inner.fold(one.clone(), |all, (_, own)| all.times(&own.extent));
+            let (behind, extent) = (sizes.text(&behind)?, sizes.text(&stride.extent)?);
+            code.line(format!(
+                "word = absorb(word, (u64)(row / {behind} % {extent}));"
+            ));
+        }
+        let drawn = match distribution {
+            Distribution::Uniform => "uniform",
+            Distribution::Normal => "normal",
+        };
+        code.line(format!("y[{to}] = {drawn}(word);"));
+        code.close();
+        let blocks = Blocks {
+            x: vec![(count, 1)],
+            per: u64::from(THREADS),
+            y: Vec::new(),
+        };
+        let name = self.name("random");
+        self.add(&name, &[("y", out)], &entry, false, blocks);
+        Ok(())
+    }
+}
+
 impl Entry {
     fn new() -> Self {
         Self {
             sizes: Sizes::default(),
             code: Code::at(1),
+            also: None,
         }
     }
 

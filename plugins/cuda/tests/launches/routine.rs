@@ -195,3 +195,51 @@ fn windows_are_added_back() {
         assert_close(&format!("fold {r} {n}"), &found, &expected);
     }
 }
+
+/// `SplitMix64`'s mix of the words before and the next one.
+fn absorb(hash: u64, word: u64) -> u64 {
+    let mut z = hash.wrapping_add((word + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn draws_depend_on_the_key_and_the_position() {
+    assert_eq!(absorb(0, 0), 0xE220_A839_7B1D_CDAF, "as published");
+    let unit = 1.0 / f64::from(1 << 24);
+    let first = 0xF123_4567_89AB_CDEF_u64;
+    for normal in [false, true] {
+        let word = if normal { "normal" } else { "uniform" };
+        let graph = format!(
+            "axis r\naxis n\ngraph g(x: f32[r, n]) -> (y: f32[r, n]) {{\n\
+             %0 = random {{distribution: {word}, key: \"a.b\"}} : f32[r, n]\nreturn %0\n}}\n"
+        );
+        let plan = plan(&graph);
+        for (r, n) in SHAPES.iter().copied() {
+            let Some(emulator) = emulator() else {
+                return;
+            };
+            let sizes = [
+                ("r", r as i64),
+                ("n", n as i64),
+                ("#draw a.b", first.cast_signed()),
+            ];
+            let found = run(&emulator, &plan, &sizes, &noise).unwrap().remove(0);
+            let places = (0..r as u64).flat_map(|row| (0..n as u64).map(move |at| (row, at)));
+            let expected: Vec<f64> = places
+                .map(|(row, at)| {
+                    let word = absorb(absorb(first, row), at);
+                    if normal {
+                        let radius = ((word >> 40) + 1) as f64 * unit;
+                        let angle = ((word >> 16) & 0xFF_FFFF) as f64 * unit;
+                        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
+                    } else {
+                        (word >> 40) as f64 * unit
+                    }
+                })
+                .collect();
+            assert_close(&format!("{word} {r} {n}"), &found, &expected);
+        }
+    }
+}
