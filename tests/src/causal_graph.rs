@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::slice::Iter;
 
-use girih_graph::op::{Binary, Combine, Literal, Unary};
+use girih_graph::op::{Binary, Combine, Distribution, Literal, Unary};
 use girih_graph::{
     AxisId, Builder, Call, DType, Extent, Op, Outside, Recurrence, ValueId, ValueType, verify,
 };
@@ -137,7 +137,7 @@ impl Grow<'_> {
 
     fn step(&mut self, memory: ValueId, labels: ValueId) {
         let x = self.pick();
-        match self.choose(16) {
+        match self.choose(17) {
             0 => {
                 let y = self.pick();
                 let op = if self.choose(2) == 0 {
@@ -213,11 +213,23 @@ impl Grow<'_> {
                 let y = self.rename(y, i, self.t);
                 self.keep(y);
             }
+            15 => {
+                // Draws at every position, which later ones may read.
+                let noise = self.noise(&[self.d, self.t]);
+                let y = self.binary(Binary::Add, x, noise);
+                self.keep(y);
+                self.known.push(noise);
+            }
             _ => {
                 let index = self.results.len();
                 self.results.push((format!("r{index}"), x));
             }
         }
+    }
+
+    fn noise(&mut self, axes: &[AxisId]) -> ValueId {
+        let key = format!("noise{}", self.choose(3));
+        self.node(Op::random(Distribution::Uniform, &key, axes), &[])
     }
 
     fn convolution(&mut self, x: ValueId) {
@@ -326,7 +338,11 @@ impl Grow<'_> {
             self.rename(k, self.t, j),
             self.rename(v, self.t, j),
         );
-        let scores = self.node(Op::Contract(vec![self.d]), &[q, k]);
+        let mut scores = self.node(Op::Contract(vec![self.d]), &[q, k]);
+        if self.choose(4) == 0 {
+            let noise = self.noise(&[i, j]);
+            scores = self.binary(Binary::Add, scores, noise);
+        }
         let mask = self.mask(i, j, labels);
         let weights = match self.choose(3) {
             0 => {

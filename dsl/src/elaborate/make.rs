@@ -161,11 +161,7 @@ impl Elaborator<'_> {
             (Distribution::Uniform, low, high)
         };
         let span = args.span;
-        let draw = self.op(
-            Op::Random(distribution, Arc::from(key.as_str()), axes),
-            &[],
-            span,
-        )?;
+        let draw = self.op(Op::random(distribution, &key, &axes), &[], span)?;
         let logarithmic = args.name == "log_uniform";
         if logarithmic && (low <= 0.0 || high <= 0.0) {
             return self.error(
@@ -228,12 +224,8 @@ impl Elaborator<'_> {
         let path = env.path.clone().unwrap_or_default();
         // The place, not its number in the text: a line added above changes nothing else.
         let key = format!("{path}#{}", self.draw_number(&path));
-        self.op(
-            Op::Random(distribution, Arc::from(key.as_str()), axes),
-            &[],
-            args.span,
-        )
-        .map(Value::Tensor)
+        self.op(Op::random(distribution, &key, &axes), &[], args.span)
+            .map(Value::Tensor)
     }
 
     fn draw_number(&mut self, path: &str) -> usize {

@@ -1,7 +1,5 @@
 //! How parameters start, and the constants that everything is made with.
 
-use std::sync::Arc;
-
 use girih_graph::{AxisId, Builder, DType, Distribution, Graph, Op, ValueId};
 
 use super::Elaborator;
@@ -46,8 +44,7 @@ impl Elaborator<'_> {
                     self.tensor(value, dtype, expr.span)?
                 }
                 None if dtype.is_real() => {
-                    let op =
-                        Op::Random(Distribution::Normal, Arc::from(path.as_str()), axes.clone());
+                    let op = Op::random(Distribution::Normal, &path, &axes);
                     let draw = self.op(op, &[], span)?;
                     let scale = self.number(DType::F32, 0.02);
                     self.op(Op::Binary(girih_graph::Binary::Mul), &[draw, scale], span)?

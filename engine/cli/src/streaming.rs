@@ -56,7 +56,6 @@ pub fn refusal(program: &Program, whole: &Whole) -> Diagnostic {
         Cause::NoAxis(_)
         | Cause::Sorted { .. }
         | Cause::Regrouped { .. }
-        | Cause::Random { .. }
         | Cause::Stored { .. }
         | Cause::Pairs { .. }
         | Cause::Inside { .. }

@@ -227,8 +227,12 @@ pub fn known(symbols: &[Arc<str>], sizes: &Sizes) -> Symbols {
 /// Every symbol that a value of a region is computed from.
 fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
     for (_, node) in region.nodes() {
-        if let Op::Size(extent) = &node.op {
-            symbols.extend(extent.symbols());
+        match &node.op {
+            Op::Size(extent) => symbols.extend(extent.symbols()),
+            Op::Random(_, _, axes) => {
+                symbols.extend(axes.iter().flat_map(|(_, from)| from.symbols()));
+            }
+            _ => {}
         }
         for inner in node.op.regions() {
             size_symbols(inner, symbols);

@@ -8,6 +8,7 @@ mod positions;
 pub(crate) mod random;
 mod scatter;
 
+use girih_graph::AxisId;
 use girih_plan::plan::Routine;
 use girih_runtime::backend::RunError;
 
@@ -21,6 +22,8 @@ use fold::Fold;
 pub(crate) enum BoundRoutine {
     /// A `fold`: its strides are sizes.
     Fold(Fold),
+    /// A `random`: its axes, and what the positions of each are counted from.
+    Random(Vec<(AxisId, i64)>),
     /// All it needs to know are its tensors.
     Plain,
 }
@@ -44,10 +47,14 @@ pub(crate) fn bind(binder: &Binder<'_>, routine: &Routine) -> Result<BoundRoutin
                 offset: binder.numbers.number(offset)?,
             })
         }
-        Routine::Order { .. }
-        | Routine::Cumulate { .. }
-        | Routine::Scatter { .. }
-        | Routine::Random { .. } => BoundRoutine::Plain,
+        Routine::Order { .. } | Routine::Cumulate { .. } | Routine::Scatter { .. } => {
+            BoundRoutine::Plain
+        }
+        Routine::Random { from, .. } => {
+            let first = |(axis, first): &(_, _)| Ok((*axis, binder.numbers.number(first)?));
+            let from = from.iter().map(first);
+            BoundRoutine::Random(from.collect::<Result<_, RunError>>()?)
+        }
     })
 }
 
@@ -120,7 +127,12 @@ pub(crate) fn run(
             out,
             distribution,
             key,
-        } => random::draw(run, frame, *out, *distribution, key),
+            from: _,
+        } => {
+            if let BoundRoutine::Random(from) = bound {
+                random::draw(run, frame, *out, (*distribution, key), from);
+            }
+        }
     }
     Ok(())
 }

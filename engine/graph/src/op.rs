@@ -44,8 +44,9 @@ pub enum Op {
     Index(AxisId),
     /// An extent as an `i64` scalar.
     Size(Extent),
-    /// Counter-based random numbers over `axes`, keyed by the run's seed and `key`.
-    Random(Distribution, Arc<str>, Vec<AxisId>),
+    /// Counter-based random numbers over axes, keyed by the run's seed, the key and the position along each
+    /// axis, which is counted from the extent beside it.
+    Random(Distribution, Arc<str>, Vec<(AxisId, Extent)>),
 
     // Elementwise: op/elementwise.rs
     /// A function of one value.

@@ -128,7 +128,7 @@ mod tests {
         let t = b.axes.add("t", Extent::symbol("t"), None, false);
         let ty = ValueType::new(DType::F32, vec![t]);
         let x = b.value(Op::Input("x".into(), ty), &[]).unwrap();
-        let draw = Op::Random(Distribution::Normal, "noise".into(), vec![t]);
+        let draw = Op::random(Distribution::Normal, "noise", &[t]);
         let draw = b.value(draw, &[]).unwrap();
         let y = b.binary(crate::Binary::Add, x, draw).unwrap();
         let wide = b.cast(y, DType::F64).unwrap();

@@ -66,6 +66,9 @@ fn map_extents(op: &Op, map: &dyn Fn(&Extent) -> Extent) -> Op {
     };
     match op {
         Op::Size(extent) => Op::Size(map(extent)),
+        Op::Random(distribution, key, axes) => {
+            Op::Random(*distribution, std::sync::Arc::clone(key), strided(axes))
+        }
         Op::Window { axis, into, offset } => Op::Window {
             axis: *axis,
             into: strided(into),
@@ -82,7 +85,6 @@ fn map_extents(op: &Op, map: &dyn Fn(&Extent) -> Extent) -> Op {
         | Op::Const(_)
         | Op::Table(..)
         | Op::Index(_)
-        | Op::Random(..)
         | Op::Unary(_)
         | Op::Binary(_)
         | Op::Select

@@ -552,6 +552,8 @@ pub enum Routine {
         /// Path.
         #[serde(with = "crate::region::text::name")]
         key: Arc<str>,
+        /// Axes, as their positions are hashed, and what these are counted from.
+        from: Vec<(AxisId, Extent)>,
     },
 }
 

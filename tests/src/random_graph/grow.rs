@@ -296,7 +296,7 @@ impl Grow<'_> {
                     let distribution = self.pick(Distribution::ALL);
                     let key = self.pick(&["a", "b.c", "a \"quoted\" key"]);
                     // A normal draw beyond 8 has never been seen.
-                    (fresh(self, Op::Random(distribution, key.into(), axes)), 8.0)
+                    (fresh(self, Op::random(distribution, key, &axes)), 8.0)
                 }
             }
         };

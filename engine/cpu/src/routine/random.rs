@@ -6,6 +6,7 @@
 
 use std::f64::consts::TAU;
 
+use girih_graph::AxisId;
 use girih_graph::op::Distribution;
 use girih_plan::plan::TensorId;
 use girih_runtime::backend::Bindings;
@@ -28,13 +29,19 @@ pub(super) fn draw(
     run: &Run<'_>,
     frame: &Frame<'_>,
     out: TensorId,
-    distribution: Distribution,
-    key: &str,
+    (distribution, key): (Distribution, &str),
+    from: &[(AxisId, i64)],
 ) {
     let view = frame.view(out);
     let cells = frame.cells::<f32>(out);
     let start = first_word(run.bindings, key);
-    let Some((first, rest)) = view.lines.split_first() else {
+    // Words are hashed in the order of the primitive's axes, wherever they lie.
+    let line = |(axis, from): &(AxisId, i64)| {
+        let line = view.line(*axis).expect("a draw has all of its axes");
+        (*line, from.cast_unsigned())
+    };
+    let lines: Vec<(Line, u64)> = from.iter().map(line).collect();
+    let Some(((first, from), rest)) = lines.split_first() else {
         cells.set(view.offset, drawn(distribution, start));
         return;
     };
@@ -44,7 +51,7 @@ pub(super) fn draw(
     run.pool.split(first.extent, 1, &|positions, _| {
         for position in positions {
             let offset = view.offset + first.step * position as isize;
-            let word = absorb(start, position as u64);
+            let word = absorb(start, from.wrapping_add(position as u64));
             draw_rest(distribution, word, rest, offset, cells);
         }
     });
@@ -53,11 +60,11 @@ pub(super) fn draw(
 fn draw_rest(
     distribution: Distribution,
     word: u64,
-    lines: &[Line],
+    lines: &[(Line, u64)],
     offset: isize,
     cells: Cells<f32>,
 ) {
-    let Some((first, rest)) = lines.split_first() else {
+    let Some(((first, from), rest)) = lines.split_first() else {
         cells.set(offset, drawn(distribution, word));
         return;
     };
@@ -65,7 +72,7 @@ fn draw_rest(
         let offset = offset + first.step * position as isize;
         draw_rest(
             distribution,
-            absorb(word, position as u64),
+            absorb(word, from.wrapping_add(position as u64)),
             rest,
             offset,
             cells,

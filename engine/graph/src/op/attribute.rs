@@ -5,12 +5,18 @@
 
 use std::sync::Arc;
 
-use super::{Call, Op, Recurrence, Route};
+use super::{Call, Distribution, Op, Recurrence, Route};
 use crate::axis::{AxisId, ValueType};
 use crate::extent::Extent;
 use crate::graph::Region;
 
 impl Op {
+    /// Random numbers over axes, from their first positions on.
+    pub fn random(distribution: Distribution, key: &str, axes: &[AxisId]) -> Self {
+        let from = |axis: &AxisId| (*axis, Extent::constant(0));
+        Self::Random(distribution, key.into(), axes.iter().map(from).collect())
+    }
+
     /// The regions inside, in order; none for most primitives.
     pub fn regions(&self) -> &[Region] {
         match self {
@@ -94,7 +100,7 @@ impl Op {
             Self::Table(dtype, axes, data) => Self::Table(*dtype, all(axes), Arc::clone(data)),
             Self::Index(axis) => Self::Index(map(*axis)),
             Self::Random(distribution, key, axes) => {
-                Self::Random(*distribution, Arc::clone(key), all(axes))
+                Self::Random(*distribution, Arc::clone(key), strided(axes))
             }
             Self::Contract(over) => Self::Contract(all(over)),
             Self::Reduce(combine, over) => Self::Reduce(*combine, all(over)),
@@ -189,8 +195,8 @@ impl Op {
         let strided = |pairs: &[(AxisId, Extent)]| pairs.iter().map(|(axis, _)| *axis).collect();
         match self {
             Self::Input(_, ty) | Self::Param(_, ty) => ty.axes.clone(),
+            Self::Random(_, _, axes) => strided(axes),
             Self::Table(_, axes, _)
-            | Self::Random(_, _, axes)
             | Self::Contract(axes)
             | Self::Reduce(_, axes)
             | Self::Softmax(axes)

@@ -60,10 +60,11 @@ pub(super) fn size(op: &Op, operands: &[&ValueType]) -> Result<ValueType, OpErro
 pub(super) fn random(
     op: &Op,
     axes: &AxisTable,
-    over: &[AxisId],
+    over: &[(AxisId, Extent)],
     operands: &[&ValueType],
 ) -> Result<ValueType, OpError> {
     let [] = exactly(op.name(), operands)?;
-    distinct(op.name(), axes, over)?;
-    Ok(ValueType::new(DType::F32, over.to_vec()))
+    let over: Vec<AxisId> = over.iter().map(|(axis, _)| *axis).collect();
+    distinct(op.name(), axes, &over)?;
+    Ok(ValueType::new(DType::F32, over))
 }

@@ -389,10 +389,11 @@ fn routine(op: &Op, tensors: &[TensorId], out: TensorId) -> Routine {
             axis: *axis,
             offset: offset.clone(),
         },
-        Op::Random(distribution, key, _) => Routine::Random {
+        Op::Random(distribution, key, from) => Routine::Random {
             out,
             distribution: *distribution,
             key: key.clone(),
+            from: from.clone(),
         },
         op => unreachable!("`{}` has no launch of its own", op.name()),
     }

@@ -253,7 +253,13 @@ fn routine(routine: &mut Routine, visit: &mut dyn Visit) {
             visit.axis(axis);
             visit.extent(offset);
         }
-        Routine::Random { out, .. } => visit.tensor(out),
+        Routine::Random { out, from, .. } => {
+            visit.tensor(out);
+            for (own, first) in from {
+                visit.axis(own);
+                visit.extent(first);
+            }
+        }
     }
 }
 

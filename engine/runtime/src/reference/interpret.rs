@@ -219,8 +219,10 @@ fn evaluate(
         Op::Table(dtype, _, numbers) => leaf::table(*dtype, shape()?, numbers),
         Op::Index(axis) => leaf::index(scope.extent(*axis)?),
         Op::Size(extent) => leaf::size(scope.number(extent)?),
-        Op::Random(distribution, key, _) => {
-            random::draw(*distribution, scope.run.bindings, key, shape()?)
+        Op::Random(distribution, key, axes) => {
+            let from = axes.iter().map(|(_, from)| scope.number(from));
+            let from: Vec<i64> = from.collect::<Result<_, _>>()?;
+            random::draw(*distribution, scope.run.bindings, key, (shape()?, &from))
         }
         Op::Unary(op) => elementwise::unary(*op, first().array),
         Op::Binary(op) => elementwise::binary(*op, operands[0], operands[1], &out.axes, &shape()?),

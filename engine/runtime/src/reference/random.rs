@@ -19,8 +19,9 @@
 //! ```
 //!
 //! Indices are absorbed in the order in which the primitive lists its axes, so
-//! that a draw depends on its position, not on how many there are. The word of
-//! a value without axes is `h`. `mix` is the finalizer of `SplitMix64`, the key's hash
+//! that a draw depends on its position, not on how many there are; positions are
+//! counted from the number that the primitive has beside the axis. The word of a
+//! value without axes is `h`. `mix` is the finalizer of `SplitMix64`, the key's hash
 //! FNV-1a.
 //!
 //! Source: Steele, Lea & Flood 2014, Fast splittable pseudorandom number
@@ -37,18 +38,18 @@ use crate::backend::Bindings;
 /// Weight of the lowest of 24 bits, as many as an `f32` has.
 const UNIT: f64 = 1.0 / (1_u64 << 24) as f64;
 
-/// Draws over a shape.
+/// Draws over a shape, whose positions along each axis are counted from a number.
 pub(super) fn draw(
     distribution: Distribution,
     bindings: &Bindings,
     key: &str,
-    shape: Vec<usize>,
+    (shape, from): (Vec<usize>, &[i64]),
 ) -> Array {
     let words = [bindings.seed, bindings.stage, bindings.step, hash(key)];
     let start = words.into_iter().fold(0, absorb);
     let mut cells: Vec<f32> = Vec::with_capacity(cell_count(&shape));
     if !shape.contains(&0) {
-        draw_axes(start, &shape, &mut |word| {
+        draw_axes(start, (&shape, from), &mut |word| {
             cells.push(match distribution {
                 Distribution::Uniform => uniform(word),
                 Distribution::Normal => normal(word),
@@ -58,13 +59,15 @@ pub(super) fn draw(
     Array::new(DType::F32, shape, cells)
 }
 
-fn draw_axes(word: u64, shape: &[usize], draw: &mut impl FnMut(u64)) {
-    let Some((extent, rest)) = shape.split_first() else {
+fn draw_axes(word: u64, (shape, from): (&[usize], &[i64]), draw: &mut impl FnMut(u64)) {
+    let (Some((extent, rest)), Some((first, later))) = (shape.split_first(), from.split_first())
+    else {
         draw(word);
         return;
     };
     for index in 0..*extent as u64 {
-        draw_axes(absorb(word, index), rest, draw);
+        let index = first.cast_unsigned().wrapping_add(index);
+        draw_axes(absorb(word, index), (rest, later), draw);
     }
 }
 
@@ -114,7 +117,12 @@ mod tests {
             (Distribution::Uniform, 0.5, 1.0 / 12.0),
             (Distribution::Normal, 0.0, 1.0),
         ] {
-            let draws = draw(distribution, &bindings, "dropout", vec![400, 250]);
+            let draws = draw(
+                distribution,
+                &bindings,
+                "dropout",
+                (vec![400, 250], &[0; 2]),
+            );
             let draws: Vec<f64> = draws.to_vec::<f32>().into_iter().map(f64::from).collect();
             let count = draws.len() as f64;
             let found = draws.iter().sum::<f64>() / count;
@@ -127,13 +135,17 @@ mod tests {
     #[test]
     fn draws_depend_on_position_and_key_only() {
         let bindings = Bindings::new();
-        let draw = |key: &str, shape: &[usize]| {
-            let draws = draw(Distribution::Normal, &bindings, key, shape.to_vec());
+        let draw_from = |key: &str, shape: &[usize], from: &[i64]| {
+            let draws = draw(Distribution::Normal, &bindings, key, (shape.to_vec(), from));
             let bits = draws.to_vec::<f32>().into_iter().map(f32::to_bits);
             bits.collect::<Vec<u32>>()
         };
+        let draw = |key: &str, shape: &[usize]| draw_from(key, shape, &[0; 2]);
         let (long, short) = (draw("k", &[4, 3]), draw("k", &[2, 2]));
         assert_eq!([long[0], long[1], long[3], long[4]], short[..]);
         assert_ne!(draw("k", &[2, 2]), draw("l", &[2, 2]));
+        // Rows 2 and 3, without their first column.
+        let later = draw_from("k", &[2, 2], &[2, 1]);
+        assert_eq!([long[7], long[8], long[10], long[11]], later[..]);
     }
 }

@@ -320,11 +320,10 @@ fn treats_items_alike(region: &Region, items: &[AxisId]) -> bool {
         | Op::Expand(..)
         | Op::GradAs => true,
         Op::Index(axis) | Op::Cumulate { axis, .. } | Op::Gather { axis, .. } => free(axis),
-        Op::Table(_, axes, _)
-        | Op::Random(_, _, axes)
-        | Op::Contract(axes)
-        | Op::Reduce(_, axes)
-        | Op::Softmax(axes) => all_free(axes),
+        Op::Table(_, axes, _) | Op::Contract(axes) | Op::Reduce(_, axes) | Op::Softmax(axes) => {
+            all_free(axes)
+        }
+        Op::Random(_, _, axes) => axes.iter().all(|(axis, _)| free(axis)),
         Op::Order { axis, into, .. } => free(axis) && free(into),
         Op::Scatter { axis, over, .. } => free(axis) && all_free(over),
         Op::Window {

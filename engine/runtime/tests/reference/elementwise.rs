@@ -54,20 +54,14 @@ fn leaves() {
     check(
         |c| {
             let i = c.axis("i", 2);
-            c.b.value(
-                Op::Random(Distribution::Uniform, "drop".into(), vec![i]),
-                &[],
-            )
+            c.b.value(Op::random(Distribution::Uniform, "drop", &[i]), &[])
         },
         "f32[2] [0.5404629707336426, 0.33406078815460205]",
     );
     check(
         |c| {
             let i = c.axis("i", 0);
-            c.b.value(
-                Op::Random(Distribution::Normal, "drop".into(), vec![i]),
-                &[],
-            )
+            c.b.value(Op::random(Distribution::Normal, "drop", &[i]), &[])
         },
         "f32[0] []",
     );

@@ -300,6 +300,23 @@ impl<'r, 'a> Emit<'r, 'a> {
                 self.step.value(Op::Expand(ty.axes.clone()), &[zero])?
             }
             Op::Index(axis) if self.roles.is_streamed(*axis) => self.index(*axis, &roles)?,
+            Op::Random(distribution, key, axes) => {
+                let mut over = Vec::with_capacity(axes.len());
+                for (axis, first) in axes {
+                    let streamed = self.roles.is_streamed(*axis);
+                    let stretch = streamed.then(|| stretch_of(*axis, &roles));
+                    let later = stretch.map(|stretch| self.roles.start(stretch));
+                    let first = later.map_or_else(|| first.clone(), |later| first.plus(&later));
+                    let own = if streamed {
+                        self.axis(*axis, &roles)
+                    } else {
+                        *axis
+                    };
+                    over.push((own, first));
+                }
+                let op = Op::Random(*distribution, Arc::clone(key), over);
+                self.step.value(op, &[])?
+            }
             Op::Rename(pairs) => {
                 let old = rule
                     .operands

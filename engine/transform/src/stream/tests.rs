@@ -1,7 +1,7 @@
 //! What is carried for what a graph reads, and why others are refused.
 
 use girih_graph::stream::Kind;
-use girih_graph::text;
+use girih_graph::{Extent, Op, text};
 
 use crate::stream;
 
@@ -264,11 +264,6 @@ fn whole_sequences_are_named() {
         "`w` has one position for each of `t`",
     );
     check(
-        "y: f32[t]",
-        "%0 = random {distribution: uniform, key: \"dropout\"} : f32[t] return %0",
-        "random numbers `dropout` are drawn for each position of `t`",
-    );
-    check(
         "y: f32[i=t, j=t]",
         "%0 = rename x {axes: [t: i]} : f32[i=t, d=2] %1 = rename x {axes: [t: j]} : f32[j=t, d=2]
          %2 = contract %0, %1 {over: d} : f32[i=t, j=t] return %2",
@@ -280,4 +275,31 @@ fn whole_sequences_are_named() {
         none.map_err(|whole| whole.to_string()),
         Err("no input has an axis `d` whose size is free".to_owned())
     );
+}
+
+#[test]
+fn draws_are_those_of_the_positions() {
+    let graph = text::parse(
+        r#"girih-graph 1
+axis t time
+graph g(x: f32[t]) -> (y: f32[t]) {
+  %0 = random {distribution: uniform, key: "k"} : f32[d=2, t]
+  %1 = reduce %0 {combine: sum, over: d} : f32[t]
+  %2 = mul x, %1 : f32[t]
+  return %2
+}
+"#,
+    );
+    let own = stream(&graph.expect("it is well-formed"), "t").expect("it streams");
+    assert!(own.carries.is_empty());
+    let printed = text::print(&own.step);
+    let parsed = text::parse(&printed).expect("it can be read back");
+    assert_eq!(text::print(&parsed), printed);
+    let symbol = |name: &str| Extent::symbol(name);
+    let past = symbol(&own.total).minus(&symbol(&own.new));
+    let from = parsed.root.nodes().find_map(|(_, node)| match &node.op {
+        Op::Random(_, _, axes) => Some(axes.iter().map(|(_, from)| from.clone()).collect()),
+        _ => None,
+    });
+    assert_eq!(from, Some(vec![Extent::constant(0), past]), "{printed}");
 }

@@ -78,14 +78,6 @@ pub enum Cause {
         /// The streamed axis.
         axis: String,
     },
-    /// Random numbers for each position.
-    #[error("random numbers `{key}` are drawn for each position of `{axis}`")]
-    Random {
-        /// Key of the draw.
-        key: String,
-        /// The streamed axis.
-        axis: String,
-    },
     /// Something stored has as many positions as the sequence.
     #[error("`{name}` has one position for each of `{axis}`")]
     Stored {

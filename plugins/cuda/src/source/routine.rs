@@ -57,7 +57,8 @@ impl<'a> Builder<'a> {
                 out,
                 distribution,
                 key,
-            } => self.random(*out, *distribution, key),
+                from,
+            } => self.random(*out, (*distribution, key), from),
         }
     }
 
@@ -412,12 +413,12 @@ impl<'a> Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Words are hashed from the run's for the key, and the position along each axis, in the order of the axes.
+    /// Words are hashed from the run's for the key, and the position along each axis, in the order of the primitive's axes.
     fn random(
         &mut self,
         out: TensorId,
-        distribution: Distribution,
-        key: &str,
+        (distribution, key): (Distribution, &str),
+        from: &[(AxisId, Extent)],
     ) -> Result<(), Refusal> {
         let y = self.view(out);
         let all = rows(&[y], &[]);
@@ -434,12 +435,18 @@ impl Builder<'_> {
         );
         code.line("u64 word = first;");
         let one = Extent::constant(1);
-        for (at, (_, stride)) in y.axes.iter().enumerate() {
+        for (axis, first) in from {
+            let place = y.axes.iter().position(|(own, _)| own == axis);
+            let Some(at) = place else {
+                return Err(Refusal::new("a draw lacks one of its axes"));
+            };
+            let (_, stride) = &y.axes[at];
             let inner = y.axes[at + 1..].iter();
             let behind = inner.fold(one.clone(), |all, (_, own)| all.times(&own.extent));
             let (behind, extent) = (sizes.text(&behind)?, sizes.text(&stride.extent)?);
+            let first = sizes.text(first)?;
             code.line(format!(
-                "word = absorb(word, (u64)(row / {behind} % {extent}));"
+                "word = absorb(word, (u64)({first} + row / {behind} % {extent}));"
             ));
         }
         let drawn = match distribution {

@@ -189,7 +189,17 @@ impl<'a> Attributes<'a> {
                 let mut at = self.value("key")?;
                 let key = at.wants_quoted("the key, in quotes")?;
                 ends(at)?;
-                Op::Random(distribution, Arc::from(key), own_axes)
+                let mut from = Vec::new();
+                if self.entries.iter().any(|(own, _, _)| *own == "from") {
+                    from = self.strided("from", axes)?;
+                }
+                let first = |axis| {
+                    let later = from.iter().find(|(own, _)| *own == axis);
+                    let first = later.map_or(Extent::constant(0), |(_, from)| from.clone());
+                    (axis, first)
+                };
+                let over = own_axes.into_iter().map(first).collect();
+                Op::Random(distribution, Arc::from(key), over)
             }
             "select" => Op::Select,
             "cast" => Op::Cast(dtype),

@@ -36,8 +36,14 @@ pub(super) fn show(axes: &AxisTable, op: &Op, brief: bool) -> String {
         }
         Op::Index(axis) => all.add("axis", &name(axis)),
         Op::Size(extent) => all.add("extent", &extent.to_string()),
-        Op::Random(distribution, key, _) => {
+        Op::Random(distribution, key, axes) => {
             all.add("distribution", distribution.word());
+            let first = Extent::constant(0);
+            let mut later = axes.clone();
+            later.retain(|(_, from)| *from != first);
+            if !later.is_empty() {
+                all.add("from", &strided(&later));
+            }
             all.add("key", &name::quote(key));
         }
         Op::Contract(over) | Op::Softmax(over) => all.add("over", &list(over)),

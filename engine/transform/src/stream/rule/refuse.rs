@@ -43,10 +43,6 @@ impl Rules<'_> {
                 name: name.to_string(),
                 axis: axis(),
             }),
-            Op::Random(_, key, _) if rows => Err(Cause::Random {
-                key: key.to_string(),
-                axis: axis(),
-            }),
             Op::Order { axis, into, .. }
                 if roles.is_streamed(*axis) || roles.is_streamed(*into) =>
             {
