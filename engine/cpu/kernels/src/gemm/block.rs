@@ -14,10 +14,10 @@ use super::scratch::with_scratch;
 use super::tile::{PANEL, STEPS, Tile};
 use super::{View, ViewMut};
 
-/// Steps of a sum at a time: a panel's part is 64 KiB of f32.
-pub(crate) const DEPTH: usize = 512;
+/// Steps of a sum at a time: a panel's part is 32 KiB of f32, which stays in the first-level cache while strips pass.
+pub(crate) const DEPTH: usize = 256;
 
-/// The most rows of a block: eight of the highest strips, 192 KiB of f32 at [`DEPTH`].
+/// The most rows of a block: eight of the highest strips, 96 KiB of f32 at [`DEPTH`].
 pub(super) const ROWS: usize = 96;
 
 /// Where `B` lies. Columns of a panel are contiguous.

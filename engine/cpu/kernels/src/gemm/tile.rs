@@ -59,6 +59,15 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
 ) {
     let vectors_per_panel = PANEL / L::COUNT;
     let in_vector = |v: usize| tile.cols.saturating_sub(v * L::COUNT).min(L::COUNT);
+    if tile.c_col == 1 {
+        // They are written, perhaps read, when the sums are done.
+        for r in 0..R {
+            let row = tile.c.wrapping_offset(r as isize * tile.c_row);
+            for v in 0..V {
+                L::fetch(row.wrapping_add(v * L::COUNT).cast_const());
+            }
+        }
+    }
     let mut sums = [[L::splat(L::Element::default()); V]; R];
     let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
     while left > 0 {
