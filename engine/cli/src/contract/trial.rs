@@ -143,17 +143,11 @@ impl<'a> Trial<'a> {
                 }
             }
             if let Some(ends) = &ends {
-                for (name, own) in &carried {
-                    if let Some(difference) = ends.get(name).and_then(|other| differs(own, other)) {
-                        return Err(format!(
-                            "what is carried as `{name}` depends on the pieces: {difference}"
-                        ));
-                    }
-                }
+                agree(ends, &carried, "depends on the pieces")?;
             }
             ends.get_or_insert(carried);
         }
-        self.check_read(&model, ends.as_ref())?;
+        self.check_read(&model, &ends.unwrap_or_default())?;
         if self.apart(&model)? {
             self.check_later()?;
         }
@@ -167,7 +161,7 @@ impl<'a> Trial<'a> {
     fn check_read(
         &self,
         model: &Arc<StreamModel>,
-        ends: Option<&BTreeMap<String, Tensor>>,
+        ends: &BTreeMap<String, Tensor>,
     ) -> Result<(), String> {
         let (mut session, steps) = self.begin(model)?;
         let outputs = session
@@ -187,16 +181,8 @@ impl<'a> Trial<'a> {
                 ));
             }
         }
-        for (name, data) in session.carried() {
-            let own = data.to_host().map_err(text)?;
-            let other = ends.and_then(|ends| ends.get(name));
-            if let Some(difference) = other.and_then(|other| differs(&own, other)) {
-                return Err(format!(
-                    "what is carried as `{name}` is another after a piece that is read for its end: {difference}"
-                ));
-            }
-        }
-        Ok(())
+        let what = "is another after a piece that is read for its end";
+        agree(ends, &carried(&session)?, what)
     }
 
     /// Whether the last positions are not among those that read one another.
@@ -222,14 +208,7 @@ impl<'a> Trial<'a> {
                 session.bytes()
             ));
         }
-        let host = |(name, data): (&String, &Data)| {
-            Ok::<_, String>((name.clone(), data.to_host().map_err(text)?))
-        };
-        let carried = session
-            .carried()
-            .iter()
-            .map(host)
-            .collect::<Result<_, _>>()?;
+        let carried = carried(&session)?;
         Ok((outputs, carried))
     }
 
@@ -371,6 +350,27 @@ impl<'a> Trial<'a> {
         }
         Ok(())
     }
+}
+
+/// What a session carries, in memory.
+fn carried(session: &Session) -> Result<BTreeMap<String, Tensor>, String> {
+    let all = session.carried().iter();
+    all.map(|(name, data)| Ok((name.clone(), data.to_host().map_err(text)?)))
+        .collect()
+}
+
+/// Whether the same is carried; `what` is said of what is not.
+fn agree(
+    ends: &BTreeMap<String, Tensor>,
+    carried: &BTreeMap<String, Tensor>,
+    what: &str,
+) -> Result<(), String> {
+    for (name, own) in carried {
+        if let Some(difference) = ends.get(name).and_then(|other| differs(own, other)) {
+            return Err(format!("what is carried as `{name}` {what}: {difference}"));
+        }
+    }
+    Ok(())
 }
 
 /// Positions of a result.

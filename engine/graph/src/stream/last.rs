@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Source, Stream};
-use crate::axis::AxisId;
+use super::{Source, Span, Stream, reach};
+use crate::axis::{AxisId, AxisTable};
 use crate::build::Builder;
 use crate::dead::drop_dead;
 use crate::extent::Extent;
@@ -39,10 +39,7 @@ impl Stream {
         let results: Vec<_> = results
             .map(|(name, value)| (name, value, along(name, value)))
             .collect();
-        let wanted = Wanted::of(
-            &step.root,
-            results.iter().map(|(_, value, at)| (*value, *at)),
-        );
+        let wanted = Wanted::of(step, results.iter().map(|(_, value, at)| (*value, *at)));
         let mut writer = Writer {
             wanted: &wanted,
             builder: Builder::resume(step.clone()),
@@ -75,7 +72,8 @@ struct Wanted {
 
 impl Wanted {
     /// Of the values that results need: whole, or at the last position of an axis.
-    fn of(region: &Region, results: impl Iterator<Item = (ValueId, Option<AxisId>)>) -> Self {
+    fn of(step: &Graph, results: impl Iterator<Item = (ValueId, Option<AxisId>)>) -> Self {
+        let region = &step.root;
         let count = region.value_count();
         let mut wanted = Self {
             whole: vec![false; count],
@@ -92,7 +90,9 @@ impl Wanted {
             if !node.results.iter().any(known) {
                 continue;
             }
-            let at = wanted.computed(node).filter(|axis| keeps(&node.op, *axis));
+            let at = wanted
+                .computed(node)
+                .filter(|axis| keeps(&step.axes, region, node, *axis));
             for result in node.results.iter().filter(|_| at.is_none()) {
                 wanted.ask(*result, None);
             }
@@ -127,56 +127,34 @@ impl Wanted {
 
 /// Whether a position of the results along `axis` is made of that position of the operands that
 /// have it, in the same way for every position.
-fn keeps(op: &Op, axis: AxisId) -> bool {
-    match op {
-        Op::Index(_)
-        | Op::Unary(_)
-        | Op::Binary(_)
-        | Op::Select
-        | Op::Cast(_)
-        | Op::Contract(_)
-        | Op::Reduce(..)
-        | Op::Rename(_)
-        | Op::Expand(_) => true,
-        Op::Softmax(over) => !over.contains(&axis),
-        Op::Cumulate { axis: along, .. } | Op::Gather { axis: along, .. } => *along != axis,
-        Op::Order {
-            axis: along, into, ..
-        } => *along != axis && *into != axis,
-        Op::Window {
-            axis: along, into, ..
-        } => *along != axis && into.iter().all(|(own, _)| *own != axis),
-        Op::Split(along, into) => *along != axis && !into.contains(&axis),
-        Op::Merge(from, into) | Op::Concat(from, into) => *into != axis && !from.contains(&axis),
-        Op::Route(route) => {
-            route.items.contains(&axis) && route.branches.iter().all(|own| same_at_all(own, axis))
-        }
-        Op::Recurrence(own) => own.axis != axis && same_at_all(&own.body, axis),
-        Op::Input(..)
-        | Op::Param(..)
-        | Op::State(_)
-        | Op::Const(_)
-        | Op::Table(..)
-        | Op::Size(_)
-        | Op::Random(..)
-        | Op::Scatter { .. }
-        | Op::Fold { .. }
-        | Op::GradAs
-        | Op::Call(_) => false,
+fn keeps(axes: &AxisTable, region: &Region, node: &Node, axis: AxisId) -> bool {
+    if let Op::Index(_) = node.op {
+        return true;
     }
+    // The kernel of a plugin may know its axes by their sizes.
+    if let Op::Call(_) = node.op {
+        return false;
+    }
+    let from = before(&node.op, axis);
+    let reads = |position: &usize| region.ty(node.operands[*position]).has(from);
+    let reading: Vec<usize> = (0..node.operands.len()).filter(reads).collect();
+    let same = |position: &usize| {
+        (0..node.results.len())
+            .all(|slot| reach(axes, region, node, (slot, axis), (*position, from)) == Span::Same)
+    };
+    let is_repeated = matches!(&node.op, Op::Expand(new) if new.contains(&axis));
+    let mut inner = node.op.regions().iter();
+    (is_repeated || !reading.is_empty())
+        && reading.iter().all(same)
+        && !inner.any(|own| counts(own, axis))
 }
 
-/// Whether nodes of a region do to a position of `axis` what they do to every other.
-fn same_at_all(region: &Region, axis: AxisId) -> bool {
-    region.nodes().all(|(_, node)| {
-        let has = node.results.iter().any(|own| region.ty(*own).has(axis));
-        let from = before(&node.op, axis);
-        let read = node.operands.iter().any(|own| region.ty(*own).has(from));
-        match &node.op {
-            Op::Index(_) => !has,
-            Op::Const(_) | Op::Size(_) => true,
-            op => (has && keeps(op, axis)) || !(has || read),
-        }
+/// Whether something in a region depends on the number of a position along `axis`.
+fn counts(region: &Region, axis: AxisId) -> bool {
+    region.nodes().any(|(_, node)| {
+        let counted = matches!(node.op, Op::Index(_) | Op::Random(..));
+        let mut inner = node.op.regions().iter();
+        counted && region.ty(node.results[0]).has(axis) || inner.any(|own| counts(own, axis))
     })
 }
 

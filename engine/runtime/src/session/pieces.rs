@@ -19,8 +19,8 @@ impl Session {
     }
 
     /// Takes positions in pieces of at most `chunk`, the first as long as it must be; gives the
-    /// results at the last position, which those that nothing else needs are computed at alone. Of results that
-    /// are late it gives what the last piece gives.
+    /// results at the last position, and computes what only they need there alone. Of results that are late it
+    /// gives what the last piece gives.
     ///
     /// # Errors
     ///
