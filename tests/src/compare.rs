@@ -48,7 +48,12 @@ fn kind(said: &str) -> String {
     letters.take(60).collect()
 }
 
-fn tensor(numbers: &Numbers) -> Tensor {
+/// Numbers of a random graph as the tensor that its leaf takes.
+///
+/// # Panics
+///
+/// If there are not as many as the shape says.
+pub fn tensor(numbers: &Numbers) -> Tensor {
     let shape = numbers.shape.clone();
     let tensor = match numbers.ty.dtype {
         DType::F32 => Tensor::new(shape, numbers.data.iter().map(|x| *x as f32).collect()),

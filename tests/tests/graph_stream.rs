@@ -7,22 +7,12 @@ use girih_graph::stream::Spans;
 use girih_graph::{AxisId, DType, Op, ValueId, text};
 use girih_runtime::backend::{Backend, Bindings, Executable, silent};
 use girih_runtime::reference::Reference;
-use girih_runtime::tensor::Tensor;
+use girih_tests::compare::tensor;
 use girih_tests::random_graph::{Numbers, Options, RandomGraph, random_graph};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 type Data = BTreeMap<String, Numbers>;
-
-fn tensor(numbers: &Numbers) -> Tensor {
-    let (shape, data) = (numbers.shape.clone(), &numbers.data);
-    let made = match numbers.ty.dtype {
-        DType::F32 => Tensor::new(shape, data.iter().map(|x| *x as f32).collect()),
-        DType::Bool => Tensor::new(shape, data.iter().map(|x| *x != 0.0).collect()),
-        _ => Tensor::new(shape, data.iter().map(|x| *x as i64).collect()),
-    };
-    made.expect("as many numbers as positions")
-}
 
 /// The results, each row-major over its axes, as bytes of one element each.
 fn run(executable: &dyn Executable, random: &RandomGraph, data: &Data) -> Vec<Vec<Vec<u8>>> {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use girih_cpu::{Cpu, CpuOptions};
 use girih_graph::stream::{Source, Stream, StreamResult};
-use girih_graph::{AxisId, DType, Graph, text, verify};
+use girih_graph::{AxisId, Graph, text, verify};
 use girih_runtime::backend::{Backend, Bindings, BoxError, Data, Output, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::session::{Opening, Session, StreamModel};
 use girih_runtime::tensor::Tensor;
 use girih_tests::causal_graph;
-use girih_tests::random_graph::{Numbers, Options, RandomGraph, seeded_graph, seeded_words};
+use girih_tests::compare::tensor;
+use girih_tests::random_graph::{Options, RandomGraph, seeded_graph, seeded_words};
 use girih_transform::stream;
 
 /// Positions of every sequence.
@@ -20,16 +21,6 @@ const LENGTH: i64 = 17;
 
 /// Ways to cut it.
 const CHUNKS: [usize; 5] = [1, 2, 3, 7, 64];
-
-fn tensor(numbers: &Numbers) -> Tensor {
-    let (shape, data) = (numbers.shape.clone(), &numbers.data);
-    let made = match numbers.ty.dtype {
-        DType::F32 => Tensor::new(shape, data.iter().map(|x| *x as f32).collect()),
-        DType::Bool => Tensor::new(shape, data.iter().map(|x| *x != 0.0).collect()),
-        _ => Tensor::new(shape, data.iter().map(|x| *x as i64).collect()),
-    };
-    made.expect("as many numbers as positions")
-}
 
 /// Every tensor that the graph takes.
 fn data(random: &RandomGraph) -> BTreeMap<String, Tensor> {
