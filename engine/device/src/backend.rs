@@ -39,7 +39,8 @@ impl OnDevice {
     /// As for [`compile`](Backend::compile).
     pub fn explain(&self, graph: &Graph) -> Result<Explained, CompileError> {
         let planned = self.planned(graph)?;
-        Ok(explained(planned.plan(), planned.compiled()))
+        let device = &self.context.device.info().name;
+        Ok(explained(device, planned.plan(), planned.compiled()))
     }
 
     fn planned(&self, graph: &Graph) -> Result<Planned, CompileError> {

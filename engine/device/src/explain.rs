@@ -10,6 +10,8 @@ use crate::program::{Compiled, How, Program};
 /// Who computes the launches of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explained {
+    /// What the device says it is.
+    pub device: String,
     /// In order, those in loops after the loop.
     pub launches: Vec<Taken>,
     /// How many regions those are that the device takes.
@@ -31,8 +33,9 @@ pub struct Taken {
     pub refused: Option<String>,
 }
 
-pub(crate) fn explained(plan: &Plan, compiled: &Compiled) -> Explained {
+pub(crate) fn explained(device: &str, plan: &Plan, compiled: &Compiled) -> Explained {
     let mut explained = Explained {
+        device: device.to_owned(),
         launches: Vec::new(),
         regions: 0,
     };
@@ -104,6 +107,7 @@ impl fmt::Display for Explained {
             f,
             "the device takes {taken} of {all} launches, in {regions}"
         )?;
+        writeln!(f, "  it is {}", self.device)?;
         // Equal layers say the same: each line once, with its number.
         let mut lines: Vec<String> = Vec::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();

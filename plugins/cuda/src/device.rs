@@ -16,7 +16,7 @@ use crate::driver::cuda::Cuda;
 use crate::driver::emulator::Emulator;
 use crate::driver::{self, Driver, DriverError, Module};
 use crate::region::{Code, Region};
-use crate::run::RunError;
+use crate::run::{Products, RunError};
 use crate::source;
 
 /// An NVIDIA GPU, or its emulation where `GIRIH_CUDA=emulate` asks for it.
@@ -26,8 +26,7 @@ pub struct Gpu {
     modules: Mutex<HashMap<String, Arc<dyn Module>>>,
     /// Launches by the texts of their regions.
     codes: Mutex<HashMap<String, Arc<Code>>>,
-    /// Whether runs that come again are recorded.
-    records: bool,
+    settings: Settings,
 }
 
 /// Memory of the device.
@@ -49,40 +48,75 @@ const SCORE_EMULATED: f64 = 0.01;
 ///
 /// The variable says something else.
 fn emulates() -> Result<bool, Error> {
-    match std::env::var_os("GIRIH_CUDA") {
-        None => Ok(false),
-        Some(value) if value == "emulate" => Ok(true),
-        Some(value) => Err(Error::invalid(format!(
-            "`GIRIH_CUDA` is `{}`; it may be `emulate`",
-            value.to_string_lossy()
-        ))),
+    chosen("GIRIH_CUDA", false, &[("emulate", true)])
+}
+
+/// What a person may choose, to compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether runs that come again are recorded.
+    pub records: bool,
+    /// Which products are the driver's.
+    pub products: Products,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            records: true,
+            products: Products::default(),
+        }
     }
 }
 
-/// Whether runs that come again are recorded.
-///
-/// # Errors
-///
-/// The variable says what it cannot.
-fn records() -> Result<bool, Error> {
-    match std::env::var_os("GIRIH_CUDA_GRAPHS") {
-        None => Ok(true),
-        Some(value) if value == "off" => Ok(false),
-        Some(value) => Err(Error::invalid(format!(
-            "`GIRIH_CUDA_GRAPHS` is `{}`; it may be `off`",
-            value.to_string_lossy()
-        ))),
+impl Settings {
+    /// What the person's variables say.
+    ///
+    /// # Errors
+    ///
+    /// One of them says what it cannot.
+    fn of_variables() -> Result<Self, Error> {
+        let usual = Self::default();
+        Ok(Self {
+            records: chosen("GIRIH_CUDA_GRAPHS", usual.records, &[("off", false)])?,
+            products: chosen(
+                "GIRIH_CUDA_PRODUCTS",
+                usual.products,
+                &[("off", Products::Off), ("all", Products::All)],
+            )?,
+        })
     }
+}
+
+/// What a variable chooses by a word.
+fn chosen<T: Copy>(variable: &str, usual: T, words: &[(&str, T)]) -> Result<T, Error> {
+    let Some(value) = std::env::var_os(variable) else {
+        return Ok(usual);
+    };
+    let known = words.iter().find(|(word, _)| value == *word);
+    known.map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        Error::invalid(format!(
+            "`{variable}` is `{}`; it may be {}",
+            value.to_string_lossy(),
+            words.join(" or ")
+        ))
+    })
 }
 
 impl Gpu {
     /// A device over a driver.
     pub fn over(driver: Arc<dyn Driver>) -> Self {
+        Self::with(driver, Settings::default())
+    }
+
+    /// A device over a driver, as a person wants it.
+    pub fn with(driver: Arc<dyn Driver>, settings: Settings) -> Self {
         Self {
             driver,
             modules: Mutex::default(),
             codes: Mutex::default(),
-            records: true,
+            settings,
         }
     }
 }
@@ -111,17 +145,23 @@ impl Device for Gpu {
         } else {
             Arc::new(Cuda::new(number).map_err(told)?)
         };
-        Ok(Self {
-            records: records()?,
-            ..Self::over(driver)
-        })
+        Ok(Self::with(driver, Settings::of_variables()?))
     }
 
     fn info(&self) -> Result<Info, Error> {
-        let driver::Info { name, memory } = self.driver.info().clone();
-        Ok(Info {
+        let driver::Info {
             name,
-            bytes: memory,
+            memory,
+            products,
+        } = self.driver.info();
+        let products = products.as_deref();
+        let products = products.filter(|_| self.settings.products != Products::Off);
+        Ok(Info {
+            name: format!(
+                "{name}, products by {}",
+                products.unwrap_or("generated code")
+            ),
+            bytes: *memory,
         })
     }
 
@@ -171,7 +211,7 @@ impl Device for Gpu {
             region.run(
                 &self.driver,
                 (call.symbols, &buffers, failure),
-                self.records,
+                self.settings,
             )
         }
     }

@@ -9,12 +9,16 @@
     reason = "addresses of devices are numbers that the caller vouches for"
 )]
 
+pub mod cublaslt;
 pub mod cuda;
 pub mod emulator;
 pub mod nvrtc;
+pub mod product;
 
 use std::any::Any;
 use std::sync::Arc;
+
+use product::{Product, Shape};
 
 use crate::source::Program;
 
@@ -47,6 +51,8 @@ pub struct Info {
     pub name: String,
     /// Bytes of memory; 0 if it is not known.
     pub memory: u64,
+    /// What carries products of matrices out, for people, if anything does but generated code.
+    pub products: Option<String>,
 }
 
 /// A device with one queue: what is asked for is done in order.
@@ -116,7 +122,10 @@ pub trait Driver: Send + Sync {
     /// [`DriverError::Compile`], or a call that failed.
     fn compile(&self, program: &Program) -> Result<Arc<dyn Module>, DriverError>;
 
-    /// Asks for a launch.
+    /// Whether it carries out products of this shape. Generated code does the others.
+    fn multiplies(&self, shape: &Shape) -> bool;
+
+    /// Asks for a grid or a product.
     ///
     /// # Errors
     ///
@@ -124,11 +133,13 @@ pub trait Driver: Send + Sync {
     ///
     /// # Safety
     ///
-    /// The module is of this driver, the entry one of its program's; arguments are as many as it takes, and addresses among
-    /// them are memory of this device that is as long as the function reaches.
+    /// For a grid: the module is of this driver, the entry one of its program's; arguments are as many as it takes, and
+    /// addresses among them are memory of this device that is as long as the function reaches. For a product: it
+    /// [has the shape](Driver::multiplies), and all elements of its matrices are memory of this device, aligned for
+    /// them; the result overlaps nothing.
     unsafe fn launch(&self, call: &Call) -> Result<(), DriverError>;
 
-    /// Launches that are asked for together from now on.
+    /// Calls that are asked for together from now on.
     ///
     /// # Errors
     ///
@@ -140,9 +151,18 @@ pub trait Driver: Send + Sync {
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError>;
 }
 
+/// What is asked of a driver.
+#[derive(Clone)]
+pub enum Call {
+    /// Generated code is run.
+    Grid(Grid),
+    /// Matrices are multiplied.
+    Product(Product),
+}
+
 /// A grid of blocks of [`THREADS`](crate::source::THREADS) threads.
 #[derive(Clone)]
-pub struct Call {
+pub struct Grid {
     /// Its code.
     pub module: Arc<dyn Module>,
     /// Position among the program's entries.
@@ -153,10 +173,20 @@ pub struct Call {
     pub arguments: Vec<u64>,
 }
 
+impl Call {
+    /// The code that it runs.
+    fn module(&self) -> Option<Arc<dyn Module>> {
+        match self {
+            Self::Grid(grid) => Some(Arc::clone(&grid.module)),
+            Self::Product(_) => None,
+        }
+    }
+}
+
 /// Compiled code of a driver.
 pub trait Module: Any + Send + Sync {}
 
-/// Launches that were recorded.
+/// Calls that were recorded.
 pub trait Recorded: Send + Sync {
     /// Asks for all of them, in order.
     ///

@@ -14,7 +14,8 @@ use girih_plan::plan::BufferId;
 use girih_plan::region::Region as PlanRegion;
 use girih_plugin::Error;
 
-use crate::device::{Memory, lock, told};
+use crate::device::{Memory, Settings, lock, told};
+use crate::driver::product::Shape;
 use crate::driver::{Call, Driver, Module, Recorded};
 use crate::run::{Bound, Places, RunError};
 use crate::source::Program;
@@ -124,15 +125,15 @@ impl Region {
         &self,
         driver: &Arc<dyn Driver>,
         (symbols, buffers, failure): (&[i64], &[u64], u64),
-        records: bool,
+        settings: Settings,
     ) -> Result<(), Error> {
         if buffers.len() != self.buffers || symbols.len() != self.symbols {
             return Err(Error::invalid(
                 "a region is run with other buffers or symbols than it has",
             ));
         }
-        let calls = || self.calls(driver, symbols, buffers, failure);
-        if !records || self.parts.len() < 2 {
+        let calls = || self.calls(driver, (symbols, buffers, failure), settings);
+        if !settings.records || self.parts.len() < 2 {
             let (calls, _sized) = calls()?;
             // SAFETY: as the caller vouches; scratch is freed in the order in which things happen.
             return unsafe { launch(&**driver, &calls) };
@@ -177,14 +178,13 @@ impl Region {
     fn calls(
         &self,
         driver: &Arc<dyn Driver>,
-        symbols: &[i64],
-        buffers: &[u64],
-        failure: u64,
+        (symbols, buffers, failure): (&[i64], &[u64], u64),
+        settings: Settings,
     ) -> Result<(Vec<Call>, Vec<Arc<Sized>>), Error> {
         let (mut calls, mut all) = (Vec::new(), Vec::new());
         for part in &self.parts {
             let own: Vec<i64> = part.symbols.iter().map(|at| symbols[*at]).collect();
-            let sized = part.code.sized(driver, &own)?;
+            let sized = part.code.sized(driver, &own, settings)?;
             let own: Vec<u64> = part.buffers.iter().map(|id| buffers[id.index()]).collect();
             let places = Places {
                 buffers: &own,
@@ -220,7 +220,12 @@ impl Code {
         }
     }
 
-    fn sized(&self, driver: &Arc<dyn Driver>, symbols: &[i64]) -> Result<Arc<Sized>, Error> {
+    fn sized(
+        &self,
+        driver: &Arc<dyn Driver>,
+        symbols: &[i64],
+        settings: Settings,
+    ) -> Result<Arc<Sized>, Error> {
         let mut last = lock(&self.last);
         if let Some(known) = &*last
             && known.symbols == symbols
@@ -231,7 +236,8 @@ impl Code {
             let at = self.symbols.iter().position(|own| &**own == name)?;
             Some(symbols[at])
         };
-        let bound = Bound::new(&self.program, &lookup);
+        let multiplies = |shape: &Shape| settings.products.have(shape) && driver.multiplies(shape);
+        let bound = Bound::new(&self.program, &lookup, &multiplies);
         let bound = bound.map_err(|error: ExtentError| told(RunError::Size(error)))?;
         let scratch = match bound.scratch() {
             0 => None,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use girih_graph::{Extent, ExtentError};
 
-use crate::driver::{Call, Driver, DriverError, Module};
-use crate::source::{Argument, Blocks, Choice, Program};
+use crate::driver::product::{Product, Shape, Steps};
+use crate::driver::{Call, Driver, DriverError, Grid, Module};
+use crate::source::{self, Argument, Blocks, Choice, FEW, LEAST, Program};
 
 /// A program whose sizes are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,21 @@ pub struct Bound {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct BoundLaunch {
-    entry: usize,
-    grid: [u32; 2],
-    arguments: Vec<Value>,
+enum BoundLaunch {
+    Grid {
+        entry: usize,
+        grid: [u32; 2],
+        arguments: Vec<Value>,
+    },
+    Product(Shape, [Start; 3]),
+}
+
+/// Where a matrix starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    buffer: usize,
+    /// From the buffer's start on.
+    bytes: u64,
 }
 
 /// An argument whose size is known.
@@ -32,6 +44,32 @@ enum Value {
     Number(i64),
     Failure,
     Launch(i64),
+}
+
+/// Which products are a driver's, of those that it can carry out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Products {
+    /// None: generated code does all.
+    Off,
+    /// Those that are worth a call, and that generated code has no way of its own for, as for few rows.
+    #[default]
+    Large,
+    /// All.
+    All,
+}
+
+impl Products {
+    /// Whether a product of this shape is one of them.
+    pub fn have(self, shape: &Shape) -> bool {
+        let work = shape.rows.saturating_mul(shape.columns);
+        match self {
+            Self::Off => false,
+            Self::Large => {
+                shape.rows > FEW && shape.columns > FEW && work.saturating_mul(shape.inner) >= LEAST
+            }
+            Self::All => true,
+        }
+    }
 }
 
 /// What a program is run with.
@@ -69,7 +107,8 @@ const MOST_X: u64 = 1 << 30;
 const MOST_Y: u64 = 65_535;
 
 impl Bound {
-    /// A program with numbers for its sizes. Launches with nothing to do are left out.
+    /// A program with numbers for its sizes. Launches with nothing to do are left out; products are the
+    /// driver's where it `multiplies` their shape.
     ///
     /// # Errors
     ///
@@ -77,6 +116,7 @@ impl Bound {
     pub fn new(
         program: &Program,
         lookup: &dyn Fn(&str) -> Option<i64>,
+        multiplies: &dyn Fn(&Shape) -> bool,
     ) -> Result<Self, ExtentError> {
         let mut bound = Self {
             launches: Vec::new(),
@@ -90,6 +130,14 @@ impl Bound {
             bound.scratch = bound.scratch.saturating_add(aligned);
         }
         for launch in &program.launches {
+            if let Some(product) = &launch.product {
+                let shape = shape(product, lookup)?;
+                if multiplies(&shape) {
+                    let starts = starts(product, lookup)?;
+                    bound.launches.push(BoundLaunch::Product(shape, starts));
+                    continue;
+                }
+            }
             for choice in &launch.choices {
                 if let Some((extents, most)) = &choice.when
                     && product(extents.iter(), lookup)? > *most
@@ -117,11 +165,21 @@ impl Bound {
             Value::Failure => places.failure,
             Value::Launch(number) => (places.first + number).cast_unsigned(),
         };
-        let call = |launch: &BoundLaunch| Call {
-            module: Arc::clone(module),
-            entry: launch.entry,
-            grid: launch.grid,
-            arguments: launch.arguments.iter().map(value).collect(),
+        let call = |launch: &BoundLaunch| match launch {
+            BoundLaunch::Grid {
+                entry,
+                grid,
+                arguments,
+            } => Call::Grid(Grid {
+                module: Arc::clone(module),
+                entry: *entry,
+                grid: *grid,
+                arguments: arguments.iter().map(value).collect(),
+            }),
+            BoundLaunch::Product(shape, own) => Call::Product(Product {
+                shape: *shape,
+                addresses: own.map(|own| places.buffers[own.buffer].wrapping_add(own.bytes)),
+            }),
         };
         self.launches.iter().map(call).collect()
     }
@@ -153,11 +211,61 @@ fn bind(
         })
     };
     let arguments = choice.arguments.iter().map(value);
-    Ok(Some(BoundLaunch {
+    Ok(Some(BoundLaunch::Grid {
         entry: choice.entry,
         grid,
         arguments: arguments.collect::<Result<_, ExtentError>>()?,
     }))
+}
+
+/// Numbers for the sizes of a product. One that is negative becomes larger than any can be.
+fn shape(
+    product: &source::Product,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Shape, ExtentError> {
+    let number = |extent: &Extent| {
+        let number = number(extent, lookup)?;
+        Ok(u64::try_from(number).unwrap_or(u64::MAX))
+    };
+    let steps = |own: &source::Matrix| {
+        Ok(Steps {
+            row: number(&own.row)?,
+            column: number(&own.column)?,
+            batch: number(&own.batch)?,
+        })
+    };
+    Ok(Shape {
+        factors: product.dtype,
+        out: product.dtype,
+        batches: number(&product.batches)?,
+        rows: number(&product.rows)?,
+        columns: number(&product.columns)?,
+        inner: number(&product.inner)?,
+        left: steps(&product.left)?,
+        right: steps(&product.right)?,
+        result: steps(&product.out)?,
+    })
+}
+
+/// Where the matrices of a product start.
+fn starts(
+    product: &source::Product,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+) -> Result<[Start; 3], ExtentError> {
+    let size = product.dtype.size() as i64;
+    let start = |own: &source::Matrix| {
+        Ok(Start {
+            buffer: own.buffer.index(),
+            bytes: number(&own.offset, lookup)?
+                .wrapping_mul(size)
+                .cast_unsigned(),
+        })
+    };
+    Ok([
+        start(&product.left)?,
+        start(&product.right)?,
+        start(&product.out)?,
+    ])
 }
 
 /// The blocks; `None` if there are none.

@@ -13,6 +13,7 @@ mod inline;
 
 mod kernel;
 mod lines;
+mod product;
 mod recurrence;
 mod routine;
 
@@ -28,6 +29,7 @@ use girih_plan::kernel::Kernel;
 use girih_plan::plan::{BufferId, Section, Work};
 
 use kernel::Function;
+pub use product::{FEW, LEAST, Matrix, Product};
 
 /// What stands before the generated functions, on the device and in its emulation.
 pub const PRELUDE: &str = include_str!("source/prelude.cu");
@@ -73,11 +75,23 @@ pub struct Entry {
     pub synchronizes: bool,
 }
 
-/// One step of a program: the first choice that fits the sizes is run.
+/// One step of a program: a product that the driver carries out, or the first choice that fits the sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
+    /// What it is for a library.
+    pub product: Option<Product>,
     /// Ways to run it; the last one always fits.
     pub choices: Vec<Choice>,
+}
+
+impl Launch {
+    /// Generated code alone.
+    fn of(choices: Vec<Choice>) -> Self {
+        Self {
+            product: None,
+            choices,
+        }
+    }
 }
 
 /// A way to run a launch.
@@ -182,9 +196,7 @@ impl<'a> Builder<'a> {
             arguments,
             blocks: function.blocks(),
         };
-        self.program.launches.push(Launch {
-            choices: vec![choice],
-        });
+        self.program.launches.push(Launch::of(vec![choice]));
         Ok(())
     }
 

@@ -87,6 +87,8 @@ fn plans(file: &Path) -> Vec<(String, Plan)> {
 #[derive(Default)]
 struct Made {
     launches: BTreeMap<&'static str, usize>,
+    /// Products that a library may carry out.
+    multiplied: usize,
     programs: BTreeMap<String, Program>,
     refused: BTreeMap<String, usize>,
 }
@@ -119,6 +121,11 @@ fn made(plan: &Plan) -> Made {
         match program(&region.kernels, &region.section) {
             Ok(program) => {
                 *made.launches.entry(what).or_default() += 1;
+                made.multiplied += program
+                    .launches
+                    .iter()
+                    .filter(|own| own.product.is_some())
+                    .count();
                 made.programs.insert(program.text.clone(), program);
             }
             Err(refusal) => {
@@ -153,7 +160,12 @@ fn what_there_is_code_for() {
             let made = made(&plan);
             let counts = made.launches.iter();
             let counts: Vec<String> = counts
-                .map(|(what, count)| format!("{count} {what}"))
+                .map(|(what, count)| match (*what, made.multiplied) {
+                    ("products", own) if own < *count => {
+                        format!("{count} {what}, {own} for a library")
+                    }
+                    _ => format!("{count} {what}"),
+                })
                 .collect();
             let texts: String = made.programs.keys().map(String::as_str).collect();
             writeln!(

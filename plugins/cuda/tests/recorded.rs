@@ -1,16 +1,20 @@
 //! Runs that come again are recorded, and give what they gave.
 
 #![expect(unsafe_code, reason = "a driver is asked as the plugin does")]
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use girih_cuda::device::Gpu;
+use girih_cuda::device::{Gpu, Settings};
 use girih_cuda::driver::emulator::Emulator;
+use girih_cuda::driver::product::Shape;
 use girih_cuda::driver::{Call, Driver, DriverError, Info, Module, Recorded};
+use girih_cuda::run::Products;
 use girih_cuda::source::Program;
 use girih_graph::text;
+use girih_plan::plan::TensorId;
 use girih_plan::region::Region;
 use girih_plugin::device::{Device, Place, RegionCall};
 
@@ -20,6 +24,40 @@ struct Counting {
     compiled: AtomicUsize,
     launched: AtomicUsize,
     recorded: AtomicUsize,
+    /// Of these, those that are no grids.
+    products: AtomicUsize,
+    /// Whether it has products at all.
+    multiplies: bool,
+}
+
+/// The emulator, counted; where there is no compiler for it, that is said.
+fn counting(multiplies: bool) -> Option<Arc<Counting>> {
+    let inner = Emulator::new().inspect_err(|error| {
+        let said = format!("SKIPPED: nothing is recorded: {error}\n");
+        // Past the test harness, which keeps what passing tests print.
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
+    });
+    Some(Arc::new(Counting {
+        inner: inner.ok()?,
+        compiled: AtomicUsize::default(),
+        launched: AtomicUsize::default(),
+        recorded: AtomicUsize::default(),
+        products: AtomicUsize::default(),
+        multiplies,
+    }))
+}
+
+impl Counting {
+    fn count(&self, calls: &[Call]) {
+        let products = calls.iter().filter(|own| matches!(own, Call::Product(_)));
+        self.products.fetch_add(products.count(), Ordering::Relaxed);
+    }
+
+    /// Launched, recorded, and products among both, since they were asked for.
+    fn counts(&self) -> [usize; 3] {
+        let all = [&self.launched, &self.recorded, &self.products];
+        all.map(|own| own.swap(0, Ordering::Relaxed))
+    }
 }
 
 impl Driver for Counting {
@@ -60,14 +98,20 @@ impl Driver for Counting {
         self.inner.compile(program)
     }
 
+    fn multiplies(&self, shape: &Shape) -> bool {
+        self.multiplies && self.inner.multiplies(shape)
+    }
+
     unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
         self.launched.fetch_add(1, Ordering::Relaxed);
+        self.count(std::slice::from_ref(call));
         // SAFETY: as the caller vouches.
         unsafe { self.inner.launch(call) }
     }
 
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
         self.recorded.fetch_add(calls.len(), Ordering::Relaxed);
+        self.count(calls);
         // SAFETY: as the caller vouches.
         unsafe { self.inner.record(calls) }
     }
@@ -87,21 +131,9 @@ graph g(x: f32[t], at: i64[n]) -> (y: f32[n], z: f32[n]) {
 
 #[test]
 fn what_comes_again_is_recorded() {
-    let inner = match Emulator::new() {
-        Ok(inner) => inner,
-        Err(error) => {
-            let said = format!("SKIPPED: nothing is recorded: {error}\n");
-            // Past the test harness, which keeps what passing tests print.
-            std::io::stderr().write_all(said.as_bytes()).unwrap();
-            return;
-        }
+    let Some(driver) = counting(true) else {
+        return;
     };
-    let driver = Arc::new(Counting {
-        inner,
-        compiled: AtomicUsize::default(),
-        launched: AtomicUsize::default(),
-        recorded: AtomicUsize::default(),
-    });
     let gpu = Gpu::over(Arc::clone(&driver) as Arc<dyn Driver>);
     let plan = girih_plan::lower(&text::parse(STEP).unwrap());
     let (root, count) = (&plan.root, plan.root.launches.len());
@@ -153,8 +185,8 @@ fn what_comes_again_is_recorded() {
         (both, [word(0), word(1), word(3)])
     };
     let counts = || {
-        let both = [&driver.launched, &driver.recorded];
-        both.map(|own| own.swap(0, Ordering::Relaxed))
+        let [launched, recorded, _] = driver.counts();
+        [launched, recorded]
     };
     let (right, none) = (([6.0, 10.0], [0, 0, 0]), 0);
     assert_eq!(run(3, 1, [2, 0]), right);
@@ -171,4 +203,90 @@ fn what_comes_again_is_recorded() {
     // Guards have the numbers of their launches in the region.
     let (_, [status, position, launch]) = run(3, 1, [7, 0]);
     assert!(status > 0 && position == 7 && launch == 0);
+}
+
+/// Two products that are worth a call, and what is between them.
+const PRODUCTS: &str = "girih-graph 1
+axis t
+graph g(x: f32[t, d=64], w: f32[e=64, d=64], v: f32[f=64, e=64]) -> (y: f32[t, f=64]) {
+  %0 = contract x, w {over: d} : f32[t, e=64]
+  %1 = tanh %0 : f32[t, e=64]
+  %2 = contract %1, v {over: e} : f32[t, f=64]
+  return %2
+}
+";
+
+/// Positions of `t`.
+const ROWS: usize = 32;
+
+/// Three runs of the products: how many calls each asked for, and its results.
+fn three_runs(driver: &Arc<Counting>, settings: Settings) -> ([[usize; 3]; 3], Vec<f32>) {
+    let gpu = Gpu::with(Arc::clone(driver) as Arc<dyn Driver>, settings);
+    let plan = girih_plan::lower(&text::parse(PRODUCTS).unwrap());
+    let (root, count) = (&plan.root, plan.root.launches.len());
+    let (region, buffers) = Region::new(&plan, root, 0..count).unwrap();
+    let code = gpu.compile(&region.to_text()).unwrap();
+    let memory: Vec<_> = buffers
+        .iter()
+        .map(|_| gpu.alloc(64 * 64 * 4).unwrap())
+        .collect();
+    let failure = gpu.alloc(32).unwrap();
+    let place = |memory| Place { memory, offset: 0 };
+    let of = |tensor: TensorId| {
+        let own = root.tensors[tensor.index()].buffer;
+        let at = buffers.iter().position(|buffer| *buffer == own).unwrap();
+        place(&memory[at])
+    };
+    for (number, given) in plan.given.iter().enumerate() {
+        let content = (0..64 * 64).map(|at| ((at * 7 + number * 5) % 13) as f32 / 64.0 - 0.1);
+        let content: Vec<u8> = content.flat_map(f32::to_ne_bytes).collect();
+        gpu.write(of(given.tensor), &content).unwrap();
+    }
+    gpu.write(place(&failure), &[0; 32]).unwrap();
+    assert_eq!(region.symbols.len(), 1);
+    let call = RegionCall {
+        buffers: memory.iter().map(place).collect(),
+        symbols: &[ROWS as i64],
+        failure: place(&failure),
+    };
+    driver.counts();
+    let mut results = Vec::new();
+    let counts = [(); 3].map(|()| {
+        let mut bytes = vec![255; ROWS * 64 * 4];
+        gpu.write(of(plan.results[0].tensor), &bytes).unwrap();
+        gpu.run(&code, &call).unwrap();
+        gpu.read(of(plan.results[0].tensor), &mut bytes).unwrap();
+        let numbers = bytes
+            .chunks(4)
+            .map(|own| f32::from_ne_bytes(own.try_into().unwrap()));
+        results.push(numbers.collect::<Vec<f32>>());
+        driver.counts()
+    });
+    assert!(results.iter().all(|own| *own == results[0]));
+    (counts, results.remove(0))
+}
+
+#[test]
+fn products_are_recorded_with_what_is_between_them() {
+    let Some(driver) = counting(true) else {
+        return;
+    };
+    let (counts, results) = three_runs(&driver, Settings::default());
+    assert_eq!(counts, [[3, 0, 2], [0, 3, 2], [0, 0, 0]]);
+    let off = Settings {
+        products: Products::Off,
+        ..Settings::default()
+    };
+    let Some(lacking) = counting(false) else {
+        return;
+    };
+    // A driver without products, and one whose products nobody wants: generated code computes them.
+    for (driver, settings) in [(lacking, Settings::default()), (driver, off)] {
+        let (counts, generated) = three_runs(&driver, settings);
+        assert_eq!(counts, [[3, 0, 0], [0, 3, 0], [0, 0, 0]]);
+        let pairs = results.iter().zip(&generated);
+        assert!(
+            generated.len() == 32 * 64 && pairs.into_iter().all(|(x, y)| (x - y).abs() <= 1e-5)
+        );
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use girih_graph::{AxisId, Extent};
 
-use super::Region;
 use super::visit::{self, Visit};
+use super::{Region, draw_symbol};
 use crate::kernel::{Access, Affine, Kernel, LoopKind, StepOp};
 use crate::plan::{
     Attention, BufferId, BufferKind, KernelLaunch, Launch, RecurrenceLaunch, Section, TensorId,
@@ -37,7 +37,26 @@ pub(super) fn region(region: &Region) -> Result<(), String> {
     if !region.section.buffers.iter().all(|own| given(&own.kind)) {
         return Err("a buffer of its section is not given".to_owned());
     }
+    draws(region)?;
     section(region, &region.section, &known)
+}
+
+/// The words that draws begin with are among the symbols.
+fn draws(region: &Region) -> Result<(), String> {
+    let mut unknown = None;
+    for launch in &region.section.launches {
+        launch.work.visit_draws(&mut |key| {
+            let word = draw_symbol(key);
+            if !region.symbols.iter().any(|own| **own == *word) {
+                unknown.get_or_insert_with(|| key.to_owned());
+            }
+        });
+    }
+    unknown.map_or(Ok(()), |key| {
+        Err(format!(
+            "nobody gives the word that draws of `{key}` begin with"
+        ))
+    })
 }
 
 /// Symbols that a launch defines for what it holds.

@@ -87,6 +87,45 @@ fn broken_regions_are_refused() {
     );
 }
 
+/// Draws, outside and inside of a loop.
+const DRAWS: &str = "girih-graph 1
+axis t time
+graph g(x: f32[t], s: f32[d=4]) -> (z: f32[d=4], last: f32[d=4]) {
+  %0 = random {distribution: normal, key: \"out\"} : f32[d=4]
+  %3 = recurrence {axis: t} : f32[d=4] {
+    carry %5 = s : f32[d=4]
+    slice %6 = x : f32[]
+    %7 = random {distribution: uniform, key: \"in\"} : f32[d=4]
+    %8 = mul %5, %7 : f32[d=4]
+    %9 = add %8, %6 : f32[d=4]
+    return %9
+  }
+  return %0, %3
+}
+";
+
+#[test]
+fn words_of_draws_are_given() {
+    let graph = text::parse(DRAWS).unwrap_or_else(|error| panic!("{error}"));
+    let plan = crate::lower(&graph);
+    let (region, _) = Region::new(&plan, &plan.root, 0..plan.root.launches.len()).unwrap();
+    let text = region.to_text();
+    assert_eq!(Region::from_text(&text).unwrap(), region);
+    for key in ["out", "in"] {
+        let symbol = format!("\"{}\"", draw_symbol(key));
+        // Another symbol in its place, and another key in the draw.
+        for broken in [
+            text.replacen(&symbol, "\"#draw other\"", 1),
+            text.replacen(&format!("\"key\":\"{key}\""), "\"key\":\"hostile\"", 1),
+        ] {
+            assert_ne!(broken, text);
+            let error = Region::from_text(&broken).unwrap_err().to_string();
+            let said = "the region is broken: nobody gives the word that draws of";
+            assert!(error.starts_with(said), "{error}");
+        }
+    }
+}
+
 #[test]
 fn any_byte_may_be_missing_or_changed() {
     let plan = plan();

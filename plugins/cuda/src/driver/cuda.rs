@@ -2,7 +2,7 @@
 //!
 //! Memory is allocated in the order of the stream, so that giving it back waits for nothing. Kernels
 //! of a stream run one after another. What is recorded becomes a graph, captured on a stream that is
-//! for nothing else. Products by cuBLASLt would stand here, too, behind the same trait.
+//! for nothing else. Products are cuBLASLt's, where it is installed.
 
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use cudarc::driver::{result, sys};
 
-use super::{Call, Driver, DriverError, Info, Module, Recorded, nvrtc, own};
+use super::cublaslt::Multiplier;
+use super::product::Shape;
+use super::{Call, Driver, DriverError, Grid, Info, Module, Recorded, nvrtc, own};
 use crate::source::{Program, THREADS};
 
 /// A device of this machine.
@@ -26,8 +28,10 @@ struct Shared {
     device: sys::CUdevice,
     context: sys::CUcontext,
     stream: sys::CUstream,
-    /// Where launches are captured, by one thread at a time.
+    /// Where calls are captured, by one thread at a time.
     capturing: Mutex<Handle>,
+    /// If cuBLASLt is there.
+    multiplier: Option<Multiplier>,
 }
 
 /// A stream that nothing is done on.
@@ -130,17 +134,20 @@ impl Cuda {
         };
         let (stream, capturing) = (stream()?, Mutex::new(Handle(stream()?)));
         keep_memory(device)?;
+        let multiplier = multiplier(stream)?;
         Ok(Self {
+            info: Info {
+                name,
+                memory: memory as u64,
+                products: multiplier.is_some().then(|| "cuBLASLt".to_owned()),
+            },
             shared: Arc::new(Shared {
                 device,
                 context,
                 stream,
                 capturing,
+                multiplier,
             }),
-            info: Info {
-                name,
-                memory: memory as u64,
-            },
             capability: major * 10 + minor,
         })
     }
@@ -159,11 +166,41 @@ fn keep_memory(device: sys::CUdevice) -> Result<(), DriverError> {
         .map_err(|error| failed("setting the memory pool's threshold", error))
 }
 
+/// What multiplies on a stream, if cuBLASLt is there.
+fn multiplier(stream: sys::CUstream) -> Result<Option<Multiplier>, DriverError> {
+    if super::cublaslt::load().is_err() {
+        return Ok(None);
+    }
+    // SAFETY: the stream was just made.
+    let workspace = unsafe { result::malloc_async(stream, Multiplier::WORKSPACE) };
+    let workspace = workspace.map_err(|error| failed("allocating memory for products", error))?;
+    // SAFETY: so much was just allocated, in the order of the stream on which all products are.
+    unsafe { Multiplier::new(workspace) }.map(Some)
+}
+
 impl Shared {
     fn enter(&self) -> Result<(), DriverError> {
         // SAFETY: the context is retained as long as this is.
         unsafe { result::ctx::set_current(self.context) }
             .map_err(|error| failed("entering a context", error))
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Driver::launch`], in the context, on the stream or on the one that captures for it.
+    unsafe fn ask(&self, call: &Call, stream: sys::CUstream) -> Result<(), DriverError> {
+        match (call, &self.multiplier) {
+            // SAFETY: as the caller vouches.
+            (Call::Grid(grid), _) => unsafe { run(grid, stream) },
+            (Call::Product(product), Some(multiplier)) => {
+                // SAFETY: as the caller vouches; calls of one device follow one another.
+                unsafe { multiplier.multiply(product, stream.cast()) }
+            }
+            (Call::Product(_), None) => Err(DriverError::Call {
+                what: "a product",
+                why: "cuBLASLt is not there".to_owned(),
+            }),
+        }
     }
 
     fn wait(&self) -> Result<(), DriverError> {
@@ -178,6 +215,10 @@ impl Drop for Shared {
     fn drop(&mut self) {
         // Nobody is left to tell of a failure.
         let _ = self.wait();
+        if let Some(multiplier) = self.multiplier.take() {
+            // SAFETY: nothing of it runs any more, and nobody else has it.
+            let _ = unsafe { result::free_async(multiplier.workspace(), self.stream) };
+        }
         let capturing = self
             .capturing
             .get_mut()
@@ -275,10 +316,15 @@ impl Driver for Cuda {
         Ok(Arc::new(loaded))
     }
 
+    fn multiplies(&self, shape: &Shape) -> bool {
+        let multiplier = self.shared.multiplier.as_ref();
+        self.shared.enter().is_ok() && multiplier.is_some_and(|own| own.takes(shape))
+    }
+
     unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
         self.shared.enter()?;
         // SAFETY: as the caller vouches; the stream lives.
-        unsafe { launch(call, self.shared.stream) }
+        unsafe { self.shared.ask(call, self.shared.stream) }
     }
 
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
@@ -292,9 +338,9 @@ impl Driver for Cuda {
         begun.map_err(|error| failed("beginning a graph", error))?;
         let asked = calls.iter().try_for_each(|call| {
             // SAFETY: nothing runs; the caller vouches for when it does.
-            unsafe { launch(call, turn.0) }
+            unsafe { self.shared.ask(call, turn.0) }
         });
-        // SAFETY: it captures since above, whatever became of the launches.
+        // SAFETY: it captures since above, whatever became of the calls.
         let graph = unsafe { result::stream::end_capture(turn.0) };
         asked?;
         let graph = graph.map_err(|error| failed("ending a graph", error))?;
@@ -307,7 +353,7 @@ impl Driver for Cuda {
             executable: Mutex::new(Executable(
                 made.map_err(|error| failed("making a graph", error))?,
             )),
-            _modules: calls.iter().map(|call| Arc::clone(&call.module)).collect(),
+            _modules: calls.iter().filter_map(Call::module).collect(),
         }))
     }
 }
@@ -343,7 +389,7 @@ impl Module for Loaded {}
 /// # Safety
 ///
 /// As for [`Driver::launch`], on a stream of the context that is current.
-unsafe fn launch(call: &Call, stream: sys::CUstream) -> Result<(), DriverError> {
+unsafe fn run(call: &Grid, stream: sys::CUstream) -> Result<(), DriverError> {
     let loaded: &Loaded = own(&call.module)?;
     let mut places: Vec<*mut c_void> = (call.arguments.iter())
         .map(|argument| std::ptr::from_ref(argument).cast_mut().cast())

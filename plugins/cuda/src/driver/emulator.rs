@@ -15,10 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use libloading::Library;
 
-use super::{Call, Driver, DriverError, Info, Module, Recorded, own};
+use super::product::Shape;
+use super::{Call, Driver, DriverError, Grid, Info, Module, Recorded, own};
 use crate::source::{PRELUDE, Program, THREADS};
 
 mod memory;
+mod product;
+
+use memory::Memory;
 
 /// What stands in place of CUDA.
 const HEADER: &str = include_str!("emulator.h");
@@ -33,6 +37,7 @@ static TURN: Mutex<()> = Mutex::new(());
 #[derive(Debug)]
 pub struct Emulator {
     info: Info,
+    memory: Arc<Memory>,
     /// Where libraries are kept, if the person said so.
     kept: Option<PathBuf>,
 }
@@ -63,7 +68,9 @@ impl Emulator {
             info: Info {
                 name: "emulated on this machine's processor".to_owned(),
                 memory: 0,
+                products: Some("loops".to_owned()),
             },
+            memory: Arc::default(),
             kept: std::env::var_os("GIRIH_CUDA_EMULATOR_FOLDER").map(PathBuf::from),
         })
     }
@@ -140,12 +147,14 @@ impl Driver for Emulator {
     }
 
     fn alloc(&self, bytes: u64) -> Result<u64, DriverError> {
-        memory::allocate(bytes).ok_or(DriverError::Memory(bytes))
+        self.memory
+            .allocate(bytes)
+            .ok_or(DriverError::Memory(bytes))
     }
 
     unsafe fn free(&self, address: u64, bytes: u64) {
         // SAFETY: as the caller vouches.
-        unsafe { memory::free(address, bytes) };
+        unsafe { self.memory.free(address, bytes) };
     }
 
     unsafe fn write(&self, to: u64, from: &[u8]) -> Result<(), DriverError> {
@@ -193,24 +202,34 @@ impl Driver for Emulator {
         }))
     }
 
+    fn multiplies(&self, shape: &Shape) -> bool {
+        shape.columns().is_some()
+    }
+
     unsafe fn launch(&self, call: &Call) -> Result<(), DriverError> {
         // SAFETY: as the caller vouches.
-        unsafe { launch(call) }
+        unsafe { launch(call, &self.memory) }
     }
 
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
-        Ok(Box::new(Calls(calls.to_vec())))
+        Ok(Box::new(Calls {
+            calls: calls.to_vec(),
+            memory: Arc::clone(&self.memory),
+        }))
     }
 }
 
 /// What was recorded.
-struct Calls(Vec<Call>);
+struct Calls {
+    calls: Vec<Call>,
+    memory: Arc<Memory>,
+}
 
 impl Recorded for Calls {
     unsafe fn replay(&self) -> Result<(), DriverError> {
-        for call in &self.0 {
+        for call in &self.calls {
             // SAFETY: as the caller vouches.
-            unsafe { launch(call) }?;
+            unsafe { launch(call, &self.memory) }?;
         }
         Ok(())
     }
@@ -221,7 +240,19 @@ impl Module for Emulated {}
 /// # Safety
 ///
 /// As for [`Driver::launch`].
-unsafe fn launch(call: &Call) -> Result<(), DriverError> {
+unsafe fn launch(call: &Call, memory: &Memory) -> Result<(), DriverError> {
+    match call {
+        // SAFETY: as the caller vouches.
+        Call::Grid(grid) => unsafe { run(grid) },
+        // SAFETY: as the caller vouches.
+        Call::Product(product) => unsafe { product::multiply(product, memory) },
+    }
+}
+
+/// # Safety
+///
+/// As for [`Driver::launch`].
+unsafe fn run(call: &Grid) -> Result<(), DriverError> {
     let (function, synchronizes) = own::<Emulated>(&call.module)?.entries[call.entry];
     let mut places: Vec<*const c_void> = (call.arguments.iter())
         .map(|argument| std::ptr::from_ref(argument).cast())

@@ -122,7 +122,7 @@ impl<'a> Builder<'a> {
         if few != Some(true) {
             choices.push(self.way(&name, attention, tensors, &tiles, false)?);
         }
-        self.program.launches.push(Launch { choices });
+        self.program.launches.push(Launch::of(choices));
         Ok(())
     }
 

@@ -2,33 +2,34 @@
 //!
 //! Three ways, chosen when sizes are known: few rows, few columns – a sum is shared by a warp, or by
 //! a block whose warps read neighboring columns –, and tiles in shared memory with a square of
-//! results in the registers of each thread.
+//! results in the registers of each thread. What a library may multiply instead is beside them.
 
 use girih_graph::{DType, Extent};
 use girih_plan::plan::{BufferId, Contract, Section, Tensor};
 
 use super::lines::{self, Line};
+use super::product;
 use super::sizes::Sizes;
 use super::types::{function, stored};
 use super::{Argument, Blocks, Builder, Choice, Code, Launch, Refusal, THREADS, listed};
 
 /// Rows or columns that count as few.
-const FEW: u64 = 8;
+pub(super) const FEW: u64 = 8;
 
 /// Of these, how many are computed at once.
 const AT_ONCE: usize = 4;
 
 /// Rows and columns of a tile, and positions of the sum that are in shared memory at once.
-const TILE: usize = 64;
-const DEPTH: usize = 16;
+pub(super) const TILE: usize = 64;
+pub(super) const DEPTH: usize = 16;
 
 /// Rows and columns that a thread computes.
 const OWN: usize = 4;
 
 /// Tensors by their place in lines.
-const LEFT: usize = 0;
-const RIGHT: usize = 1;
-const OUT: usize = 2;
+pub(super) const LEFT: usize = 0;
+pub(super) const RIGHT: usize = 1;
+pub(super) const OUT: usize = 2;
 
 /// A contraction, taken apart.
 pub(super) struct Product<'a> {
@@ -144,12 +145,16 @@ impl Builder<'_> {
             let always = choice.when.is_none();
             choices.push(choice);
             if always {
-                self.program.launches.push(Launch { choices });
-                return Ok(());
+                break;
             }
         }
-        choices.push(self.tiles(&format!("{name}_tiles"), &product)?);
-        self.program.launches.push(Launch { choices });
+        if choices.iter().all(|choice| choice.when.is_some()) {
+            choices.push(self.tiles(&format!("{name}_tiles"), &product)?);
+        }
+        self.program.launches.push(Launch {
+            product: product::of(&product),
+            choices,
+        });
         Ok(())
     }
 

@@ -349,9 +349,7 @@ impl<'a> Walk<'a, '_> {
                 y: Vec::new(),
             },
         };
-        self.builder.program.launches.push(Launch {
-            choices: vec![choice],
-        });
+        self.builder.program.launches.push(Launch::of(vec![choice]));
         Ok(())
     }
 

@@ -106,9 +106,7 @@ impl<'a> Builder<'a> {
             arguments,
             blocks,
         };
-        self.program.launches.push(Launch {
-            choices: vec![choice],
-        });
+        self.program.launches.push(Launch::of(vec![choice]));
     }
 
     fn order(

@@ -129,7 +129,7 @@ fn run(
                 .count()
         })
         .sum::<usize>();
-    let bound = Bound::new(&one, &|name| sizes.get(name).copied()).unwrap();
+    let bound = Bound::new(&one, &|name| sizes.get(name).copied(), &|_| false).unwrap();
     let memory: Vec<u64> = buffers
         .iter()
         .map(|bytes| {

@@ -1,6 +1,8 @@
-//! Products of every shape that a way of their own is made for.
+//! Products of every shape that a way of their own is made for, by generated code and by the driver.
 
-use crate::host::{assert_close, emulator, noise, plan, run};
+use girih_cuda::run::Products;
+
+use crate::host::{Ready, assert_close, emulator, noise, plan};
 
 /// `y[…] = Σ x · w` for shapes of named axes: `x` over b, m, k and `w` over b, k, n in some orders.
 fn check(orders: [&str; 3], dtype: &str, shapes: &[[usize; 4]]) {
@@ -18,6 +20,7 @@ fn check(orders: [&str; 3], dtype: &str, shapes: &[[usize; 4]]) {
         ty(y)
     );
     let plan = plan(&graph);
+    let ready = Ready::new(&emulator, &plan).unwrap();
     for [b, m, n, k] in shapes.iter().copied() {
         let extent = |axis: char| match axis {
             'b' => b,
@@ -56,12 +59,13 @@ fn check(orders: [&str; 3], dtype: &str, shapes: &[[usize; 4]]) {
             ("n", n as i64),
             ("k", k as i64),
         ];
-        let found = run(&emulator, &plan, &sizes, &noise).unwrap();
-        assert_close(
-            &format!("{orders:?} {dtype} {b}×{m}×{n}×{k}"),
-            &found[0],
-            &expected,
-        );
+        let terms = count * k;
+        for (products, wanted) in [(Products::Off, 0), (Products::All, usize::from(terms > 0))] {
+            let (found, own) = ready.run(&sizes, &noise, products);
+            let what = format!("{orders:?} {dtype} {b}×{m}×{n}×{k}, {products:?}");
+            assert_eq!(own, wanted, "{what}");
+            assert_close(&what, &found[0], &expected);
+        }
     }
 }
 
@@ -88,4 +92,75 @@ fn rows_and_columns_as_they_lie() {
 fn batches_and_doubles() {
     check(["bmk", "bkn", "bmn"], "f32", SHAPES);
     check(["mbk", "bnk", "mbn"], "f64", SHAPES);
+}
+
+/// How many products of a graph over `t` are the driver's, and whether they give what generated code does.
+fn check_products(graph: &str, t: i64, products: Products, wanted: usize) {
+    let Some(emulator) = emulator() else { return };
+    let plan = plan(graph);
+    let ready = Ready::new(&emulator, &plan).unwrap();
+    let (expected, none) = ready.run(&[("t", t)], &noise, Products::Off);
+    let (found, own) = ready.run(&[("t", t)], &noise, products);
+    assert_eq!((none, own), (0, wanted), "{graph}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_close(graph, found, expected);
+    }
+}
+
+/// Weights lie head by head, what they give in one row: columns in two directions, one of them a batch.
+const HEADS: &str = "axis t
+graph g(x: f32[t, d=32], w: f32[h=4, d=32, e=16]) -> (y: f32[t, h=4, e=16]) {
+  %0 = contract x, w {over: d} : f32[t, h=4, e=16]
+  return %0
+}
+";
+
+#[test]
+fn a_second_direction_is_a_batch() {
+    check_products(HEADS, 11, Products::All, 1);
+}
+
+/// Sums over two directions that do not lie behind one another.
+const TWO_SUMS: &str = "axis t
+graph g(x: f32[h=4, t, e=16], w: f32[d=32, h=4, e=16]) -> (y: f32[t, d=32]) {
+  %0 = contract x, w {over: [h, e]} : f32[t, d=32]
+  return %0
+}
+";
+
+#[test]
+fn two_sums_are_generated() {
+    check_products(TWO_SUMS, 11, Products::All, 0);
+}
+
+/// Two products: of `t·64·64` multiplications, and of `t·4·64`.
+const LARGE: &str = "axis t
+graph g(x: f32[t, d=64], w: f32[e=64, d=64], v: f32[f=4, e=64]) -> (y: f32[t, f=4]) {
+  %0 = contract x, w {over: d} : f32[t, e=64]
+  %1 = contract %0, v {over: e} : f32[t, f=4]
+  return %1
+}
+";
+
+#[test]
+fn what_is_worth_a_call_is_called() {
+    // Few rows, little work, and then one of two: the other has few columns.
+    check_products(LARGE, 8, Products::Large, 0);
+    check_products(LARGE, 15, Products::Large, 0);
+    check_products(LARGE, 16, Products::Large, 1);
+    check_products(LARGE, 16, Products::All, 2);
+}
+
+/// Factors of 16 bits, which the plan widens.
+const NARROW: &str = "axis t
+graph g(x: bf16[t, d=64], w: bf16[e=48, d=64]) -> (y: bf16[t, e=48]) {
+  %0 = contract x, w {over: d} : bf16[t, e=48]
+  %1 = sigmoid %0 : bf16[t, e=48]
+  return %1
+}
+";
+
+#[test]
+fn narrow_factors_are_multiplied_in_full() {
+    check_products(NARROW, 40, Products::Large, 1);
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::Arc;
 
-use girih_cuda::driver::Driver;
 use girih_cuda::driver::emulator::Emulator;
-use girih_cuda::run::{Bound, Places};
-use girih_cuda::source::{Refusal, program};
+use girih_cuda::driver::product::Shape;
+use girih_cuda::driver::{Call, Driver, Module};
+use girih_cuda::run::{Bound, Places, Products};
+use girih_cuda::source::{Program, Refusal, program};
 use girih_graph::{DType, text};
 use girih_plan::plan::{BufferKind, Plan};
 
@@ -64,22 +66,68 @@ fn numbers(dtype: DType, bytes: &[u8]) -> Numbers {
 /// What a graph's inputs and parameters are.
 pub(crate) type Given<'a> = &'a dyn Fn(&str, usize) -> f64;
 
-/// The results of a graph, in order; an error is the refusal of a launch.
+/// The results of a graph, in order, by generated code; an error is the refusal of a launch.
 pub(crate) fn run(
     emulator: &Emulator,
     plan: &Plan,
     sizes: &[(&str, i64)],
     given: Given<'_>,
 ) -> Result<Vec<Numbers>, Refusal> {
-    let sizes: BTreeMap<&str, i64> = sizes.iter().copied().collect();
-    let lookup = |name: &str| sizes.get(name).copied();
+    let ready = Ready::new(emulator, plan)?;
+    let (results, _) = ready.run(sizes, given, Products::Off);
+    Ok(results)
+}
+
+/// A plan with its code.
+pub(crate) struct Ready<'a> {
+    emulator: &'a Emulator,
+    plan: &'a Plan,
+    program: Program,
+    module: Arc<dyn Module>,
+}
+
+impl<'a> Ready<'a> {
+    pub(crate) fn new(emulator: &'a Emulator, plan: &'a Plan) -> Result<Self, Refusal> {
+        let program = program(&plan.kernels, &plan.root)?;
+        Ok(Self {
+            emulator,
+            plan,
+            module: emulator.compile(&program).unwrap(),
+            program,
+        })
+    }
+
+    /// The results, and how many products were the emulator's own.
+    pub(crate) fn run(
+        &self,
+        sizes: &[(&str, i64)],
+        given: Given<'_>,
+        products: Products,
+    ) -> (Vec<Numbers>, usize) {
+        let sizes: BTreeMap<&str, i64> = sizes.iter().copied().collect();
+        let lookup = |name: &str| sizes.get(name).copied();
+        let multiplies = |shape: &Shape| products.have(shape) && self.emulator.multiplies(shape);
+        let bound = Bound::new(&self.program, &lookup, &multiplies).unwrap();
+        run_bound(self, &bound, &lookup, given)
+    }
+}
+
+fn run_bound(
+    ready: &Ready<'_>,
+    bound: &Bound,
+    lookup: &dyn Fn(&str) -> Option<i64>,
+    given: Given<'_>,
+) -> (Vec<Numbers>, usize) {
+    let Ready {
+        emulator,
+        plan,
+        module,
+        ..
+    } = ready;
     let section = &plan.root;
-    let program = program(&plan.kernels, section)?;
-    let module = emulator.compile(&program).unwrap();
-    let bound = Bound::new(&program, &lookup).unwrap();
     let mut memory = Vec::new();
     for (at, buffer) in section.buffers.iter().enumerate() {
-        let elements = buffer.elements.evaluate(&lookup).unwrap().max(0) as usize;
+        let elements = buffer.elements.evaluate(lookup).unwrap().max(0) as usize;
         let length = elements * buffer.dtype.size();
         let address = emulator.alloc(length as u64).unwrap();
         let own = plan
@@ -98,7 +146,7 @@ pub(crate) fn run(
         }
         memory.push((address, length));
     }
-    let scratch = bound.alloc(emulator).unwrap();
+    let scratch = bound.alloc(*emulator).unwrap();
     let failure = emulator.alloc(32).unwrap();
     // SAFETY: memory of that many bytes.
     unsafe { emulator.write(failure, &[0; 32]) }.unwrap();
@@ -109,7 +157,10 @@ pub(crate) fn run(
         failure,
         first: 0,
     };
-    for call in bound.calls(&module, places) {
+    let calls = bound.calls(module, places);
+    let products = calls.iter().filter(|call| matches!(call, Call::Product(_)));
+    let products = products.count();
+    for call in calls {
         // SAFETY: every buffer is as long as the plan says, and ends at a page's end.
         unsafe { emulator.launch(&call) }.unwrap();
     }
@@ -121,7 +172,7 @@ pub(crate) fn run(
         unsafe { emulator.read(address, &mut bytes) }.unwrap();
         numbers(tensor.dtype, &bytes)
     });
-    let results = results.collect();
+    let results: Vec<Numbers> = results.collect();
     for (address, length) in memory {
         // SAFETY: nothing uses it any more.
         unsafe { emulator.free(address, length as u64) };
@@ -130,7 +181,7 @@ pub(crate) fn run(
     unsafe { emulator.free(scratch, bound.scratch().max(1)) };
     // SAFETY: as above.
     unsafe { emulator.free(failure, 32) };
-    Ok(results)
+    (results, products)
 }
 
 /// A number between −1 and 1 for an element of a tensor.

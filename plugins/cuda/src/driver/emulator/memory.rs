@@ -1,6 +1,50 @@
 //! Memory of the emulated device: between pages that nobody may touch.
 
 use std::alloc::Layout;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// All memory of a device: the bytes of each piece by its address.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<BTreeMap<u64, u64>>);
+
+impl Memory {
+    /// A new piece.
+    pub(super) fn allocate(&self, bytes: u64) -> Option<u64> {
+        let address = allocate(bytes)?;
+        self.with(|pieces| pieces.insert(address, bytes));
+        Some(address)
+    }
+
+    /// Gives a piece back.
+    ///
+    /// # Safety
+    ///
+    /// `address` is what [`Memory::allocate`] gave for so many bytes, and nobody uses them any more.
+    pub(super) unsafe fn free(&self, address: u64, bytes: u64) {
+        self.with(|pieces| pieces.remove(&address));
+        // SAFETY: as the caller vouches.
+        unsafe { free(address, bytes) };
+    }
+
+    /// Whether so many bytes from an address on are in one piece.
+    pub(super) fn has(&self, address: u64, bytes: u64) -> bool {
+        let piece = self.with(|pieces| {
+            let before = pieces.range(..=address).next_back();
+            before.map(|(start, length)| (*start, *length))
+        });
+        piece.is_some_and(|(start, length)| {
+            let end = (address - start).checked_add(bytes);
+            end.is_some_and(|end| end <= length)
+        })
+    }
+
+    fn with<T>(&self, what: impl FnOnce(&mut BTreeMap<u64, u64>) -> T) -> T {
+        // What is kept is valid after any panic.
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        what(&mut pieces)
+    }
+}
 
 /// What addresses are multiples of, where the end can be at a page's end.
 const ALIGN: usize = 16;
@@ -39,7 +83,7 @@ fn page() -> Option<usize> {
 
 /// Bytes of 255 – NaN, or −1 – that end where a page begins that nobody may touch.
 #[cfg(unix)]
-pub(super) fn allocate(bytes: u64) -> Option<u64> {
+fn allocate(bytes: u64) -> Option<u64> {
     let pages = Pages::of(bytes)?;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     let all = pages.inner + 2 * pages.page;
@@ -68,7 +112,7 @@ pub(super) fn allocate(bytes: u64) -> Option<u64> {
 ///
 /// `address` is what [`allocate`] gave for so many bytes, and nobody uses them any more.
 #[cfg(unix)]
-pub(super) unsafe fn free(address: u64, bytes: u64) {
+unsafe fn free(address: u64, bytes: u64) {
     let Some(pages) = Pages::of(bytes) else {
         return;
     };
@@ -84,10 +128,10 @@ fn page() -> Option<usize> {
 
 /// The emulator is for systems with the C++ compiler's conventions that it was written for.
 #[cfg(not(unix))]
-pub(super) fn allocate(_: u64) -> Option<u64> {
+fn allocate(_: u64) -> Option<u64> {
     None
 }
 
 /// There is none.
 #[cfg(not(unix))]
-pub(super) unsafe fn free(_: u64, _: u64) {}
+unsafe fn free(_: u64, _: u64) {}
