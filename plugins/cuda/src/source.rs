@@ -16,8 +16,10 @@ mod lines;
 mod product;
 mod recurrence;
 mod routine;
+mod scatter;
 
 mod sizes;
+mod sort;
 mod steps;
 mod types;
 

@@ -101,6 +101,10 @@ fn routines() {
             "axis t\naxis k=4\ngraph g(x: f32[t, n=8]) -> (y: i64[t, k=4]) {\n%0 = order x {axis: n, descending, into: k} : i64[t, k=4]\nreturn %0\n}\n",
         ),
         (
+            "sort",
+            "axis t\naxis k=4\ngraph g(x: f32[t, n=100]) -> (y: i64[t, k=4]) {\n%0 = order x {axis: n, descending, into: k} : i64[t, k=4]\nreturn %0\n}\n",
+        ),
+        (
             "cumulate",
             "axis t\ngraph g(x: f32[t, n=8]) -> (y: f32[t, n=8]) {\n%0 = cumulate x {axis: t, combine: sum} : f32[t, n=8]\nreturn %0\n}\n",
         ),

@@ -40,6 +40,8 @@ pub struct Emulator {
     memory: Arc<Memory>,
     /// Where libraries are kept, if the person said so.
     kept: Option<PathBuf>,
+    /// What the compiler is to look for while code runs, if the person said so.
+    sanitizers: Option<String>,
 }
 
 /// A library with what it was asked for.
@@ -72,6 +74,7 @@ impl Emulator {
             },
             memory: Arc::default(),
             kept: std::env::var_os("GIRIH_CUDA_EMULATOR_FOLDER").map(PathBuf::from),
+            sanitizers: std::env::var("GIRIH_CUDA_SANITIZE").ok(),
         })
     }
 
@@ -79,60 +82,68 @@ impl Emulator {
     fn library(&self, text: &str) -> Result<Library, DriverError> {
         if let Some(folder) = &self.kept {
             make_folder(folder)?;
-            return load(&kept(folder, text)?);
+            return load(&self.known(folder, text)?);
         }
         let folder = new_folder()?;
-        let library = compiled(&folder, "code", text).and_then(|path| load(&path));
+        let library = self
+            .compiled(&folder, "code", text)
+            .and_then(|path| load(&path));
         // What was loaded stays; nobody else needs the files.
         std::fs::remove_dir_all(&folder).map_err(|error| failed("removing a folder", &error))?;
         library
     }
-}
 
-/// The library of a text in a folder, which may have it already.
-fn kept(folder: &Path, text: &str) -> Result<PathBuf, DriverError> {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    let name = format!("{:016x}", hasher.finish());
-    let known = |ending: &str| folder.join(&name).with_extension(ending);
-    let (source, library) = (known("cpp"), known("so"));
-    let same = std::fs::read_to_string(&source).is_ok_and(|known| known == text);
-    if same && library.exists() {
-        return Ok(library);
+    /// The library of a text in a folder, which may have it already.
+    fn known(&self, folder: &Path, text: &str) -> Result<PathBuf, DriverError> {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let name = format!("{:016x}", hasher.finish());
+        let known = |ending: &str| folder.join(&name).with_extension(ending);
+        let (source, library) = (known("cpp"), known("so"));
+        let same = std::fs::read_to_string(&source).is_ok_and(|known| known == text);
+        if same && library.exists() {
+            return Ok(library);
+        }
+        let made = self.compiled(folder, &format!("{name}-{}", std::process::id()), text)?;
+        let placed = std::fs::rename(&made, &library)
+            .and_then(|()| std::fs::rename(made.with_extension("cpp"), &source));
+        placed.map_err(|error| failed("placing the library", &error))?;
+        Ok(library)
     }
-    let made = compiled(folder, &format!("{name}-{}", std::process::id()), text)?;
-    let placed = std::fs::rename(&made, &library)
-        .and_then(|()| std::fs::rename(made.with_extension("cpp"), &source));
-    placed.map_err(|error| failed("placing the library", &error))?;
-    Ok(library)
-}
 
-/// Compiles a text in a folder.
-fn compiled(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverError> {
-    let source = folder.join(name).with_extension("cpp");
-    let library = source.with_extension("so");
-    std::fs::write(&source, text).map_err(|error| failed("writing the source", &error))?;
-    let output = Command::new(compiler())
-        .args([
-            "-std=c++17",
-            "-O1",
-            "-shared",
-            "-fPIC",
-            "-w",
-            "-U_FORTIFY_SOURCE",
-        ])
-        // As on the device: integers wrap around, and a product is rounded before it is added.
-        .args(["-fwrapv", "-ffp-contract=off", "-fno-strict-aliasing"])
-        .args(fused())
-        .arg("-o")
-        .args([&library, &source])
-        .output()
-        .map_err(|error| failed("starting the compiler", &error))?;
-    if output.status.success() {
-        return Ok(library);
+    /// Compiles a text in a folder.
+    fn compiled(&self, folder: &Path, name: &str, text: &str) -> Result<PathBuf, DriverError> {
+        let source = folder.join(name).with_extension("cpp");
+        let library = source.with_extension("so");
+        std::fs::write(&source, text).map_err(|error| failed("writing the source", &error))?;
+        let output = Command::new(compiler())
+            .args([
+                "-std=c++17",
+                "-O1",
+                "-shared",
+                "-fPIC",
+                "-w",
+                "-U_FORTIFY_SOURCE",
+            ])
+            // As on the device: integers wrap around, and a product is rounded before it is added.
+            .args(["-fwrapv", "-ffp-contract=off", "-fno-strict-aliasing"])
+            .args(fused())
+            .args(self.sanitizers.iter().flat_map(|own| {
+                [
+                    format!("-fsanitize={own}"),
+                    "-fno-sanitize-recover=all".to_owned(),
+                ]
+            }))
+            .arg("-o")
+            .args([&library, &source])
+            .output()
+            .map_err(|error| failed("starting the compiler", &error))?;
+        if output.status.success() {
+            return Ok(library);
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(DriverError::Compile(said))
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    Err(DriverError::Compile(said))
 }
 
 fn load(path: &Path) -> Result<Library, DriverError> {
@@ -182,7 +193,12 @@ impl Driver for Emulator {
     }
 
     fn compile(&self, program: &Program) -> Result<Arc<dyn Module>, DriverError> {
-        let mut text = format!("{HEADER}\n{PRELUDE}\n{}", program.text);
+        // Who keeps libraries tells them apart by their text.
+        let sanitizers = self.sanitizers.as_deref().unwrap_or("nothing");
+        let mut text = format!(
+            "// Looks for {sanitizers}.\n{HEADER}\n{PRELUDE}\n{}",
+            program.text
+        );
         for entry in &program.entries {
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "GIRIH_ENTRY({})", entry.name);

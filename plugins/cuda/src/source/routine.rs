@@ -1,4 +1,4 @@
-//! Primitives with a routine of their own.
+//! Primitives with a routine of their own; `order` is in `sort`, and `scatter` beside it.
 //!
 //! Sums and products of reals are accumulated in `double` and rounded once, as everywhere else.
 
@@ -9,15 +9,18 @@ use girih_plan::region::draw_symbol;
 
 use super::lines::{self, Line};
 use super::sizes::Sizes;
-use super::types::{combiner, fitted, held, identity, stored, to_stored};
+use super::types::{combiner, fitted, identity, stored, to_stored};
 use super::{Argument, Blocks, Builder, Choice, Code, Launch, Refusal, THREADS};
 
+/// A declaration, and what is given for it.
+pub(super) type Parameter = (String, Argument);
+
 /// An entry of a routine while it is written.
-struct Entry {
-    sizes: Sizes,
-    code: Code,
+pub(super) struct Entry {
+    pub(super) sizes: Sizes,
+    pub(super) code: Code,
     /// A parameter besides.
-    also: Option<(&'static str, Argument)>,
+    also: Option<Parameter>,
 }
 
 impl<'a> Builder<'a> {
@@ -62,7 +65,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn view(&self, tensor: TensorId) -> &'a Tensor {
+    pub(super) fn view(&self, tensor: TensorId) -> &'a Tensor {
         &self.section.tensors[tensor.index()]
     }
 
@@ -75,100 +78,52 @@ impl<'a> Builder<'a> {
         synchronizes: bool,
         blocks: Blocks,
     ) {
-        let mut parameters: Vec<String> = tensors
-            .iter()
-            .enumerate()
-            .map(|(at, (name, tensor))| {
-                let qualifier = if at + 1 < tensors.len() { "const " } else { "" };
-                let ty = stored(self.view(*tensor).dtype);
-                format!("{qualifier}{ty}* __restrict__ {name}")
-            })
+        let named = tensors.iter().enumerate();
+        let mut parameters: Vec<Parameter> = named
+            .map(|(at, (name, tensor))| self.elements(name, *tensor, at + 1 == tensors.len()))
             .collect();
-        parameters.extend(entry.also.iter().map(|(own, _)| (*own).to_owned()));
+        parameters.extend(entry.also.clone());
+        let choice = self.choice(name, parameters, entry, synchronizes, blocks);
+        self.program.launches.push(Launch::of(vec![choice]));
+    }
+
+    /// A parameter for the elements of a tensor's buffer.
+    pub(super) fn elements(&self, name: &str, tensor: TensorId, written: bool) -> Parameter {
+        let Tensor { dtype, buffer, .. } = self.view(tensor);
+        let qualifier = if written { "" } else { "const " };
+        let text = format!("{qualifier}{}* __restrict__ {name}", stored(*dtype));
+        (text, Argument::Buffer(*buffer))
+    }
+
+    /// An entry as a way to run a launch.
+    pub(super) fn choice(
+        &mut self,
+        name: &str,
+        parameters: Vec<Parameter>,
+        entry: &Entry,
+        synchronizes: bool,
+        blocks: Blocks,
+    ) -> Choice {
+        let (declared, mut arguments): (Vec<String>, Vec<Argument>) =
+            parameters.into_iter().unzip();
         let mut code = Code::default();
         code.text.push_str(&entry.sizes.comment());
         code.open(format!(
             "extern \"C\" __global__ void __launch_bounds__({THREADS}) {name}({}{})",
-            parameters.join(", "),
+            declared.join(", "),
             entry.sizes.parameters()
         ));
         code.text.push_str(&entry.code.text);
         code.close();
         code.line("\n");
         self.program.text.push_str(&code.text);
-        let buffers = tensors.iter().map(|(_, tensor)| self.view(*tensor).buffer);
-        let mut arguments: Vec<Argument> = buffers.map(Argument::Buffer).collect();
-        arguments.extend(entry.also.iter().map(|(_, own)| own.clone()));
         arguments.extend(entry.sizes.iter().cloned().map(Argument::Size));
-        let choice = Choice {
+        Choice {
             when: None,
             entry: self.entry(name, synchronizes),
             arguments,
             blocks,
-        };
-        self.program.launches.push(Launch::of(vec![choice]));
-    }
-
-    fn order(
-        &mut self,
-        [operand, out]: [TensorId; 2],
-        axis: AxisId,
-        into: AxisId,
-        descending: bool,
-    ) -> Result<(), Refusal> {
-        let (x, y) = (self.view(operand), self.view(out));
-        let (along, wanted) = (lines::extent(&[x], axis), lines::extent(&[y], into));
-        if !along.minus(&wanted).is_at_least(0) {
-            return Err(Refusal::new(
-                "more ranks may be asked for than there are positions",
-            ));
         }
-        let rows = rows(&[y, x], &[axis, into]);
-        let mut entry = Entry::new();
-        let dtype = x.dtype;
-        let (from, to) = (entry.start(x, &rows, 1)?, entry.start(y, &rows, 0)?);
-        let step = entry.step(x, axis)?;
-        let own = entry.step(y, into)?;
-        let Entry { sizes, code, .. } = &mut entry;
-        code.line(format!(
-            "const i64 length = {}, wanted = {};",
-            sizes.text(&along)?,
-            sizes.text(&wanted)?
-        ));
-        code.line(format!(
-            "const i64 count = {} * length;",
-            sizes.text(&lines::count(&rows))?
-        ));
-        code.open("for (i64 point = blockIdx.x * 256ll + threadIdx.x; point < count; point += gridDim.x * 256ll)");
-        code.line("const i64 at = point % length, row = point / length;");
-        let ty = held(dtype);
-        code.line(format!("const {ty} own = read(x[{from} + at * {step}]);"));
-        // Its rank is the number of those before it: NaN comes last, ties go to the lower position.
-        code.line("i64 rank = 0;");
-        code.open("for (i64 other = 0; other < length; ++other)");
-        code.line(format!(
-            "const {ty} value = read(x[{from} + other * {step}]);"
-        ));
-        let before = |a: &str, b: &str| {
-            let sign = if descending { ">" } else { "<" };
-            format!("({a} {sign} {b} || ({b} != {b} && {a} == {a}))")
-        };
-        code.line(format!(
-            "rank += {} || (other < at && !{});",
-            before("value", "own"),
-            before("own", "value")
-        ));
-        code.close();
-        code.line(format!("if (rank < wanted) y[{to} + rank * {own}] = at;"));
-        code.close();
-        let blocks = Blocks {
-            x: vec![(lines::count(&rows), 1), (along, 1)],
-            per: u64::from(THREADS),
-            y: Vec::new(),
-        };
-        let name = self.name("order");
-        self.add(&name, &[("x", operand), ("y", out)], &entry, false, blocks);
-        Ok(())
     }
 
     fn cumulate(
@@ -230,94 +185,6 @@ impl<'a> Builder<'a> {
         };
         let name = self.name("cumulate");
         self.add(&name, &[("x", operand), ("y", out)], &entry, true, blocks);
-        Ok(())
-    }
-
-    fn scatter(
-        &mut self,
-        [positions, operand, out]: [TensorId; 3],
-        axis: AxisId,
-        combine: Combine,
-    ) -> Result<(), Refusal> {
-        let (at, x, y) = (self.view(positions), self.view(operand), self.view(out));
-        let axes = |tensor: &Tensor| {
-            tensor
-                .axes
-                .iter()
-                .map(|(axis, _)| *axis)
-                .collect::<Vec<_>>()
-        };
-        let walked = girih_graph::axis::align(&[&axes(x), &axes(at)]);
-        let fixed = |own: &AxisId| *own != axis && axes(y).contains(own);
-        let rows = lines::lines(
-            &axes(y)
-                .into_iter()
-                .filter(|own| *own != axis)
-                .collect::<Vec<_>>(),
-            &[y, x, at],
-        );
-        let over: Vec<AxisId> = walked.into_iter().filter(|own| !fixed(own)).collect();
-        let over = lines::lines(&over, &[x, at]);
-        let dtype = y.dtype;
-        // Sums of 16-bit reals and all products are rounded once, other sums at every element.
-        let narrow = matches!(dtype, DType::F16 | DType::BF16);
-        let sum = if combine == Combine::Sum && !narrow {
-            held(dtype)
-        } else {
-            accumulator(combine, dtype)
-        };
-        let mut entry = Entry::new();
-        let to = entry.start(y, &rows, 0)?;
-        let from = entry.start(x, &rows, 1)?;
-        let place = entry.start(at, &rows, 2)?;
-        let own = entry.step(y, axis)?;
-        let along = lines::extent(&[y], axis);
-        let Entry { sizes, code, .. } = &mut entry;
-        let (of_x, of_at) = (
-            lines::offset(&over, 0, "n", sizes)?,
-            lines::offset(&over, 1, "n", sizes)?,
-        );
-        code.line(format!("const i64 extent = {};", sizes.text(&along)?));
-        code.line(format!(
-            "const i64 count = {} * extent, walked = {};",
-            sizes.text(&lines::count(&rows))?,
-            sizes.text(&lines::count(&over))?
-        ));
-        code.open("for (i64 point = blockIdx.x * 256ll + threadIdx.x; point < count; point += gridDim.x * 256ll)");
-        code.line("const i64 own = point % extent, row = point / extent;");
-        code.line(format!("bool any = false;\n{sum} sum = 0;"));
-        code.open("for (i64 n = 0; n < walked; ++n)");
-        let position = format!("read(at[{place} + {of_at}])");
-        let position = if at.dtype.is_real() {
-            format!("whole_i64((double){position})")
-        } else {
-            format!("(i64){position}")
-        };
-        code.line(format!("if ({position} != own) continue;"));
-        code.line(format!(
-            "const {sum} value = ({sum})read(x[{from} + {of_x}]);"
-        ));
-        let both = format!("{}::of(sum, value)", combiner(combine));
-        code.line(format!("sum = any ? {both} : value;\nany = true;"));
-        code.close();
-        code.line(format!(
-            "y[{to} + own * {own}] = {};",
-            rounded(dtype, "sum")
-        ));
-        code.close();
-        let blocks = Blocks {
-            x: vec![(lines::count(&rows), 1), (along, 1)],
-            per: u64::from(THREADS),
-            y: Vec::new(),
-        };
-        let name = self.name("scatter");
-        self.add(
-            &name,
-            &[("at", positions), ("x", operand), ("y", out)],
-            &entry,
-            false,
-            blocks,
-        );
         Ok(())
     }
 
@@ -422,7 +289,7 @@ impl Builder<'_> {
         let all = rows(&[y], &[]);
         let mut entry = Entry::new();
         let word = Argument::Size(Extent::symbol(&draw_symbol(key)));
-        entry.also = Some(("u64 first", word));
+        entry.also = Some(("u64 first".to_owned(), word));
         let to = entry.start(y, &all, 0)?;
         let Entry { sizes, code, .. } = &mut entry;
         let count = lines::count(&all);
@@ -465,7 +332,7 @@ impl Builder<'_> {
 }
 
 impl Entry {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             sizes: Sizes::default(),
             code: Code::at(1),
@@ -473,13 +340,8 @@ impl Entry {
         }
     }
 
-    /// Where the row with the number `row` starts in a tensor.
     fn start(&mut self, tensor: &Tensor, rows: &[Line], place: usize) -> Result<String, Refusal> {
-        let row = lines::offset(rows, place, "row", &mut self.sizes)?;
-        if tensor.offset.as_constant() == Some(0) {
-            return Ok(row);
-        }
-        Ok(format!("{} + {row}", self.sizes.text(&tensor.offset)?))
+        start(tensor, rows, place, &mut self.sizes)
     }
 
     fn step(&mut self, tensor: &Tensor, axis: AxisId) -> Result<String, Refusal> {
@@ -487,15 +349,29 @@ impl Entry {
     }
 }
 
+/// Where the row with the number `row` starts in a tensor.
+pub(super) fn start(
+    tensor: &Tensor,
+    rows: &[Line],
+    place: usize,
+    sizes: &mut Sizes,
+) -> Result<String, Refusal> {
+    let row = lines::offset(rows, place, "row", sizes)?;
+    if tensor.offset.as_constant() == Some(0) {
+        return Ok(row);
+    }
+    Ok(format!("{} + {row}", sizes.text(&tensor.offset)?))
+}
+
 /// The axes of the first tensor but some, as rows of all.
-fn rows(tensors: &[&Tensor], without: &[AxisId]) -> Vec<Line> {
+pub(super) fn rows(tensors: &[&Tensor], without: &[AxisId]) -> Vec<Line> {
     let axes = tensors[0].axes.iter().map(|(axis, _)| *axis);
     let axes: Vec<AxisId> = axes.filter(|axis| !without.contains(axis)).collect();
     lines::lines(&axes, tensors)
 }
 
 /// The type in which values are combined.
-fn accumulator(combine: Combine, dtype: DType) -> &'static str {
+pub(super) fn accumulator(combine: Combine, dtype: DType) -> &'static str {
     match combine {
         Combine::Sum | Combine::Prod if dtype.is_real() => "double",
         _ => super::types::running(dtype),
@@ -503,7 +379,7 @@ fn accumulator(combine: Combine, dtype: DType) -> &'static str {
 }
 
 /// What was accumulated, as it is stored.
-fn rounded(dtype: DType, value: &str) -> String {
+pub(super) fn rounded(dtype: DType, value: &str) -> String {
     let value = match dtype {
         DType::F32 | DType::F16 | DType::BF16 => format!("(float){value}"),
         _ => value.to_owned(),

@@ -17,6 +17,9 @@ fn results(
 
 const SHAPES: &[(usize, usize)] = &[(3, 7), (1, 1), (2, 300), (0, 4), (5, 0)];
 
+/// Rows that are sorted in one stretch of memory, in several, and up to a border.
+const LONG: &[(usize, usize)] = &[(2, 5000), (1, 2048), (3, 65)];
+
 #[test]
 fn running_combinations() {
     type Combine = fn(f64, f64) -> f64;
@@ -79,7 +82,7 @@ fn order_with_ties_and_no_numbers() {
             "axis r\naxis n\naxis k=n over n\ngraph g(x: f32[r, n]) -> (y: i64[r, k=n]) {{\n\
              %0 = order x {{axis: n{flag}, into: k}} : i64[r, k=n]\nreturn %0\n}}\n"
         );
-        for (r, n) in SHAPES.iter().copied() {
+        for (r, n) in SHAPES.iter().chain(LONG).copied() {
             let given = |name: &str, at: usize| {
                 if at % 13 == 5 {
                     f64::NAN
@@ -109,6 +112,52 @@ fn order_with_ties_and_no_numbers() {
     }
 }
 
+/// The largest few, of rows that are not walked one behind another; integers, whose equals are told apart by position.
+#[test]
+fn the_first_of_long_rows() {
+    let graph = "axis k=5\ngraph g(x: i32[n=4500, r=3]) -> (y: i64[r=3, k=5]) {\n\
+                 %0 = order x {axis: n, descending, into: k} : i64[r=3, k=5]\nreturn %0\n}\n";
+    let given = |_: &str, at: usize| (at * 7919 % 1000) as f64;
+    let Some(found) = results(graph, 0, 0, &given) else {
+        return;
+    };
+    let mut expected = Vec::new();
+    for row in 0..3 {
+        let mut places: Vec<usize> = (0..4500).collect();
+        places.sort_by_key(|at| (std::cmp::Reverse(given("x", at * 3 + row) as i64), *at));
+        expected.extend(places[..5].iter().map(|place| *place as f64));
+    }
+    assert_eq!(found, expected);
+}
+
+/// Positions differ along one axis of the result and are shared along another one.
+#[test]
+fn positions_of_each_row() {
+    let graph = "axis r\naxis n\n\
+                 graph g(at: i64[q=3, n], x: f32[r, n]) -> (y: f32[r, q=3, v=70]) {\n\
+                 %0 = scatter at, x {axis: v, combine: sum, over: n} : f32[r, q=3, v=70]\nreturn %0\n}\n";
+    for (r, n) in [(2, 10), (4, 3000), (1, 0)] {
+        let at = |q: usize, place: usize| ((place * 31 + q * 7) % 73) as f64 - 1.0;
+        let given = |name: &str, place: usize| match name {
+            "at" => at(place / n, place % n),
+            _ => noise(name, place),
+        };
+        let mut expected = vec![0.0; 3 * r * 70];
+        for (q, row) in (0..3).flat_map(|q| (0..r).map(move |row| (q, row))) {
+            for place in 0..n {
+                let to = at(q, place);
+                if (0.0..70.0).contains(&to) {
+                    expected[(row * 3 + q) * 70 + to as usize] += noise("x", row * n + place);
+                }
+            }
+        }
+        let Some(found) = results(graph, r, n, &given) else {
+            return;
+        };
+        assert_close(&format!("scatter of rows {r} {n}"), &found, &expected);
+    }
+}
+
 #[test]
 fn values_at_positions_that_are_data() {
     for (word, dtype) in [
@@ -122,7 +171,7 @@ fn values_at_positions_that_are_data() {
             "axis r\naxis n\naxis v=6\ngraph g(at: i64[n], x: {dtype}[n, r]) -> (y: {dtype}[r, v=6]) {{\n\
              %0 = scatter at, x {{axis: v, combine: {word}, over: n}} : {dtype}[r, v=6]\nreturn %0\n}}\n"
         );
-        for (r, n) in SHAPES.iter().copied() {
+        for (r, n) in SHAPES.iter().chain(LONG).copied() {
             // Some positions are outside.
             let given = |name: &str, at: usize| {
                 if name == "at" {
