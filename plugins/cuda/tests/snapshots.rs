@@ -1,7 +1,8 @@
-//! What generated code looks like: a launch of each kind.
+//! What generated code looks like: a launch of each kind, which NVIDIA's compiler takes where it is installed.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
+use girih_cuda::driver::nvrtc;
 use girih_cuda::source::program;
 use girih_graph::text;
 
@@ -11,6 +12,10 @@ fn check(name: &str, graph: &str) {
     let graph = text::parse(&format!("girih-graph 1\n{graph}")).unwrap();
     let plan = girih_plan::lower(&girih_plan::simplify_all(&graph));
     let program = program(&plan.kernels, &plan.root).unwrap();
+    // That the compiler is absent is said where examples are compiled.
+    if nvrtc::load().is_ok() {
+        nvrtc::compile(&program.text, 80).unwrap();
+    }
     insta::with_settings!({prepend_module_to_snapshot => false, omit_expression => true, snapshot_path => "snapshots"}, {
         insta::assert_snapshot!(name, program.text);
     });
