@@ -298,6 +298,13 @@ fn an_emulated_gpu_agrees_with_independent_numbers() {
     }
     check_use(data.path(), "cuda", emulated);
 
+    let mut listing = command(data.path(), &["plugin", "list"]);
+    emulated(&mut listing);
+    let (status, listed) = said(&listing.output().unwrap());
+    assert!(
+        status == 0 && listed.contains("products by loops"),
+        "{listed}"
+    );
     for (products, wanted) in [
         (None, (0, "products by loops")),
         (Some("off"), (0, "products by generated code")),

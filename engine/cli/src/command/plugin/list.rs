@@ -1,5 +1,6 @@
 //! `girih plugin list`: which plugins there are, why one is not to be had, and how well their devices serve.
 
+use girih_runtime::device::Device as _;
 use girih_runtime::plugin::{DeviceKind, Found, PluginError};
 use serde_json::json;
 
@@ -10,7 +11,7 @@ use crate::plugin::at_hand;
 /// List the plugins that models can name, with their devices, and say why others cannot be used.
 ///
 /// Of those that somebody agreed to, the ones that offer devices are loaded and asked how well this machine serves
-/// them: 1 is as good as a processor. No others are run.
+/// them – 1 is as good as a processor – and what the first device of a kind is. No others are run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print JSON.
@@ -46,9 +47,12 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
                 }
                 for kind in of(found, &kinds) {
                     match &kind.score {
-                        Ok(score) => {
-                            writeln!(streams.out, "  device `{}`, score {score}", kind.name)?;
-                        }
+                        Ok(score) => writeln!(
+                            streams.out,
+                            "  device `{}`, score {score}: {}",
+                            kind.name,
+                            first(kind).unwrap_or_else(|error| error)
+                        )?,
                         Err(reason) => writeln!(
                             streams.out,
                             "  device `{}` cannot serve here: {reason}",
@@ -85,6 +89,14 @@ fn of<'a>(found: &'a Found, kinds: &'a [DeviceKind]) -> impl Iterator<Item = &'a
     kinds.iter().filter(move |kind| kind.library.path() == path)
 }
 
+/// What the first device of a kind says that it is, or why it does not open.
+fn first(kind: &DeviceKind) -> Result<String, String> {
+    let opened = kind.library.open_device(&kind.name, 0);
+    let opened = opened.ok_or_else(|| "there is none".to_owned())?;
+    let device = opened.map_err(|error| error.to_string())?;
+    Ok(device.info().name.clone())
+}
+
 fn described(found: &Found, kinds: &[DeviceKind]) -> serde_json::Value {
     let path = found.path.display().to_string();
     match &found.note {
@@ -101,6 +113,7 @@ fn described(found: &Found, kinds: &[DeviceKind]) -> serde_json::Value {
                 "name": kind.name,
                 "score": kind.score.as_ref().ok(),
                 "reason": kind.score.as_ref().err(),
+                "first": kind.score.as_ref().ok().and_then(|_| first(kind).ok()),
             })).collect::<Vec<_>>(),
             "refused": found.refused.as_ref().map(ToString::to_string),
         }),
