@@ -6,8 +6,9 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use girih_cpu::Cpu;
-use girih_cuda::device::Gpu;
+use girih_cuda::device::{Gpu, Settings};
 use girih_cuda::driver::emulator::Emulator;
+use girih_cuda::run::Products;
 use girih_device::OnDevice;
 use girih_graph::text;
 use girih_runtime::backend::{Backend, Bindings, silent};
@@ -16,16 +17,21 @@ use girih_tests::compare::{Tried, failures};
 use girih_tests::direct::Direct;
 
 /// Graphs that are tried unless `GIRIH_GRAPHS` says otherwise.
-const GRAPHS: u64 = 5;
+const GRAPHS: u64 = 3;
 
 /// Most attempts to make a failing graph smaller.
 const ATTEMPTS: usize = 100;
 
-/// The backend over an emulated GPU; where there is none, that is said.
-fn emulated() -> Option<OnDevice> {
+/// The backend over an emulated GPU, some of whose products are the driver's; where there is none, that is said.
+fn emulated(products: Products) -> Option<OnDevice> {
     match Emulator::new() {
         Ok(emulator) => {
-            let device = Direct::over(Gpu::over(Arc::new(emulator))).expect("it says what it is");
+            let settings = Settings {
+                products,
+                ..Settings::default()
+            };
+            let device = Direct::over(Gpu::with(Arc::new(emulator), settings));
+            let device = device.expect("it says what it is");
             Some(OnDevice::new("cuda", device, Cpu::default()))
         }
         Err(error) => {
@@ -41,10 +47,14 @@ fn emulated() -> Option<OnDevice> {
 
 #[test]
 fn random_graphs_compute_what_the_reference_does() {
-    let Some(backend) = emulated() else {
-        return;
-    };
-    let backends: [Tried; 1] = [("an emulated gpu".to_owned(), Box::new(backend))];
+    let mut backends: Vec<Tried> = Vec::new();
+    for products in [Products::Off, Products::All] {
+        let Some(backend) = emulated(products) else {
+            return;
+        };
+        let name = format!("an emulated gpu, products {products:?}");
+        backends.push((name, Box::new(backend)));
+    }
     let graphs = std::env::var("GIRIH_GRAPHS")
         .ok()
         .and_then(|text| text.parse().ok())
@@ -64,7 +74,7 @@ graph g() -> (y: f32[t=5, d=3], z: f32[t=5, d=3]) {
 
 #[test]
 fn draws_are_those_of_the_run() {
-    let Some(backend) = emulated() else {
+    let Some(backend) = emulated(Products::default()) else {
         return;
     };
     let graph = text::parse(DRAWS).unwrap_or_else(|error| panic!("{error}"));

@@ -134,7 +134,7 @@ impl Cuda {
         };
         let (stream, capturing) = (stream()?, Mutex::new(Handle(stream()?)));
         keep_memory(device)?;
-        let multiplier = multiplier(stream)?;
+        let multiplier = multiplier(stream);
         Ok(Self {
             info: Info {
                 name,
@@ -166,16 +166,18 @@ fn keep_memory(device: sys::CUdevice) -> Result<(), DriverError> {
         .map_err(|error| failed("setting the memory pool's threshold", error))
 }
 
-/// What multiplies on a stream, if cuBLASLt is there.
-fn multiplier(stream: sys::CUstream) -> Result<Option<Multiplier>, DriverError> {
-    if super::cublaslt::load().is_err() {
-        return Ok(None);
-    }
+/// What multiplies on a stream, if cuBLASLt is there and starts; generated code needs nobody.
+fn multiplier(stream: sys::CUstream) -> Option<Multiplier> {
+    super::cublaslt::load().ok()?;
     // SAFETY: the stream was just made.
-    let workspace = unsafe { result::malloc_async(stream, Multiplier::WORKSPACE) };
-    let workspace = workspace.map_err(|error| failed("allocating memory for products", error))?;
+    let workspace = unsafe { result::malloc_async(stream, Multiplier::WORKSPACE) }.ok()?;
     // SAFETY: so much was just allocated, in the order of the stream on which all products are.
-    unsafe { Multiplier::new(workspace) }.map(Some)
+    let multiplier = unsafe { Multiplier::new(workspace) };
+    if multiplier.is_err() {
+        // SAFETY: as above, and nobody has it.
+        let _ = unsafe { result::free_async(workspace, stream) };
+    }
+    multiplier.ok()
 }
 
 impl Shared {
