@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use girih_graph::{DType, Graph, Op, verify};
-use girih_plan::chunk_recurrences;
+use girih_graph::{DType, Graph, Op, Way, verify};
+use girih_plan::{How, chunk_recurrences};
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
 use girih_runtime::reference::Reference;
 use girih_runtime::tensor::Tensor;
@@ -82,7 +82,11 @@ fn bindings(random: &RandomGraph, seed: u64) -> Bindings {
 }
 
 /// Every result and next state by name, or what the backend said.
-fn run(
+///
+/// # Errors
+///
+/// In words, if it cannot be compiled or run, or panics.
+pub fn run(
     backend: &dyn Backend,
     graph: &Graph,
     bindings: &Bindings,
@@ -119,7 +123,7 @@ fn tolerance(dtype: DType) -> f64 {
 }
 
 /// Whether every element of both is within the tolerance.
-fn agree(one: &Tensor, other: &Tensor) -> bool {
+pub fn agree(one: &Tensor, other: &Tensor) -> bool {
     if one.dtype() != other.dtype() || one.shape() != other.shape() {
         return false;
     }
@@ -210,40 +214,45 @@ pub fn difference(backends: &[Tried], random: &RandomGraph, seed: u64) -> Option
     }
     // The best processor, and the device.
     let mut last = backends.iter().rev().take(2);
-    last.find_map(|(_, backend)| chunked_difference(&**backend, random, &bindings))
+    last.find_map(|(_, backend)| rebuilt_difference(&**backend, random, &bindings))
 }
 
-/// What linear recurrences compute otherwise in chunks than in steps, in numbers of twice the
-/// digits: chunks sum in another order.
-fn chunked_difference(
+/// What loops compute otherwise in chunks or blocks than in steps, in numbers of twice the digits:
+/// they sum in another order.
+fn rebuilt_difference(
     backend: &dyn Backend,
     random: &RandomGraph,
     bindings: &Bindings,
 ) -> Option<String> {
     let (graph, bindings) = (random.graph.with_real(DType::F64), widened(bindings));
-    for length in [1, 2, 4] {
-        let (chunked, choices) = chunk_recurrences(&graph, Some(length));
-        if choices.iter().all(|choice| choice.chunk.is_none()) {
-            return None;
+    let ways = [Way::Chunked, Way::Associative];
+    let all = ways
+        .into_iter()
+        .flat_map(|way| [1, 2, 4].map(|length| (way, length)));
+    for (way, length) in all {
+        let said = |what: String| Some(format!("{} by {length}: {what}", way.word()));
+        let (rebuilt, choices) = chunk_recurrences(&graph, Some((way, length)));
+        if choices.iter().all(|choice| choice.how == How::Steps) {
+            continue;
         }
-        if let Err(error) = verify(&chunked) {
-            return Some(format!("in chunks of {length}: {error}"));
+        if let Err(error) = verify(&rebuilt) {
+            return said(error.to_string());
         }
         let Ok(expected) = run(&Reference, &graph, &bindings) else {
             return None;
         };
         for backend in [&Reference as &dyn Backend, backend] {
-            let found = match run(backend, &chunked, &bindings) {
+            let found = match run(backend, &rebuilt, &bindings) {
                 Ok(found) => found,
-                Err(error) => return Some(format!("in chunks of {length}: {error}")),
+                Err(error) => return said(error),
             };
             let other = |(name, tensor): &(&String, &Tensor)| !agree(tensor, &found[*name]);
             // Where reals become integers, any rounding may show.
             if let Some((name, tensor)) = expected.iter().find(other)
                 && !truncates(&graph)
             {
-                return Some(format!(
-                    "in chunks of {length}: `{name}` is {:?} where {:?} is right",
+                return said(format!(
+                    "`{name}` is {:?} where {:?} is right",
                     found[name].to_f64_vec(),
                     tensor.to_f64_vec()
                 ));

@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 
 use girih_cpu::{Cpu, CpuOptions, Level};
-use girih_graph::text;
-use girih_plan::chunk_recurrences;
+use girih_graph::{Way, text};
+use girih_plan::{How, chunk_recurrences};
+use girih_runtime::backend::{Backend, Bindings};
+use girih_runtime::reference::Reference;
+use girih_runtime::tensor::Tensor;
 use girih_template_device::Template;
-use girih_tests::compare::{Tried, difference, failures};
+use girih_tests::compare::{Tried, agree, difference, failures, run};
 use girih_tests::direct::{direct, refusing};
 use girih_tests::random_graph::{Options, RandomGraph, grow, seeded_words};
 
@@ -51,12 +54,14 @@ fn random_graphs_compute_what_the_reference_does() {
         .unwrap_or(GRAPHS);
     let failures = failures(&backends(), 0..graphs, ATTEMPTS);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-    let chunked = (0..graphs).any(|seed| {
-        let random = grow(&seeded_words(seed), Options::default());
-        let (_, choices) = chunk_recurrences(&random.graph, Some(2));
-        choices.iter().any(|own| own.chunk.is_some())
-    });
-    assert!(chunked, "no graph has a linear recurrence");
+    for way in [Way::Chunked, Way::Associative] {
+        let rebuilt = (0..graphs).any(|seed| {
+            let random = grow(&seeded_words(seed), Options::default());
+            let (_, choices) = chunk_recurrences(&random.graph, Some((way, 2)));
+            choices.iter().any(|own| own.how != How::Steps)
+        });
+        assert!(rebuilt, "no graph has a loop that can be {}", way.word());
+    }
 }
 
 #[test]
@@ -88,6 +93,100 @@ graph route(
             sizes: BTreeMap::from([("t".to_owned(), size)]),
         };
         assert_eq!(difference(&backends(), &random, seed), None, "{size}");
+    }
+}
+
+/// Decays, what is added, and where the state starts, of one narrow loop.
+type Loop = (Vec<f64>, Vec<f64>, f64);
+
+/// Sequences with what is hard for states at borders of blocks: resets, infinities, products of decays
+/// that under- and overflow.
+fn hard_loops() -> Vec<Loop> {
+    let inf = f64::INFINITY;
+    let ramp = |count: usize| -> Vec<f64> { (0..count).map(|at| at as f64 - 3.5).collect() };
+    let with = |mut all: Vec<f64>, at: usize, value: f64| {
+        all[at] = value;
+        all
+    };
+    let mut loops: Vec<Loop> = [0, 1, 2, 3, 4, 5, 8, 11]
+        .map(|count| (vec![0.75; count], ramp(count), 2.0))
+        .to_vec();
+    for at in [0, 3, 4, 6, 11] {
+        let decays = vec![-0.5; 13];
+        loops.push((with(decays.clone(), at, 0.0), ramp(13), inf));
+        loops.push((with(decays.clone(), at, f64::NAN), ramp(13), 1.0));
+        for value in [inf, -inf, f64::NAN] {
+            loops.push((decays.clone(), with(ramp(13), at, value), 1.0));
+        }
+        loops.push((with(decays, at, 0.0), with(ramp(13), 2, -inf), 1.0));
+    }
+    // Their products are 0 and infinite, and the steps' are not.
+    loops.push((vec![1e-120; 13], ramp(13), -inf));
+    loops.push((vec![-1e-120; 13], ramp(13), inf));
+    loops.push((vec![1e120; 13], vec![0.0; 13], 0.0));
+    loops.push((vec![1e120; 4], vec![0.0, 1.0, 2.0, inf], 0.0));
+    loops
+}
+
+#[test]
+fn blocks_of_steps_meet_what_is_not_finite_as_steps_do() {
+    for (reverse, next) in [
+        ("", "%5 = mul %3, %2 : f64\n    %6 = add %5, %4 : f64"),
+        (
+            ", reverse",
+            "%5 = mul %3, %2 : f64\n    %6 = add %5, %4 : f64",
+        ),
+        ("", "%5 = add %2, %3 : f64\n    %6 = add %5, %4 : f64"),
+        ("", "%5 = mul %3, %4 : f64\n    %6 = max %5, %2 : f64"),
+        (
+            ", reverse",
+            "%5 = mul %3, %4 : f64\n    %6 = min %2, %5 : f64",
+        ),
+    ] {
+        let printed = format!(
+            "girih-graph 1
+graph g(a: f64[t], x: f64[t], s: f64) -> (last: f64, y: f64[t], z: f64[t]) {{
+  %0, %1, %7 = recurrence {{axis: t{reverse}}} : f64, f64[t], f64[t] {{
+    carry %2 = s : f64
+    slice %3 = a : f64
+    slice %4 = x : f64
+    {next}
+    %8 = tanh %2 : f64
+    %9 = mul %8, %4 : f64
+    return %6, %6, %9
+  }}
+  return %0, %1, %7
+}}
+"
+        );
+        let graph = text::parse(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+        let (blocks, choices) = chunk_recurrences(&graph, Some((Way::Associative, 4)));
+        assert_eq!(choices[0].how, How::Blocks(Some(4)), "{choices:?}");
+        for (decays, added, start) in hard_loops() {
+            let count = decays.len();
+            let given = Bindings::new()
+                .input(
+                    "a",
+                    Tensor::new(vec![count], decays.clone()).expect("its shape"),
+                )
+                .input(
+                    "x",
+                    Tensor::new(vec![count], added.clone()).expect("its shape"),
+                )
+                .input("s", Tensor::new(vec![], vec![start]).expect("its shape"));
+            let expected = run(&Reference, &graph, &given).expect("it runs");
+            for backend in [&Reference as &dyn Backend, &Cpu::default()] {
+                let found = run(backend, &blocks, &given).expect("it runs");
+                for (name, tensor) in &expected {
+                    assert!(
+                        agree(tensor, &found[name]),
+                        "{next}{reverse}, {decays:?}, {added:?}, {start}: `{name}` is {:?} where {:?} is right",
+                        found[name].to_f64_vec(),
+                        tensor.to_f64_vec()
+                    );
+                }
+            }
+        }
     }
 }
 

@@ -112,6 +112,67 @@ fn loops_are_computed_as_their_algorithm_says() {
 }
 
 #[test]
+fn blocks_of_steps_are_chosen_for_narrow_loops_and_kept_where_promised() {
+    let narrow = |attribute: &str, next: &str| {
+        format!(
+            "axis t: time
+model M(d: axis = 4) {{
+  forward(x: f32[t, d], a: f32[t, d]) -> f32[t, d] {{
+    {attribute}
+    recurrence over t {{
+      state S: f32[d] = 0
+      S' = {next}
+      y = tanh(S') * x
+    }}
+    return y
+  }}
+}}
+"
+        )
+    };
+    for next in ["a * S + x", "S + x - a * S", "maximum(x * a, S)", "S + x"] {
+        let free = plan(&narrow("", next));
+        assert!(
+            free.contains("in blocks of its steps side by side"),
+            "{free}"
+        );
+        let steps = plan(&narrow("@algorithm(recurrent)", next));
+        assert!(steps.contains("step by step: its `@algorithm`"), "{steps}");
+    }
+    let long = narrow("@algorithm(associative, chunk = 128)", "a * S + x");
+    assert!(plan(&long).contains("in blocks of 128 steps side by side"));
+    assert_eq!(told(&long), "");
+    let wide = |text: &str| text.replace("d: axis = 4", "d: axis = 4096");
+    assert!(plan(&wide(&narrow("", "a * S + x"))).contains("step by step"));
+    assert_eq!(told(&wide(&long)), "");
+
+    let short = long
+        .replace("f32[t, d]", "f32[t = 100, d]")
+        .replace("axis t: time\n", "");
+    for (text, why) in [
+        (short, "it has few steps"),
+        (
+            narrow("@algorithm(associative)", "tanh(S + x)"),
+            "its state is not linear in itself",
+        ),
+        (
+            narrow("@algorithm(associative)", "maximum(S, x + S)"),
+            "its state is not the larger or smaller one of itself and what no state reaches",
+        ),
+        (
+            narrow("@algorithm(associative)", "a * S + sum(d) S"),
+            "its state goes on as a sum over the state, or as another state",
+        ),
+    ] {
+        let told = told(&text);
+        assert!(
+            told.contains("does not keep `@algorithm(associative") && told.contains(why),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn what_a_domain_hides_is_not_computed() {
     let sparse = "@require(block_sparse(j, block))";
     let kept = "softmax(j) s where j <= i and (j // block == i // block or hit[t = j] == 1)";

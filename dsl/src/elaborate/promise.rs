@@ -20,8 +20,7 @@ use crate::span::Span;
 const LARGEST: i64 = 1 << 20;
 
 const REQUIRE: &str = "write `@require(fused)` or `@require(block_sparse(j, 64))`";
-const ALGORITHM: &str =
-    "write `@algorithm(auto)`, `@algorithm(recurrent)` or `@algorithm(chunked, chunk = 64)`";
+const ALGORITHM: &str = "write `@algorithm(auto)`, `@algorithm(recurrent)`, `@algorithm(chunked, chunk = 64)` or `@algorithm(associative)`";
 
 impl Elaborator<'_> {
     /// What the attributes of a statement say; nothing without attributes.

@@ -146,6 +146,11 @@ impl BoundLaunch {
             Self::Attention(_) | Self::Contract(_) | Self::Route | Self::Routine(_) => 0,
         }
     }
+
+    /// Whether one thread does all of it, and nothing waits for that.
+    fn is_small(&self) -> bool {
+        matches!(self, Self::Kernel(kernel) if kernel.is_small())
+    }
 }
 
 /// Numbers for the sizes of a launch; the section's views are bound already.

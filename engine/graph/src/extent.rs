@@ -5,6 +5,8 @@
 //! that are equal as polynomials are equal as values. Arithmetic saturates
 //! instead of overflowing; a saturated size is refused where sizes are used.
 
+mod proof;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -222,70 +224,6 @@ impl Extent {
         Arc::new(self.clone())
     }
 
-    /// Whether `self >= bound` is proved for all symbols of at least 1. `false` means "not proved".
-    pub fn is_at_least(&self, bound: i64) -> bool {
-        /// Choices that are followed; more are not proved.
-        const CHOICES: u32 = 6;
-        self.is_proved(bound, CHOICES)
-    }
-
-    fn is_proved(&self, bound: i64, choices: u32) -> bool {
-        if self.grows_to(bound) {
-            return true;
-        }
-        let Some(choices) = choices.checked_sub(1) else {
-            return false;
-        };
-        // k·max(x, y) is at least k·x and k·y, and so is -k·min(x, y) beside -k·x and -k·y.
-        let choice = self.terms.iter().find_map(|(monomial, coefficient)| {
-            let [(atom, 1)] = monomial.as_slice() else {
-                return None;
-            };
-            match atom {
-                Atom::Max(x, y) if *coefficient > 0 => Some((atom, *coefficient, [x, y])),
-                Atom::Min(x, y) if *coefficient < 0 => Some((atom, *coefficient, [x, y])),
-                _ => None,
-            }
-        });
-        choice.is_some_and(|(atom, coefficient, parts)| {
-            let factor = Self::constant(coefficient);
-            let rest = self.minus(&Self::atom(atom.clone()).times(&factor));
-            parts
-                .iter()
-                .any(|part| rest.plus(&part.times(&factor)).is_proved(bound, choices))
-        })
-    }
-
-    /// Whether no term takes it below `bound` when symbols grow from 1.
-    fn grows_to(&self, bound: i64) -> bool {
-        if let Some(value) = self.as_constant() {
-            return value >= bound;
-        }
-        // Substituting symbol = 1 + s with s >= 0, only coefficients decide. Products
-        // of sums are expanded by `times`.
-        let mut shifted = Self::constant(0);
-        for (monomial, coefficient) in &self.terms {
-            let mut product = Self::constant(*coefficient);
-            for (atom, power) in monomial {
-                let base = match atom {
-                    Atom::Symbol(_) => Self::atom(atom.clone()).plus(&Self::constant(1)),
-                    // A quotient of sizes is at least 0.
-                    _ => Self::atom(atom.clone()),
-                };
-                for _ in 0..*power {
-                    product = product.times(&base);
-                    // A product of n sums has 2ⁿ terms.
-                    if product.terms.len() > 1000 {
-                        return false;
-                    }
-                }
-            }
-            shifted = shifted.plus(&product);
-        }
-        let constant = shifted.terms.get(&Vec::new()).copied().unwrap_or(0);
-        constant >= bound && shifted.terms.iter().all(|(m, c)| m.is_empty() || *c >= 0)
-    }
-
     /// The number under `lookup`, which gives a symbol's value.
     ///
     /// # Errors
@@ -478,14 +416,6 @@ mod tests {
         let product = sum.times(&sum);
         assert_eq!(product, Extent::from(i64::MAX));
         assert_eq!(product.times(&product), product);
-    }
-
-    #[test]
-    fn proofs_assume_sizes_of_at_least_one() {
-        let t = Extent::symbol("t");
-        assert!(t.minus(&Extent::from(1)).is_at_least(0));
-        assert!(!t.minus(&Extent::from(2)).is_at_least(0));
-        assert!(t.times(&t).minus(&t).is_at_least(0));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub enum Promised {
     Algorithm {
         /// Which way.
         way: Way,
-        /// Steps of a chunk; the planner chooses if absent.
+        /// Steps of a chunk or of a block; the planner chooses if absent.
         chunk: Option<u32>,
     },
 }
@@ -57,11 +57,18 @@ pub enum Way {
     Recurrent,
     /// Many steps at once.
     Chunked,
+    /// Many runs of steps side by side.
+    Associative,
 }
 
 impl Way {
     /// Every one.
-    pub const ALL: &[Self] = &[Self::Auto, Self::Recurrent, Self::Chunked];
+    pub const ALL: &[Self] = &[
+        Self::Auto,
+        Self::Recurrent,
+        Self::Chunked,
+        Self::Associative,
+    ];
 
     /// As written.
     pub const fn word(self) -> &'static str {
@@ -69,6 +76,7 @@ impl Way {
             Self::Auto => "auto",
             Self::Recurrent => "recurrent",
             Self::Chunked => "chunked",
+            Self::Associative => "associative",
         }
     }
 }

@@ -1,9 +1,10 @@
-//! Linear recurrences by chunks of their steps.
+//! Loops that need not go step by step.
 //!
 //! A loop whose state fades and is added to, and that is read by sums only, computes each chunk of
 //! steps at once: products of matrices within the chunk and between it and the state, which then
-//! goes on by one step per chunk. See `build` for the algebra, `recognize` for what must hold,
-//! `cost` for when it is done.
+//! goes on by one step per chunk. See `build` for the algebra, `recognize` for what must hold. A loop
+//! whose states go on element by element computes blocks of its steps side by side: see `scan` and
+//! `element`. When either is done is in `cost`.
 //!
 //! Sources: Yang et al. 2024, arXiv 2312.06635 (chunks for decays of heads and of features);
 //! Dao & Gu 2024, arXiv 2405.21060, section 6.
@@ -11,9 +12,12 @@
 mod body;
 mod build;
 mod cost;
+mod element;
 mod form;
 mod lift;
 mod recognize;
+mod scan;
+mod walk;
 
 use std::sync::Arc;
 
@@ -21,6 +25,8 @@ use girih_graph::op::{Op, Recurrence};
 use girih_graph::{Builder, Graph, Origin, Region, ValueId, Way};
 
 use crate::promise;
+use element::Scan;
+use recognize::Linear;
 
 /// How a loop is computed, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,26 +35,37 @@ pub struct Choice {
     pub axis: String,
     /// Where the loop comes from, if known.
     pub origin: Option<Origin>,
-    /// Steps at once; `None`: one after the other.
-    pub chunk: Option<u32>,
+    /// How.
+    pub how: How,
     /// Why.
     pub why: &'static str,
 }
 
-/// The graph with linear recurrences computed in chunks of their steps, and a choice for every
-/// loop, in order. `length` is that of all chunks; without one, loops are chunked where that is
-/// faster. Results are equal up to rounding: sums are in another order.
-// A sum over steps is the sum over chunks of the sums within them.
-pub fn chunk_recurrences(graph: &Graph, length: Option<u32>) -> (Graph, Vec<Choice>) {
+/// How a loop is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// One step after the other.
+    Steps,
+    /// So many steps at once.
+    Chunks(u32),
+    /// Blocks of so many steps side by side; of as many as there are blocks for, without a number.
+    Blocks(Option<u32>),
+}
+
+/// The graph with recurrences computed otherwise than step by step, and a choice for every loop, in
+/// order. With `forced`, all loops go that way if they can, in chunks or blocks of that length; without
+/// it, where that is faster. Results are equal up to rounding: sums are in another order.
+// A sum over steps is the sum over chunks of the sums within them; `scan` says why for blocks.
+pub fn chunk_recurrences(graph: &Graph, forced: Option<(Way, u32)>) -> (Graph, Vec<Choice>) {
     let mut builder = Builder::new(&graph.name);
     builder.axes = graph.axes.clone();
     let mut copier = Copier {
         builder,
-        length,
+        forced,
         choices: Vec::new(),
     };
     let results = copier.region(&graph.root);
-    if copier.choices.iter().all(|choice| choice.chunk.is_none()) {
+    if copier.choices.iter().all(|own| own.how == How::Steps) {
         return (graph.clone(), copier.choices);
     }
     let mut results = results.into_iter();
@@ -66,7 +83,7 @@ pub fn chunk_recurrences(graph: &Graph, length: Option<u32>) -> (Graph, Vec<Choi
 
 struct Copier {
     builder: Builder,
-    length: Option<u32>,
+    forced: Option<(Way, u32)>,
     choices: Vec<Choice>,
 }
 
@@ -88,11 +105,11 @@ impl Copier {
             let operands = defined(&values, &node.operands);
             let origin = region.origin(id);
             self.builder.set_origin(origin.cloned().map(Arc::new));
-            let chunked = match &node.op {
-                Op::Recurrence(recurrence) => self.chunked(recurrence, &operands, origin),
+            let rebuilt = match &node.op {
+                Op::Recurrence(recurrence) => self.rebuilt(recurrence, &operands, origin),
                 _ => None,
             };
-            let results = chunked.unwrap_or_else(|| {
+            let results = rebuilt.unwrap_or_else(|| {
                 let inner = node.op.regions().iter().map(|inner| {
                     self.builder.open_region();
                     let results = self.region(inner);
@@ -110,38 +127,67 @@ impl Copier {
         defined(&values, region.results())
     }
 
-    /// What replaces the results of a recurrence, if it is chunked.
-    fn chunked(
+    /// What replaces the results of a recurrence, if it does not go step by step.
+    fn rebuilt(
         &mut self,
         recurrence: &Recurrence,
         operands: &[ValueId],
         origin: Option<&Origin>,
     ) -> Option<Vec<ValueId>> {
-        let linear = recognize::linear(recurrence);
-        let chosen = linear.and_then(|linear| {
-            let length = match (self.length, promise::way(origin)) {
-                (Some(length), _) => length.max(1),
-                (None, (Way::Recurrent, _)) => return Err("its `@algorithm` says so"),
-                (None, (way, lengths)) => {
-                    cost::length(&self.builder.axes, &linear, lengths, way == Way::Chunked)?
-                }
+        let (way, length) = match self.forced {
+            Some((way, length)) => (way, Some(length.max(1))),
+            None => promise::way(origin),
+        };
+        let wanted = self.forced.is_some() || way != Way::Auto;
+        let axes = &self.builder.axes;
+        let chunks = || {
+            let linear = recognize::linear(recurrence)?;
+            let length = match self.forced {
+                Some((_, length)) => length.max(1),
+                None => cost::length(axes, &linear, length, wanted)?,
             };
             Ok((linear, length))
-        });
+        };
+        let blocks = || {
+            let scan = element::scan(recurrence)?;
+            cost::blocks(axes, &scan, length, wanted)?;
+            Ok(scan)
+        };
+        let found = match way {
+            Way::Recurrent => Err("its `@algorithm` says so"),
+            Way::Chunked => chunks().map(Found::Chunks),
+            Way::Associative => blocks().map(Found::Blocks),
+            Way::Auto => {
+                let found = chunks().map(Found::Chunks);
+                found.or_else(|why| blocks().map(Found::Blocks).map_err(|_: &str| why))
+            }
+        };
+        let (how, why) = match &found {
+            Ok(Found::Chunks((_, length))) => {
+                (How::Chunks(*length), "products of matrices are faster")
+            }
+            Ok(Found::Blocks(_)) => (How::Blocks(length), "its steps have few elements"),
+            Err(why) => (How::Steps, *why),
+        };
         self.choices.push(Choice {
-            axis: self.builder.axes.name(recurrence.axis).to_owned(),
+            axis: axes.name(recurrence.axis).to_owned(),
             origin: origin.cloned(),
-            chunk: chosen.as_ref().ok().map(|(_, length)| *length),
-            why: chosen
-                .as_ref()
-                .err()
-                .copied()
-                .unwrap_or("products of matrices are faster"),
+            how,
+            why,
         });
-        let (linear, length) = chosen.ok()?;
-        let built = build::chunked(&mut self.builder, &linear, operands, length);
+        let b = &mut self.builder;
+        let built = match found.ok()? {
+            Found::Chunks((linear, length)) => build::chunked(b, &linear, operands, length),
+            Found::Blocks(own) => scan::scanned(b, &own, operands, length),
+        };
         Some(built.expect("every operation has the operands that it wants"))
     }
+}
+
+/// What a loop is that need not go step by step.
+enum Found<'g> {
+    Chunks((Linear<'g>, u32)),
+    Blocks(Scan<'g>),
 }
 
 #[cfg(test)]
@@ -174,8 +220,13 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
         let [choice] = choices.as_slice() else {
             panic!("one loop, one choice: {choices:?}");
         };
-        assert_eq!(choice.chunk.map_or(choice.why, |_| "chunks"), expected);
-        assert_eq!(chunked != graph, choice.chunk.is_some());
+        let found = match choice.how {
+            How::Steps => choice.why,
+            How::Chunks(_) => "chunks",
+            How::Blocks(_) => "blocks",
+        };
+        assert_eq!(found, expected);
+        assert_eq!(chunked != graph, choice.how != How::Steps);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::calls::CallChoice;
-use crate::chunk::Choice;
+use crate::chunk::{Choice, How};
 use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Attention, KernelLaunch, Launch, Plan, Reason, Section, Work};
 
@@ -76,7 +76,7 @@ fn loops(choices: &[Choice]) -> Vec<String> {
     let mut alike: Vec<(&Choice, usize)> = Vec::new();
     for choice in choices {
         let same = |(own, _): &&mut (&Choice, usize)| {
-            (&own.axis, own.chunk, own.why) == (&choice.axis, choice.chunk, choice.why)
+            (&own.axis, own.how, own.why) == (&choice.axis, choice.how, choice.why)
         };
         match alike.iter_mut().find(same) {
             Some((_, count)) => *count += 1,
@@ -85,9 +85,11 @@ fn loops(choices: &[Choice]) -> Vec<String> {
     }
     let line = |(choice, count): &(&Choice, usize)| {
         let Choice { axis, why, .. } = choice;
-        let how = match choice.chunk {
-            Some(length) => format!("in chunks of {length} steps: {why}"),
-            None => format!("step by step: {why}"),
+        let how = match choice.how {
+            How::Chunks(length) => format!("in chunks of {length} steps: {why}"),
+            How::Blocks(Some(length)) => format!("in blocks of {length} steps side by side: {why}"),
+            How::Blocks(None) => format!("in blocks of its steps side by side: {why}"),
+            How::Steps => format!("step by step: {why}"),
         };
         let origin = choice.origin.as_ref().filter(|own| !own.path.is_empty());
         let place = origin.map_or_else(String::new, |own| format!(", first in {}", own.path));

@@ -33,7 +33,7 @@ mod text;
 use girih_graph::{Graph, verify};
 
 pub use calls::{CallChoice, settle_calls};
-pub use chunk::{Choice, chunk_recurrences};
+pub use chunk::{Choice, How, chunk_recurrences};
 pub use dead::drop_dead_values;
 pub use explain::explain;
 pub use lower::lower;

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use girih_graph::op::Op;
 use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Origin, Region, ValueType};
 
-use crate::chunk::chunk_recurrences;
+use crate::chunk::{How, chunk_recurrences};
 use crate::kernel::Kernel;
 use crate::plan::{
     BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, Stop, TensorId, Work,
@@ -42,16 +42,16 @@ use crate::simplify_all;
 use value::{Form, ValueIx, Values};
 
 /// The plan of a graph. The graph should be simplified, and its calls settled
-/// ([`settle_calls`](crate::settle_calls)). Loops that are faster in chunks of their
-/// steps are computed so.
+/// ([`settle_calls`](crate::settle_calls)). Loops that are faster in chunks or
+/// blocks of their steps are computed so.
 pub fn lower(graph: &Graph) -> Plan {
     let (chunked, choices) = chunk_recurrences(graph, None);
-    let mut plan = if choices.iter().any(|choice| choice.chunk.is_some()) {
+    let mut plan = if choices.iter().any(|choice| choice.how != How::Steps) {
         lower_as_it_is(&simplify_all(&chunked))
     } else {
         lower_as_it_is(graph)
     };
-    plan.broken.extend(promise::unchunked(&choices));
+    plan.broken.extend(promise::stepped(&choices));
     plan.choices = choices;
     plan
 }

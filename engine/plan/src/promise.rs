@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use girih_graph::{Origin, Promise, Promised, Region, Way};
 
-use crate::chunk::Choice;
+use crate::chunk::{Choice, How};
 use crate::plan::Stop;
 
 /// A promise that a plan does not keep.
@@ -133,17 +133,18 @@ pub(crate) fn way(origin: Option<&Origin>) -> (Way, Option<u32>) {
     .unwrap_or((Way::Auto, None))
 }
 
-/// The loops that are promised to go in chunks and do not.
-pub(crate) fn unchunked(choices: &[Choice]) -> Vec<Broken> {
+/// The loops that are promised to go in chunks or blocks and do not.
+pub(crate) fn stepped(choices: &[Choice]) -> Vec<Broken> {
     let broken = |choice: &Choice| {
-        let origin = choice.origin.as_ref().filter(|_| choice.chunk.is_none())?;
+        let origin = choice.origin.as_ref();
+        let origin = origin.filter(|_| choice.how == How::Steps)?;
         let promises = origin.promises.as_ref()?;
-        let chunked = |promise: &&Promise| {
-            let way = Way::Chunked;
-            matches!(promise.what, Promised::Algorithm { way: own, .. } if own == way)
+        let promised = |promise: &&Promise| match promise.what {
+            Promised::Algorithm { way, .. } => matches!(way, Way::Chunked | Way::Associative),
+            Promised::Fused | Promised::BlockSparse { .. } => false,
         };
         Some(Broken {
-            promise: promises.list.iter().find(chunked)?.clone(),
+            promise: promises.list.iter().find(promised)?.clone(),
             origin: origin.clone(),
             why: choice.why.to_owned(),
         })

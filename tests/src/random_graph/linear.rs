@@ -1,4 +1,5 @@
-//! Random linear recurrences: a state that fades, is added products to and is read by sums.
+//! Random recurrences that go on element by element: a state that fades, is added products to and is read
+//! by sums, perhaps through a function; beside it, perhaps, a largest or smallest value.
 
 use girih_graph::op::{Binary, Combine, Op, Recurrence, Unary};
 use girih_graph::{AxisId, DType, ValueId, ValueType};
@@ -62,9 +63,19 @@ impl Grow<'_> {
             .flip()
             .then(|| self.slot(&mut given, axis, &state[count..]));
         let (after, bonus) = (self.flip(), self.flip());
+        let curved = self.choose(4) == 1;
+        let extreme = (self.choose(4) == 1).then(|| {
+            let op = self.pick(&[Binary::Max, Binary::Min]);
+            let with = self.slot(&mut given, axis, &state);
+            (op, with, self.factor(&state, None))
+        });
 
+        let starts = [start]
+            .into_iter()
+            .chain(extreme.map(|(_, _, start)| start));
+        let starts: Vec<ValueId> = starts.collect();
         let all = given.sequences.iter().chain(&given.invariants);
-        let operands: Vec<ValueId> = [start].into_iter().chain(all.map(|(v, _)| *v)).collect();
+        let operands: Vec<ValueId> = starts.iter().copied().chain(all.map(|(v, _)| *v)).collect();
         let sliced = given
             .sequences
             .iter()
@@ -72,9 +83,12 @@ impl Grow<'_> {
         let kept = given.invariants.iter().map(|(_, ty)| ty.clone());
         let params: Vec<ValueType> = sliced.chain(kept).collect();
         let first = given.sequences.len();
-        let held = self.b.ty(start).clone();
+        let types: Vec<ValueType> = starts.iter().map(|own| self.b.ty(*own).clone()).collect();
         self.b.open_region();
-        let held = self.b.add_parameter(held);
+        let held: Vec<ValueId> = types
+            .into_iter()
+            .map(|ty| self.b.add_parameter(ty))
+            .collect();
         let params: Vec<ValueId> = params
             .into_iter()
             .map(|ty| self.b.add_parameter(ty))
@@ -83,7 +97,7 @@ impl Grow<'_> {
             Slot::Sequence(place) => params[place],
             Slot::Invariant(place) => params[first + place],
         };
-        let mut next = held;
+        let mut next = held[0];
         if let Some(decay) = decay {
             next = self.binary_of(Binary::Mul, value(decay), next);
         }
@@ -94,9 +108,12 @@ impl Grow<'_> {
             let op = if negative { Binary::Sub } else { Binary::Add };
             next = self.binary_of(op, next, own);
         }
-        let mut seen = if after { next } else { held };
+        let mut seen = if after { next } else { held[0] };
         if let Some(added) = added.filter(|_| bonus) {
             seen = self.binary_of(Binary::Add, seen, added);
+        }
+        if curved {
+            seen = self.made(Op::Unary(Unary::Tanh), &[seen]);
         }
         let mut read = if self.flip() {
             self.made(Op::Contract(over), &[value(query), seen])
@@ -110,11 +127,17 @@ impl Grow<'_> {
         if self.flip() {
             read = self.made(Op::Unary(Unary::Tanh), &[read]);
         }
-        let body = self.b.close_region(vec![next, read]);
+        let mut results = vec![next, read];
+        if let Some((op, with, _)) = extreme {
+            let most = self.binary_of(op, held[1], value(with));
+            results.insert(1, most);
+            results.push(if after { most } else { held[1] });
+        }
+        let body = self.b.close_region(results);
         let recurrence = Op::Recurrence(Box::new(Recurrence {
             axis,
             reverse,
-            carried: 1,
+            carried: starts.len(),
             sequences: first,
             body,
         }));

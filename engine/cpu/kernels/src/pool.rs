@@ -116,6 +116,9 @@ impl Pool {
         let grain = grain.max(1);
         let grains = count.div_ceil(grain);
         let parts = self.threads().min(grains);
+        if parts == 1 {
+            return self.inline(&|thread| body(0..count, thread));
+        }
         let border = |part: usize| {
             let share = (grains / parts) * part + (grains % parts).min(part);
             share.saturating_mul(grain).min(count)
@@ -130,6 +133,16 @@ impl Pool {
         }) {
             self.inline(&|thread| body(0..count, thread));
         }
+    }
+
+    /// Calls `body` on this thread as a region of its own: all regions inside run on this thread, too, and cost next
+    /// to nothing to start.
+    pub fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _inside = INSIDE
+            .get()
+            .is_none()
+            .then(|| Inside::new(self.identity(), 0));
+        body()
     }
 
     /// Calls `body(thread)` on as many threads as there are items; each of them takes items until none is left.
@@ -153,7 +166,10 @@ impl Pool {
         let panic: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
         let identity = self.identity();
         let guarded = |thread: usize| {
-            let outcome = catch_unwind(AssertUnwindSafe(|| enter((identity, thread), body)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let _inside = Inside::new(identity, thread);
+                body(thread);
+            }));
             if let Err(payload) = outcome {
                 panic
                     .lock()
@@ -174,14 +190,18 @@ impl Pool {
         true
     }
 
-    /// Calls `body` on this thread: with the number the thread has in this pool's region, or else 0.
+    /// Calls `body` on this thread: with the number the thread has in this pool's region, or else 0. Inside a
+    /// region, of any pool, everything is as a body needs it: a launch of some nanoseconds is a region, too.
     fn inline(&self, body: &(dyn Fn(usize) + Sync)) {
         let identity = self.identity();
-        let thread = match INSIDE.get() {
-            Some((pool, thread)) if pool == identity => thread,
-            _ => 0,
-        };
-        enter((identity, thread), body);
+        match INSIDE.get() {
+            Some((pool, thread)) if pool == identity => body(thread),
+            Some(_) => body(0),
+            None => {
+                let _inside = Inside::new(identity, 0);
+                body(0);
+            }
+        }
     }
 
     /// What tells this pool from others while it lives.
@@ -200,17 +220,25 @@ impl Drop for Pool {
     }
 }
 
-/// Calls `body` with denormals flushed and the thread marked as inside; undone when it unwinds, too.
-fn enter(inside: (usize, usize), body: &dyn Fn(usize)) {
-    struct Leave(Option<(usize, usize)>);
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            INSIDE.set(self.0);
+/// Denormals are flushed and the thread is marked as inside while this lives.
+struct Inside {
+    before: Option<(usize, usize)>,
+    _flushed: FlushDenormals,
+}
+
+impl Inside {
+    fn new(pool: usize, thread: usize) -> Self {
+        Self {
+            before: INSIDE.replace(Some((pool, thread))),
+            _flushed: FlushDenormals::new(),
         }
     }
-    let _leave = Leave(INSIDE.replace(Some(inside)));
-    let _flushed = FlushDenormals::new();
-    body(inside.1);
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(self.before);
+    }
 }
 
 /// Which parts of a region are taken.

@@ -36,6 +36,13 @@ pub(crate) struct BoundKernel {
     pub(super) scratch: usize,
 }
 
+impl BoundKernel {
+    /// Whether one thread does all of it.
+    pub(super) fn is_small(&self) -> bool {
+        self.grain >= self.points
+    }
+}
+
 pub(super) fn bind(
     binder: &Binder<'_>,
     bound: &Bound,

@@ -18,7 +18,7 @@ use girih_kernels::Pool;
 use girih_plan::plan::{RecurrenceLaunch, TensorId};
 use girih_runtime::backend::RunError;
 
-use super::{Run, copy, run_section};
+use super::{BoundLaunch, Run, copy, run_section};
 use crate::bind::{Binder, Bound, buffer_of};
 use crate::block::Base;
 use crate::frame::Frame;
@@ -180,7 +180,12 @@ pub(super) fn run(
     if bound.parts <= 1 {
         return match bound.bodies.first() {
             Some(body) if bound.parts == 1 => {
-                run_part(run, launch, bound.steps, body, (frame, own), 0)
+                let all = || run_part(run, launch, bound.steps, body, (frame, own), 0);
+                if body.body.launches.iter().all(BoundLaunch::is_small) {
+                    run.pool.alone(all)
+                } else {
+                    all()
+                }
             }
             _ => Ok(()),
         };

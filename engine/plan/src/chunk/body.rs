@@ -1,26 +1,13 @@
-//! What the loop over chunks is given, and its body: one chunk at once.
+//! The body of the loop over chunks: one chunk at once.
 
 use std::collections::BTreeMap;
 
-use girih_graph::op::{Binary, Combine, Op, Recurrence};
-use girih_graph::{AxisId, Builder, ValueId, ValueType};
+use girih_graph::op::{Binary, Combine, Op};
+use girih_graph::{AxisId, Builder, ValueId};
 
 use super::build::{Built, Time, added, missing};
 use super::lift::{self, fitted};
-
-/// A value that the loop over chunks is given.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Slot {
-    Sequence(usize),
-    Invariant(usize),
-}
-
-/// What the loop over chunks is given, in the region around it.
-#[derive(Debug, Default)]
-pub(super) struct Given {
-    pub(super) sequences: Vec<ValueId>,
-    pub(super) invariants: Vec<ValueId>,
-}
+use super::walk::{Given, Slot, Walked, walk};
 
 /// `± k ⊗ v`; an absent factor is 1.
 #[derive(Debug)]
@@ -51,82 +38,50 @@ type Steps<'a> = (
 /// The loop over chunks: final states, then what is read, by chunks.
 pub(super) fn run(
     b: &mut Builder,
-    recurrence: &Recurrence,
+    reverse: bool,
     time: Time,
     starts: &[ValueId],
     given: &Given,
     (decays, updates, reads): Steps<'_>,
 ) -> Built<Vec<ValueId>> {
-    let slices = given.sequences.iter().map(|own| {
-        let ty = b.ty(*own);
-        ValueType::new(ty.dtype, ty.without(&[time.chunks]))
-    });
-    let types: Vec<_> = starts
-        .iter()
-        .map(|own| b.ty(*own).clone())
-        .chain(slices)
-        .collect();
-    let kept: Vec<_> = given
-        .invariants
-        .iter()
-        .map(|own| b.ty(*own).clone())
-        .collect();
-    b.open_region();
-    let params = types
-        .into_iter()
-        .chain(kept)
-        .map(|ty| b.add_parameter(ty))
-        .collect::<Vec<_>>();
-    let (states, rest) = params.split_at(starts.len());
-    let (slices, kept) = rest.split_at(given.sequences.len());
-    let mut chunk = Chunk {
-        time,
-        reverse: recurrence.reverse,
-        slices,
-        kept,
-        between: BTreeMap::new(),
-    };
-    let mut results = Vec::new();
-    for ((state, decay), updates) in states.iter().zip(decays).zip(updates) {
-        results.push(chunk.next(b, *state, decay.as_ref(), updates)?);
-    }
-    for read in reads {
-        let decay = decays[read.carried].as_ref();
-        results.push(chunk.read(b, states[read.carried], decay, read)?);
-    }
-    let body = b.close_region(results);
-    let operands = [starts, &given.sequences, &given.invariants].concat();
-    let op = Op::Recurrence(Box::new(Recurrence {
-        axis: time.chunks,
-        reverse: recurrence.reverse,
-        carried: starts.len(),
-        sequences: given.sequences.len(),
-        body,
-    }));
-    b.node(op, &operands)
+    walk(
+        b,
+        (time.chunks, reverse),
+        starts,
+        given,
+        |b, states, walked| {
+            let mut chunk = Chunk {
+                time,
+                reverse,
+                walked,
+                between: BTreeMap::new(),
+            };
+            let mut results = Vec::new();
+            for ((state, decay), updates) in states.iter().zip(decays).zip(updates) {
+                results.push(chunk.next(b, *state, decay.as_ref(), updates)?);
+            }
+            for read in reads {
+                let decay = decays[read.carried].as_ref();
+                results.push(chunk.read(b, states[read.carried], decay, read)?);
+            }
+            Ok(results)
+        },
+    )
 }
 
 /// The body of the loop over chunks.
 struct Chunk<'a> {
     time: Time,
     reverse: bool,
-    slices: &'a [ValueId],
-    kept: &'a [ValueId],
+    walked: Walked<'a>,
     /// Products of decays between two steps, by state and whether the later step counts.
     between: BTreeMap<(usize, bool), ValueId>,
 }
 
 impl Chunk<'_> {
-    fn value(&self, slot: Slot) -> ValueId {
-        match slot {
-            Slot::Sequence(place) => self.slices[place],
-            Slot::Invariant(place) => self.kept[place],
-        }
-    }
-
     /// The value with the steps of the chunk under the name `axis`.
     fn along(&self, b: &mut Builder, slot: Slot, axis: AxisId) -> Built<ValueId> {
-        let value = self.value(slot);
+        let value = self.walked.value(slot);
         self.renamed(b, value, axis)
     }
 
@@ -150,7 +105,7 @@ impl Chunk<'_> {
         let mut sum = Some(state);
         let mut later = None;
         if let Some((slot, _)) = decay {
-            let decays = self.value(*slot);
+            let decays = self.walked.value(*slot);
             let whole = b.reduce(Combine::Prod, decays, &[steps])?;
             sum = Some(b.binary(Binary::Mul, state, whole)?);
             let running = running(b, (decays, steps), !self.reverse, true)?;
@@ -205,7 +160,7 @@ impl Chunk<'_> {
         // What was there before the chunk.
         let mut fading = None;
         if let Some((slot, _)) = decay {
-            let decays = self.value(*slot);
+            let decays = self.walked.value(*slot);
             let running = running(b, (decays, time.steps), self.reverse, !read.after)?;
             fading = Some(self.renamed(b, running, time.reading)?);
         }

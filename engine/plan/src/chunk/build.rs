@@ -10,12 +10,13 @@
 //! is not full is filled with decays of 1 and updates of 0.
 
 use girih_graph::op::{Binary, Op};
-use girih_graph::{AxisId, Builder, Extent, OpError, Region, ValueId};
+use girih_graph::{AxisId, Builder, DType, Extent, OpError, Region, ValueId};
 
-use super::body::{Given, Read, Slot, Update, run};
+use super::body::{Read, Update, run};
 use super::form::{Form, axes_of};
 use super::lift::{self, fitted, product, repeated};
 use super::recognize::Linear;
+use super::walk::{Given, Slot};
 
 /// A value that is built.
 pub(super) type Built<T> = Result<T, OpError>;
@@ -98,7 +99,7 @@ pub(super) fn chunked(
     let starts = &operands[..recurrence.carried];
     let results = run(
         b,
-        recurrence,
+        recurrence.reverse,
         time,
         starts,
         &given,
@@ -108,7 +109,7 @@ pub(super) fn chunked(
     for output in &results[recurrence.carried..] {
         let merge = Op::Merge(vec![time.chunks, time.reading], time.padded);
         let merged = b.value(merge, &[*output])?;
-        outputs.push(window(b, merged, time.padded, time.whole)?);
+        outputs.push(first(b, merged, time.padded, time.whole)?);
     }
     lift::rest(b, linear, &mut lifted, &outputs)?;
     let mut replaced = results[..recurrence.carried].to_vec();
@@ -151,38 +152,57 @@ fn time(b: &mut Builder, whole: AxisId, length: u32) -> Time {
     }
 }
 
-/// Positions of one axis under another that may be longer, 0 behind its end.
-fn window(b: &mut Builder, x: ValueId, from: AxisId, into: AxisId) -> Built<ValueId> {
+/// Positions of one axis from `start` on under another that may be longer, 0 behind its end.
+pub(super) fn window(
+    b: &mut Builder,
+    x: ValueId,
+    from: AxisId,
+    (into, start): (AxisId, &Extent),
+) -> Built<ValueId> {
     let window = Op::Window {
         axis: from,
         into: vec![(into, Extent::constant(1))],
-        offset: Extent::constant(0),
+        offset: start.clone(),
     };
     b.value(window, &[x])
+}
+
+/// The first positions of one axis, or all of them and then zeros.
+fn first(b: &mut Builder, x: ValueId, from: AxisId, into: AxisId) -> Built<ValueId> {
+    window(b, x, from, (into, &Extent::constant(0)))
 }
 
 impl Given {
     /// A value by chunks, if it is another at every step.
     fn add(&mut self, b: &mut Builder, time: Time, x: ValueId) -> Built<Slot> {
         if !b.ty(x).has(time.whole) {
-            return Ok(Slot::Invariant(place(&mut self.invariants, x)));
+            return Ok(self.place(b, time.chunks, x));
         }
-        let padded = window(b, x, time.whole, time.padded)?;
+        let padded = first(b, x, time.whole, time.padded)?;
         self.add_padded(b, time, padded)
     }
 
     fn add_padded(&mut self, b: &mut Builder, time: Time, x: ValueId) -> Built<Slot> {
         let parts = Op::Split(time.padded, vec![time.chunks, time.steps]);
         let x = b.value(parts, &[x])?;
-        Ok(Slot::Sequence(place(&mut self.sequences, x)))
+        Ok(self.place(b, time.chunks, x))
     }
 }
 
-fn place(all: &mut Vec<ValueId>, x: ValueId) -> usize {
-    all.iter().position(|own| *own == x).unwrap_or_else(|| {
-        all.push(x);
-        all.len() - 1
-    })
+/// The decay of a state at all steps: the sum of its terms.
+pub(super) fn faded(
+    b: &mut Builder,
+    dtype: DType,
+    terms: &Form,
+    lifted: &[Option<ValueId>],
+) -> Built<ValueId> {
+    let one = b.number(dtype, 1.0);
+    let mut sum: Option<ValueId> = None;
+    for term in terms {
+        let own = product(b, &term.factors, lifted)?.unwrap_or(one);
+        sum = Some(added(b, sum, own, term.negative)?);
+    }
+    Ok(sum.unwrap_or(one))
 }
 
 /// The decays of a state by chunks, 1 behind the end, and their axes beside time.
@@ -195,16 +215,11 @@ fn decay(
     terms: &Form,
 ) -> Built<(Slot, Vec<AxisId>)> {
     let dtype = body.ty(body.params()[carried]).dtype;
-    let one = b.number(dtype, 1.0);
-    let mut sum: Option<ValueId> = None;
-    for term in terms {
-        let own = product(b, &term.factors, lifted)?.unwrap_or(one);
-        sum = Some(added(b, sum, own, term.negative)?);
-    }
-    let mut decay = sum.unwrap_or(one);
+    let mut decay = faded(b, dtype, terms, lifted)?;
     if b.ty(decay).has(time.whole) {
-        decay = window(b, decay, time.whole, time.padded)?;
+        decay = first(b, decay, time.whole, time.padded)?;
     }
+    let one = b.number(dtype, 1.0);
     let axes = b.ty(decay).without(&[time.padded]);
     let position = b.value(Op::Index(time.padded), &[])?;
     let steps = b.axes.extent(time.whole).clone();

@@ -1,12 +1,14 @@
-//! Whether a linear recurrence is faster in chunks, and how long they should be.
+//! Whether a loop is faster in chunks, and how long they should be, or in blocks.
 //!
 //! Costs are in elements that a step of a loop computes; sizes that are not known are taken as long.
 
 use girih_graph::{AxisId, AxisTable};
 
 use super::build::split;
+use super::element::Scan;
 use super::form::axes_of;
 use super::recognize::Linear;
+use super::scan::SHORTEST;
 
 /// Chunk lengths that are tried.
 const LENGTHS: [u32; 3] = [64, 32, 16];
@@ -29,6 +31,12 @@ const UNKNOWN: f64 = 256.0;
 /// Loops of fewer steps stay as they are.
 const FEW_STEPS: i64 = 32;
 
+/// Loops of fewer steps do not go in blocks.
+const MANY_STEPS: i64 = 1024;
+
+/// Elements of all states up to which a step is mostly what it costs to start it.
+const FEW_ELEMENTS: f64 = 64.0;
+
 /// The chunk length – `given`, if that is one – or why there should be none. Chunks that are
 /// `wanted` need not be faster than steps.
 pub(super) fn length(
@@ -50,6 +58,31 @@ pub(super) fn length(
         Some((length, cost)) if wanted || cost * MARGIN < by_steps => Ok(length),
         _ => Err("chunks would compute more than its steps do"),
     }
+}
+
+/// Whether a loop should go in blocks of its steps – of `length` steps, if that is given –, or why not.
+/// Blocks that are `wanted` need not be faster than steps.
+pub(super) fn blocks(
+    axes: &AxisTable,
+    scan: &Scan<'_>,
+    length: Option<u32>,
+    wanted: bool,
+) -> Result<(), &'static str> {
+    let steps = axes.extent(scan.recurrence.axis).as_constant();
+    let least = length.map_or(SHORTEST, i64::from);
+    if steps.is_some_and(|steps| steps < if wanted { least } else { MANY_STEPS }) {
+        return Err("it has few steps");
+    }
+    let body = &scan.recurrence.body;
+    let states = &body.params()[..scan.recurrence.carried];
+    let elements: f64 = states
+        .iter()
+        .map(|own| size(axes, &body.ty(*own).axes))
+        .sum();
+    if !wanted && elements > FEW_ELEMENTS {
+        return Err("its steps have many elements");
+    }
+    Ok(())
 }
 
 fn size(axes: &AxisTable, of: &[AxisId]) -> f64 {

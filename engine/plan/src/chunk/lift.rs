@@ -5,14 +5,14 @@
 //! walked axis besides does the same at every position of it.
 
 use girih_graph::op::{Binary, Combine, Op};
-use girih_graph::{AxisId, Builder, OpError, ValueId};
+use girih_graph::{AxisId, Builder, OpError, Region, ValueId};
 
 use super::build::{added, missing, split};
 use super::form::Term;
 use super::recognize::Linear;
 
 /// For each value of the body, what it is for all steps.
-type Lifted = Vec<Option<ValueId>>;
+pub(super) type Lifted = Vec<Option<ValueId>>;
 
 /// Everything that is needed and does not depend on what is carried.
 pub(super) fn free(
@@ -30,7 +30,8 @@ pub(super) fn free(
     {
         lifted[param.index()] = Some(*operand);
     }
-    lift(b, linear, &mut lifted, false)?;
+    let wanted = |at: usize| linear.needed[at] && !linear.forms.depends[at];
+    nodes(b, body, &mut lifted, wanted)?;
     Ok(lifted)
 }
 
@@ -62,21 +63,20 @@ pub(super) fn rest(
         let axes = body.ty(readout.value).axes.clone();
         lifted[readout.value.index()] = Some(having(b, sum, &axes)?);
     }
-    lift(b, linear, lifted, true)
+    let wanted = |at: usize| linear.needed[at] && linear.forms.depends[at];
+    nodes(b, body, lifted, wanted)
 }
 
-fn lift(
+/// The nodes that make wanted values, by their numbers in the body, where these are not there yet.
+pub(super) fn nodes(
     b: &mut Builder,
-    linear: &Linear<'_>,
+    body: &Region,
     lifted: &mut Lifted,
-    depends: bool,
+    wanted: impl Fn(usize) -> bool,
 ) -> Result<(), OpError> {
-    for (_, node) in linear.recurrence.body.nodes() {
-        let wanted = |value: &ValueId| {
-            let at = value.index();
-            linear.needed[at] && linear.forms.depends[at] == depends && lifted[at].is_none()
-        };
-        if !node.results.iter().any(wanted) {
+    for (_, node) in body.nodes() {
+        let is_missing = |value: &ValueId| wanted(value.index()) && lifted[value.index()].is_none();
+        if !node.results.iter().any(is_missing) {
             continue;
         }
         let operands = node.operands.iter().map(|operand| lifted[operand.index()]);

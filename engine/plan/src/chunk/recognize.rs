@@ -6,7 +6,7 @@
 //! sizes: whether chunks are worth it is asked elsewhere.
 
 use girih_graph::op::{Op, Recurrence};
-use girih_graph::{AxisId, DType, Node, Region, ValueId};
+use girih_graph::{DType, Node, Region, ValueId};
 
 use super::form::{Form, Forms, Term};
 
@@ -56,10 +56,7 @@ const WHOLE: &str = "its whole state is read at every step";
 /// The recurrence as a linear one, or why it is none.
 pub(super) fn linear(recurrence: &Recurrence) -> Result<Linear<'_>, &'static str> {
     let body = &recurrence.body;
-    if recurrence.carried == 0 {
-        return Err("it carries nothing");
-    }
-    check_axes(body, recurrence.axis)?;
+    check_axes(recurrence)?;
     let forms = Forms::new(body, recurrence.carried);
     let states = (0..recurrence.carried).map(|carried| state(&forms, body, carried));
     let states: Vec<State> = states.collect::<Result<_, _>>()?;
@@ -98,8 +95,13 @@ pub(super) fn linear(recurrence: &Recurrence) -> Result<Linear<'_>, &'static str
     })
 }
 
-/// Values over all steps have the walked axis besides: nothing in the body may have it already.
-fn check_axes(body: &Region, axis: AxisId) -> Result<(), &'static str> {
+/// A loop with a state, whose values over all steps have the walked axis besides: nothing in the body may
+/// have it already.
+pub(super) fn check_axes(recurrence: &Recurrence) -> Result<(), &'static str> {
+    let (body, axis) = (&recurrence.body, recurrence.axis);
+    if recurrence.carried == 0 {
+        return Err("it carries nothing");
+    }
     let named = |(_, node): (_, &girih_graph::Node)| {
         let results = node.results.iter().any(|result| body.ty(*result).has(axis));
         results || node.op.attribute_axes().contains(&axis)
@@ -111,7 +113,12 @@ fn check_axes(body: &Region, axis: AxisId) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn state(forms: &Forms<'_>, body: &Region, carried: usize) -> Result<State, &'static str> {
+/// What a carried value is multiplied with at a step, if it is, and what is added: `S' = a·S + b`.
+pub(super) fn decay(
+    forms: &Forms<'_>,
+    body: &Region,
+    carried: usize,
+) -> Result<(Option<Form>, Form), &'static str> {
     let ty = body.ty(body.params()[carried]);
     if !matches!(ty.dtype, DType::F32 | DType::F64) {
         return Err("its state is not `f32` or `f64`");
@@ -132,17 +139,22 @@ fn state(forms: &Forms<'_>, body: &Region, carried: usize) -> Result<State, &'st
     if !own.iter().all(elementwise) {
         return Err("its state goes on as a sum over the state, or as another state");
     }
-    if updates.iter().any(|update| !update.over.is_empty()) {
-        return Err("what is added to its state is a sum of its own");
-    }
     let whole = [Term {
         base: own[0].base,
         negative: false,
         over: Vec::new(),
         factors: Vec::new(),
     }];
+    Ok(((own != whole).then_some(own), updates))
+}
+
+fn state(forms: &Forms<'_>, body: &Region, carried: usize) -> Result<State, &'static str> {
+    let (decay, updates) = decay(forms, body, carried)?;
+    if updates.iter().any(|update| !update.over.is_empty()) {
+        return Err("what is added to its state is a sum of its own");
+    }
     Ok(State {
-        decay: (own != whole).then_some(own),
+        decay,
         updates: updates
             .iter()
             .flat_map(|term| forms.flattened(term))

@@ -108,6 +108,24 @@ fn nested_regions_run_where_they_are() {
 }
 
 #[test]
+fn alone_everything_runs_on_the_caller() {
+    let pool = Pool::new(3);
+    let caller = std::thread::current().id();
+    let halved = pool.alone(|| {
+        for _ in 0..20 {
+            pool.split(100, 1, &|range, thread| {
+                assert_eq!((range, thread), (0..100, 0));
+                assert_eq!(std::thread::current().id(), caller);
+            });
+        }
+        black_box(f32::MIN_POSITIVE) * black_box(0.5)
+    });
+    assert_eq!(halved.to_bits(), 0);
+    assert!(black_box(f32::MIN_POSITIVE) * black_box(0.5) > 0.0);
+    check_split(&pool, 100, 1);
+}
+
+#[test]
 fn two_callers_share_a_pool() {
     let pool = Pool::new(2);
     std::thread::scope(|scope| {
