@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use girih::contract::{Contract, Finding, check_modules};
+use girih::contract::{Asked, Contract, Finding, check_modules};
 use girih::source::load;
 use girih_cpu::{Cpu, CpuOptions};
 use girih_dsl::diag::{Code, explain};
@@ -50,7 +50,11 @@ fn contracts(file: &Path, backend: &dyn Backend, statics: &[(String, Static)]) -
         assert!(file.ends_with("slip.girih"), "{}", file.display());
         return Vec::new();
     }
-    check_modules(&program, backend, statics, 0)
+    let asked = Asked {
+        statics: statics.to_vec(),
+        ..Asked::default()
+    };
+    check_modules(&program, backend, &asked, &mut |_| {})
 }
 
 /// Fails at what is broken; gives the modules that stream.
@@ -60,6 +64,7 @@ fn streamed(file: &Path, backend: &dyn Backend, statics: &[(String, Static)]) ->
         match contract.finding {
             Finding::Broken(why) => panic!("{}: {}: {why}", file.display(), contract.module),
             Finding::Holds(_) => names.push(contract.module),
+            Finding::Large(why) => panic!("{}: {}: {why}", file.display(), contract.module),
             Finding::Whole(_) | Finding::Still | Finding::Skipped(_) => {}
         }
     }

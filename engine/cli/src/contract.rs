@@ -10,13 +10,13 @@ mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use girih_dsl::ast::ItemKind;
+use girih_dsl::ast::{ExprKind, ItemKind, Parameter};
 use girih_dsl::diag::{Sink, render};
 use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::model::{Model, Static};
 use girih_dsl::program::Program;
-use girih_graph::Extent;
 use girih_graph::stream::{Kind, Stream};
+use girih_graph::{Extent, Graph, cost};
 use girih_runtime::backend::Backend;
 use girih_transform::{stream, time_axis};
 
@@ -25,6 +25,12 @@ use trial::Trial;
 
 /// What free sizes are tried as: the first under which the model's conditions hold.
 const SIZES: [i64; 4] = [8, 24, 12, 64];
+
+/// Parameters above which a module is large: drawing them takes seconds.
+const MOST_PARAMETERS: f64 = 64e6;
+
+/// Operations of a run above which it is.
+const MOST_OPERATIONS: f64 = 16e9;
 
 /// What became of one module.
 #[derive(Clone, Debug)]
@@ -50,6 +56,19 @@ pub enum Finding {
     Still,
     /// It cannot be run alone: why.
     Skipped(String),
+    /// It would take long and was not asked for: what a run costs, and what makes it small.
+    Large(String),
+}
+
+/// What modules are tried with.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Static arguments, of every module that has them.
+    pub statics: Vec<(String, Static)>,
+    /// Of draws and starting values.
+    pub seed: u64,
+    /// Large modules, too.
+    pub large: bool,
 }
 
 /// What a module's stream carries.
@@ -93,12 +112,13 @@ impl Table {
     }
 }
 
-/// Checks every module of the entry file that can be elaborated with its defaults.
+/// Checks every module of the entry file that can be elaborated with its defaults. `tell` hears the name of each before
+/// it is checked.
 pub fn check_modules(
     program: &Program,
     backend: &dyn Backend,
-    statics: &[(String, Static)],
-    seed: u64,
+    asked: &Asked,
+    tell: &mut dyn FnMut(&str),
 ) -> Vec<Contract> {
     let modules = program.entry_modules();
     let names = modules
@@ -108,7 +128,10 @@ pub fn check_modules(
             _ => None,
         });
     names
-        .flat_map(|module| check_module(program, backend, &module, statics, seed))
+        .flat_map(|module| {
+            tell(&module);
+            check_module(program, backend, &module, asked)
+        })
         .collect()
 }
 
@@ -116,8 +139,7 @@ fn check_module(
     program: &Program,
     backend: &dyn Backend,
     module: &str,
-    statics: &[(String, Static)],
-    seed: u64,
+    asked: &Asked,
 ) -> Vec<Contract> {
     let found = |along: Option<String>, finding| Contract {
         module: module.to_owned(),
@@ -125,7 +147,7 @@ fn check_module(
         finding,
     };
     let mut sink = Sink::new();
-    let Some(request) = request_of(program, module, statics) else {
+    let Some(request) = request_of(program, module, &asked.statics) else {
         return Vec::new();
     };
     let Some(model) = elaborate(program, &request, &mut sink) else {
@@ -143,11 +165,14 @@ fn check_module(
         return vec![found(None, Finding::Still)];
     }
     let checked = axes.into_iter().map(|(along, axis)| {
-        let finding = check_axis(program, backend, (&model, &request), &axis, seed);
+        let finding = check_axis(program, backend, (&model, &request), &axis, asked);
         found(along, finding)
     });
-    let (mut streamed, refused): (Vec<Contract>, Vec<Contract>) =
-        checked.partition(|own| matches!(own.finding, Finding::Holds(_) | Finding::Broken(_)));
+    let tried = |own: &Contract| match own.finding {
+        Finding::Holds(_) | Finding::Broken(_) | Finding::Large(_) => true,
+        Finding::Whole(_) | Finding::Still | Finding::Skipped(_) => false,
+    };
+    let (mut streamed, refused): (Vec<Contract>, Vec<Contract>) = checked.partition(tried);
     if streamed.is_empty() {
         // Not every free axis is a sequence: one reason is enough.
         streamed.extend(refused.into_iter().next());
@@ -155,16 +180,18 @@ fn check_module(
     streamed
 }
 
+/// The parameters of a module of the entry file.
+fn params_of<'p>(program: &'p Program, module: &str) -> Option<&'p [Parameter]> {
+    let mut places = program.entry_modules().into_iter();
+    places.find_map(|place| match &program.item(place).kind {
+        ItemKind::Module(own) if own.name.text == module => Some(own.params.as_slice()),
+        _ => None,
+    })
+}
+
 /// What is asked of the elaborator: the arguments that the module has.
 fn request_of(program: &Program, module: &str, statics: &[(String, Static)]) -> Option<Request> {
-    let params =
-        program
-            .entry_modules()
-            .into_iter()
-            .find_map(|place| match &program.item(place).kind {
-                ItemKind::Module(own) if own.name.text == module => Some(&own.params),
-                _ => None,
-            })?;
+    let params = params_of(program, module)?;
     let has = |name: &str| params.iter().any(|param| param.name.text == name);
     let statics = statics.iter().filter(|(name, _)| has(name)).cloned();
     Some(Request {
@@ -198,7 +225,7 @@ fn check_axis(
     backend: &dyn Backend,
     (model, request): (&Model, &Request),
     axis: &str,
-    seed: u64,
+    asked: &Asked,
 ) -> Finding {
     let own = match stream(&model.graph, axis) {
         Ok(own) => own,
@@ -211,7 +238,17 @@ fn check_axis(
     }
     let mut last = String::new();
     for size in SIZES {
-        let trial = match Trial::prepare(backend, model, &own, size, seed) {
+        let sizes = Trial::sizes(model, &own, size);
+        if !asked.large
+            && let Some(cost) = large(&model.graph, &sizes)
+        {
+            let numbers = numbers(program, request);
+            return Finding::Large(format!(
+                "it has {cost}, and a check takes hundreds of runs; make it small with `--set` ({numbers}), \
+                 or try it as it is with `--large`"
+            ));
+        }
+        let trial = match Trial::prepare(backend, model, &own, sizes, asked.seed) {
             Ok(trial) => trial,
             Err(problem) => {
                 last = problem;
@@ -224,4 +261,33 @@ fn check_axis(
         };
     }
     Finding::Skipped(last)
+}
+
+/// What a run of a large graph costs, in words.
+fn large(graph: &Graph, sizes: &BTreeMap<String, i64>) -> Option<String> {
+    let cost = cost::of(graph);
+    let number = |of: &Extent| {
+        let found = of.evaluate(&|symbol| sizes.get(symbol).copied());
+        // What is too large for a number is large.
+        found.map_or(f64::INFINITY, |found| found as f64)
+    };
+    let (parameters, operations) = (number(&cost.params), number(&cost.flops));
+    (parameters > MOST_PARAMETERS || operations > MOST_OPERATIONS).then(|| {
+        let (parameters, operations) = (parameters / 1e6, operations / 1e9);
+        format!(
+            "{parameters:.0} million parameters and a run takes {operations:.0} billion operations"
+        )
+    })
+}
+
+/// The static numbers of a module, by which it is made smaller.
+fn numbers(program: &Program, request: &Request) -> String {
+    let name = request.module.as_deref().unwrap_or_default();
+    let numbers = params_of(program, name).into_iter().flatten();
+    let numbers = numbers.filter(|param| {
+        let default = param.default.as_ref().map(|own| &own.kind);
+        matches!(default, Some(ExprKind::Int(_)))
+    });
+    let names: Vec<&str> = numbers.map(|param| param.name.text.as_str()).collect();
+    names.join(", ")
 }

@@ -44,27 +44,29 @@ pub(super) struct Trial<'a> {
 }
 
 impl<'a> Trial<'a> {
-    /// The whole run with free sizes of `size`, if it goes.
-    pub(super) fn prepare(
-        backend: &'a dyn Backend,
-        model: &'a Model,
-        stream: &'a Stream,
-        size: i64,
-        seed: u64,
-    ) -> Result<Self, String> {
+    /// Every free size as `size`, but for the number of positions.
+    pub(super) fn sizes(model: &Model, stream: &Stream, size: i64) -> BTreeMap<String, i64> {
         let graphs = [&model.graph, &model.init];
         let axes = graphs.iter().flat_map(|graph| graph.axes.iter());
         let symbols: BTreeSet<String> = axes
             .flat_map(|(_, axis)| axis.extent.symbols())
             .map(|symbol| symbol.to_string())
             .collect();
-        let sizes: BTreeMap<String, i64> = symbols
-            .into_iter()
-            .map(|symbol| {
-                let own = if symbol == stream.new { LENGTH } else { size };
-                (symbol, own)
-            })
-            .collect();
+        let sized = symbols.into_iter().map(|symbol| {
+            let own = if symbol == stream.new { LENGTH } else { size };
+            (symbol, own)
+        });
+        sized.collect()
+    }
+
+    /// The whole run with these sizes, if it goes.
+    pub(super) fn prepare(
+        backend: &'a dyn Backend,
+        model: &'a Model,
+        stream: &'a Stream,
+        sizes: BTreeMap<String, i64>,
+        seed: u64,
+    ) -> Result<Self, String> {
         let inputs = draw::inputs(model, &sizes, &BTreeMap::new(), seed)
             .map_err(|failure| failure.to_string())?;
         let mut bindings = Bindings::new();

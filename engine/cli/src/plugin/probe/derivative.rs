@@ -6,7 +6,7 @@ use girih_runtime::tensor::Tensor;
 
 use super::numbers::ALLOWED;
 use super::{Operation, Subject, Verdict, mixed, sizes};
-use crate::contract::{Finding, check_modules};
+use crate::contract::{Asked, Finding, check_modules};
 use crate::plugin::meaning::CALLER;
 use crate::plugin::signature::TensorType;
 use crate::plugin::trial::{How, Sizes, differs, prepare, run, shapes, spec};
@@ -207,7 +207,12 @@ fn noise(like: &Tensor, seed: u64) -> Result<Tensor, String> {
 /// The contract of a stream, for a module that calls the operation.
 pub(super) fn stream(subject: &Subject) -> Verdict {
     subject.each(|operation| {
-        let contracts = check_modules(&operation.meaning.program, &Reference, &[], subject.seed);
+        let asked = Asked {
+            seed: subject.seed,
+            ..Asked::default()
+        };
+        let program = &operation.meaning.program;
+        let contracts = check_modules(program, &Reference, &asked, &mut |_| {});
         for contract in contracts
             .into_iter()
             .filter(|contract| contract.module == CALLER)
@@ -215,7 +220,9 @@ pub(super) fn stream(subject: &Subject) -> Verdict {
             match contract.finding {
                 Finding::Broken(said) => return Err(said),
                 Finding::Holds(_) => return Ok(None),
-                Finding::Whole(why) | Finding::Skipped(why) => return Ok(Some(why)),
+                Finding::Whole(why) | Finding::Skipped(why) | Finding::Large(why) => {
+                    return Ok(Some(why));
+                }
                 Finding::Still => {}
             }
         }
