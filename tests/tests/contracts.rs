@@ -62,9 +62,10 @@ fn streamed(file: &Path, backend: &dyn Backend, statics: &[(String, Static)]) ->
     let mut names = Vec::new();
     for contract in contracts(file, backend, statics) {
         match contract.finding {
-            Finding::Broken(why) => panic!("{}: {}: {why}", file.display(), contract.module),
+            Finding::Broken(why) | Finding::Large(why) => {
+                panic!("{}: {}: {why}", file.display(), contract.module)
+            }
             Finding::Holds(_) => names.push(contract.module),
-            Finding::Large(why) => panic!("{}: {}: {why}", file.display(), contract.module),
             Finding::Whole(_) | Finding::Still | Finding::Skipped(_) => {}
         }
     }
