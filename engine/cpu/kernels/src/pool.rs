@@ -137,7 +137,9 @@ impl Pool {
 
     /// Calls `body` on this thread as a region of its own: all regions inside run on this thread, too, and cost next
     /// to nothing to start.
-    pub fn alone<R>(&self, body: impl FnOnce() -> R) -> R {
+    // Not inlined, as the compiler would move arithmetic of a body that it sees out of where denormals are flushed.
+    #[inline(never)]
+    pub fn alone<R>(&self, body: &dyn Fn() -> R) -> R {
         let _inside = INSIDE
             .get()
             .is_none()

@@ -182,7 +182,7 @@ pub(super) fn run(
             Some(body) if bound.parts == 1 => {
                 let all = || run_part(run, launch, bound.steps, body, (frame, own), 0);
                 if body.body.launches.iter().all(BoundLaunch::is_small) {
-                    run.pool.alone(all)
+                    run.pool.alone(&all)
                 } else {
                     all()
                 }

@@ -111,7 +111,7 @@ fn nested_regions_run_where_they_are() {
 fn alone_everything_runs_on_the_caller() {
     let pool = Pool::new(3);
     let caller = std::thread::current().id();
-    let halved = pool.alone(|| {
+    let halved = pool.alone(&|| {
         for _ in 0..20 {
             pool.split(100, 1, &|range, thread| {
                 assert_eq!((range, thread), (0..100, 0));
