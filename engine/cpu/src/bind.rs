@@ -9,7 +9,7 @@
 //! positions; every view stays inside its buffer; all memory together fits the
 //! limit. A view outside its buffer is a bug of whoever planned.
 
-use girih_plan::plan::{BufferId, BufferKind, Plan, Section};
+use girih_plan::plan::{Buffer, BufferId, BufferKind, Plan, Section};
 use girih_runtime::backend::RunError;
 use girih_runtime::plugin::native::Natives;
 
@@ -17,7 +17,7 @@ use crate::block::Base;
 use crate::codegen::Code;
 use crate::launch::{self, BoundLaunch};
 use crate::memory::{aligned, arrange};
-use crate::numbers::check_views;
+use crate::numbers::{Reads, changed, check_views};
 use crate::tables::Tables;
 use crate::view::View;
 use crate::weights::Weights;
@@ -44,6 +44,8 @@ pub(crate) struct Bound {
     pub(crate) scratch: usize,
     /// What it was bound with.
     pub(crate) symbols: Symbols,
+    /// Which of the symbols each view, size of a buffer, and launch was computed from.
+    reads: [Vec<Reads>; 3],
 }
 
 impl Bound {
@@ -109,66 +111,136 @@ impl<'a> Binder<'a> {
         section: &Section,
         touched: &[(BufferId, usize)],
     ) -> Result<Bound, RunError> {
-        let views = section
-            .tensors
-            .iter()
-            .map(|tensor| self.numbers.view(tensor));
-        let mut bound = Bound {
-            views: views.collect::<Result<_, _>>()?,
-            places: vec![None; section.buffers.len()],
-            symbols: self.numbers.symbols.clone(),
-            ..Bound::default()
-        };
-        for (at, buffer) in section.buffers.iter().enumerate() {
-            let id = BufferId(at as u32);
-            let bytes = match &buffer.kind {
-                BufferKind::Bound => UNKNOWN,
-                BufferKind::Temporary
-                | BufferKind::Caller
-                | BufferKind::Grown
-                | BufferKind::Table(_) => {
-                    self.numbers
-                        .buffer_bytes(id, buffer.dtype, &buffer.elements, &bound.views)?
-                }
-            };
-            if let BufferKind::Table(numbers) = &buffer.kind {
-                bound
-                    .constants
-                    .push((id, self.tables.base(numbers, buffer.dtype)));
-            }
-            bound.bytes.push(bytes);
-        }
-        check_views(section, &bound.views, &bound.bytes);
-        for launch in &section.launches {
-            let launch = launch::bind(self, &bound, launch)?;
-            bound.scratch = bound.scratch.max(aligned(launch.scratch()));
-            bound.launches.push(launch);
-        }
-        self.place(section, &mut bound, touched)?;
+        let mut bound = Bound::default();
+        self.rebind(&mut bound, section, touched)?;
         Ok(bound)
     }
 
-    fn place(
+    /// As [`section`](Self::section), from the same section with numbers for other sizes: what was computed from none
+    /// that changed stays. After an error it is no use.
+    ///
+    /// # Errors
+    ///
+    /// As for [`section`](Self::section).
+    pub(crate) fn rebind(
         &self,
-        section: &Section,
         bound: &mut Bound,
+        section: &Section,
         touched: &[(BufferId, usize)],
     ) -> Result<(), RunError> {
-        let area = |launch: &BoundLaunch| match launch {
-            BoundLaunch::Recurrence(launch) => launch.area(),
-            _ => 0,
+        let changed = if bound.places.is_empty() {
+            Reads::MAX
+        } else {
+            changed(&bound.symbols, &self.numbers.symbols)
         };
-        let areas: Vec<usize> = bound.launches.iter().map(area).collect();
-        let arranged = arrange(section, &bound.bytes, &areas, touched);
-        for (launch, place) in bound.launches.iter_mut().zip(arranged.areas) {
-            if let BoundLaunch::Recurrence(launch) = launch {
-                launch.place = place;
+        bound.symbols.clone_from(&self.numbers.symbols);
+        let [mut views, mut bytes, mut launches] = std::mem::take(&mut bound.reads);
+        let stays = |reads: Option<&Reads>| reads.is_some_and(|reads| reads & changed == 0);
+
+        let mut seen: Vec<Reads> = vec![0; section.buffers.len()];
+        for (at, tensor) in section.tensors.iter().enumerate() {
+            if !stays(views.get(at)) {
+                let (view, reads) = self.numbers.reading(|| self.numbers.view(tensor));
+                put(&mut bound.views, at, view?);
+                put(&mut views, at, reads);
+            }
+            seen[tensor.buffer.index()] |= views[at];
+        }
+        let mut moved = bound.places.is_empty();
+        for (at, buffer) in section.buffers.iter().enumerate() {
+            let id = BufferId(at as u32);
+            if !stays(bytes.get(at)) || !stays(seen.get(at)) {
+                let (size, reads) = self.numbers.reading(|| self.bytes(bound, id, buffer));
+                let size = size?;
+                moved |= bound.bytes.get(at) != Some(&size)
+                    && matches!(buffer.kind, BufferKind::Temporary);
+                put(&mut bound.bytes, at, size);
+                put(&mut bytes, at, reads);
+            }
+            seen[at] |= bytes[at];
+        }
+        if bound.places.is_empty() {
+            bound.constants = self.constants(section);
+        }
+        check_views(section, &bound.views, &bound.bytes, &|buffer| {
+            !stays(seen.get(buffer.index()))
+        });
+        for (at, launch) in section.launches.iter().enumerate() {
+            if !stays(launches.get(at)) {
+                let (new, mut reads) = self.numbers.reading(|| launch::bind(self, bound, launch));
+                launch.visit_buffers(&section.tensors, &mut |buffer, _| {
+                    reads |= seen[buffer.index()];
+                });
+                if launch::reads_more(launch) {
+                    reads = Reads::MAX;
+                }
+                let new = new?;
+                moved |= matches!(new, BoundLaunch::Recurrence(_));
+                put(&mut bound.launches, at, new);
+                put(&mut launches, at, reads);
             }
         }
-        bound.places = arranged.places;
-        bound.arena = arranged.bytes;
+        let scratch = bound
+            .launches
+            .iter()
+            .map(|launch| aligned(launch.scratch()));
+        bound.scratch = scratch.max().unwrap_or(0);
+        if moved {
+            place(section, bound, touched);
+        }
+        bound.reads = [views, bytes, launches];
         self.numbers
             .check_limit(&bound.views, &bound.bytes, bound.arena as u64)
+    }
+
+    fn bytes(&self, bound: &Bound, id: BufferId, buffer: &Buffer) -> Result<usize, RunError> {
+        match &buffer.kind {
+            BufferKind::Bound => Ok(UNKNOWN),
+            BufferKind::Temporary
+            | BufferKind::Caller
+            | BufferKind::Grown
+            | BufferKind::Table(_) => {
+                self.numbers
+                    .buffer_bytes(id, buffer.dtype, &buffer.elements, &bound.views)
+            }
+        }
+    }
+
+    fn constants(&self, section: &Section) -> Vec<(BufferId, Base)> {
+        let buffers = section.buffers.iter().enumerate();
+        let constant = |(at, buffer): (usize, &Buffer)| match &buffer.kind {
+            BufferKind::Table(numbers) => {
+                let base = self.tables.base(numbers, buffer.dtype);
+                Some((BufferId(at as u32), base))
+            }
+            _ => None,
+        };
+        buffers.filter_map(constant).collect()
+    }
+}
+
+/// Where the temporaries of a section lie, and the memory of its loops.
+fn place(section: &Section, bound: &mut Bound, touched: &[(BufferId, usize)]) {
+    let area = |launch: &BoundLaunch| match launch {
+        BoundLaunch::Recurrence(launch) => launch.area(),
+        _ => 0,
+    };
+    let areas: Vec<usize> = bound.launches.iter().map(area).collect();
+    let arranged = arrange(section, &bound.bytes, &areas, touched);
+    for (launch, place) in bound.launches.iter_mut().zip(arranged.areas) {
+        if let BoundLaunch::Recurrence(launch) = launch {
+            launch.place = place;
+        }
+    }
+    bound.places = arranged.places;
+    bound.arena = arranged.bytes;
+}
+
+/// Writes what has a place already, or is the next to have one.
+fn put<T>(all: &mut Vec<T>, at: usize, new: T) {
+    match all.get_mut(at) {
+        Some(old) => *old = new,
+        None => all.push(new),
     }
 }
 

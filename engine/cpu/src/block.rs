@@ -63,8 +63,28 @@ impl Block {
         if fence::wanted() {
             // SAFETY: the block is new and as long.
             unsafe { block.first.write_bytes(0xff, bytes) };
+        } else {
+            block.prefer_large_pages();
         }
         Some(block)
+    }
+
+    /// Tells the system that large pages may be used, where it has any: see `girih_kernels`'s `pages`. Not for memory that
+    /// is touched here and there, of which most would be there for nothing.
+    fn prefer_large_pages(&self) {
+        /// Bytes of such a page.
+        const LARGE: usize = 2 << 20;
+        let skipped = self.first.as_ptr().align_offset(LARGE);
+        let whole = self.bytes.saturating_sub(skipped) / LARGE * LARGE;
+        #[cfg(target_os = "linux")]
+        if whole > 0 {
+            let first = self.first.as_ptr().wrapping_add(skipped);
+            // SAFETY: whole pages inside an allocation of our own; what is in them stays as it is, whether the system
+            // follows the advice or not.
+            let _ = unsafe { libc::madvise(first.cast(), whole, libc::MADV_HUGEPAGE) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = whole;
     }
 
     /// A copy of bytes; `None` if there is no memory for them.

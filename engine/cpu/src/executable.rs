@@ -100,16 +100,27 @@ impl Compiled {
             self.check_memory(&symbols, &bound, limit)?;
             return Ok(bound);
         }
+        // Of many sets of sizes, as the steps of a stream have them, little differs from one to the next.
+        let full = kept.len() >= KEPT;
+        let mut old = full.then(|| kept.remove(0).1);
         drop(kept);
         let touched = self.needs.touched(&self.plan.root);
         let binder = self.binder(symbols.clone(), limit);
-        let bound = Arc::new(binder.section(&self.plan.root, &touched)?);
+        let bound = match old.as_mut().and_then(Arc::get_mut) {
+            Some(old) => {
+                let mut bound = std::mem::take(old);
+                binder.rebind(&mut bound, &self.plan.root, &touched)?;
+                debug_assert_eq!(
+                    format!("{bound:?}"),
+                    format!("{:?}", binder.section(&self.plan.root, &touched)?),
+                    "what is bound anew is bound alike"
+                );
+                Arc::new(bound)
+            }
+            None => Arc::new(binder.section(&self.plan.root, &touched)?),
+        };
         self.check_memory(&symbols, &bound, limit)?;
-        let mut kept = lock(&self.bound);
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push((symbols, Arc::clone(&bound)));
+        lock(&self.bound).push((symbols, Arc::clone(&bound)));
         Ok(bound)
     }
 

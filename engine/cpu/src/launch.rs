@@ -176,6 +176,15 @@ pub(crate) fn bind(
     })
 }
 
+/// Whether a launch is bound by more than the views and sizes of its buffers and by numbers that it asks for.
+pub(crate) fn reads_more(launch: &Launch) -> bool {
+    match &launch.work {
+        Work::Kernel(_) | Work::Contract(_) | Work::Routine(_) | Work::Route(_) => false,
+        // Symbols go on to generated code, to sections inside, and to plugins.
+        Work::Attention(_) | Work::Recurrence(_) | Work::Native(_) => true,
+    }
+}
+
 /// Runs all launches of a section.
 pub(crate) fn run_section(
     run: &Run<'_>,

@@ -3,7 +3,7 @@
 //! Extents are evaluated once for a set of sizes. Every axis then has between 0 and [`Extent::LIMIT`] positions, and no
 //! buffer has more bytes than are allowed for all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -16,6 +16,24 @@ use crate::view::{Line, View};
 /// The value of every size symbol that is known.
 pub type Symbols = BTreeMap<Arc<str>, i64>;
 
+/// Which of the known symbols numbers were computed from: a bit for each, in their order, and the last for all that come
+/// after and for those that are not known.
+pub type Reads = u64;
+
+/// The symbols whose values are not the same, of two sets of sizes. Where one knows others, that is all.
+pub fn changed(old: &Symbols, new: &Symbols) -> Reads {
+    if !old.keys().eq(new.keys()) {
+        return Reads::MAX;
+    }
+    let pairs = old.values().zip(new.values()).enumerate();
+    let other = pairs.filter(|(_, (old, new))| old != new);
+    other.fold(0, |reads, (at, _)| reads | bit(at))
+}
+
+fn bit(symbol: usize) -> Reads {
+    1 << symbol.min(Reads::BITS as usize - 1)
+}
+
 /// Bytes of a buffer that somebody else has.
 pub const UNKNOWN: usize = usize::MAX;
 
@@ -27,8 +45,13 @@ pub struct Numbers<'a> {
     pub symbols: Symbols,
     /// Most bytes that all values may have together.
     pub limit: u64,
-    known: RefCell<HashMap<Extent, i64>>,
+    known: RefCell<HashMap<Extent, Known>>,
+    /// Of what is being [read](Self::reading).
+    read: Cell<Reads>,
 }
+
+/// What an extent is, and what it was computed from.
+type Known = (Result<i64, ExtentError>, Reads);
 
 impl<'a> Numbers<'a> {
     /// With these sizes and so many bytes for all values.
@@ -39,7 +62,17 @@ impl<'a> Numbers<'a> {
             // Offsets in bytes are signed, and sums of them must not wrap.
             limit: limit.min((isize::MAX / 16) as u64),
             known: RefCell::default(),
+            read: Cell::default(),
         }
+    }
+
+    /// What something computes, and the symbols that it asked for.
+    pub fn reading<T>(&self, compute: impl FnOnce() -> T) -> (T, Reads) {
+        let before = self.read.take();
+        let computed = compute();
+        let reads = self.read.get();
+        self.read.set(before | reads);
+        (computed, reads)
     }
 
     /// The axis of a name, if there is one.
@@ -63,12 +96,21 @@ impl<'a> Numbers<'a> {
         if let Some(value) = extent.as_constant() {
             return Ok(value);
         }
-        if let Some(value) = self.known.borrow().get(extent) {
-            return Ok(*value);
+        if let Some((value, reads)) = self.known.borrow().get(extent) {
+            self.read.set(self.read.get() | reads);
+            return value.clone();
         }
-        let value = extent.evaluate(&|symbol| self.symbols.get(symbol).copied())?;
-        self.known.borrow_mut().insert(extent.clone(), value);
-        Ok(value)
+        let known = |symbol: &Arc<str>| self.symbols.keys().position(|own| own == symbol);
+        let symbols = extent.symbols();
+        let bits = symbols
+            .iter()
+            .map(|symbol| bit(known(symbol).unwrap_or(usize::MAX)));
+        let reads = bits.fold(0, |reads, own| reads | own);
+        let value = extent.evaluate(&|symbol| self.symbols.get(symbol).copied());
+        self.read.set(self.read.get() | reads);
+        let mut known = self.known.borrow_mut();
+        known.insert(extent.clone(), (value.clone(), reads));
+        value
     }
 
     /// The number of positions of an axis.
@@ -240,13 +282,22 @@ fn size_symbols(region: &Region, symbols: &mut Vec<Arc<str>>) {
     }
 }
 
-/// A plan's views stay inside their buffers: memory safety rests on it.
+/// A plan's views of the buffers that are wanted stay inside them: memory safety rests on it.
 ///
 /// # Panics
 ///
 /// One does not, which is a bug of whoever planned.
-pub fn check_views(section: &Section, views: &[View], bytes: &[usize]) {
-    for (tensor, view) in views.iter().enumerate() {
+pub fn check_views(
+    section: &Section,
+    views: &[View],
+    bytes: &[usize],
+    wanted: &dyn Fn(BufferId) -> bool,
+) {
+    let wanted = views
+        .iter()
+        .enumerate()
+        .filter(|(_, view)| wanted(view.buffer));
+    for (tensor, view) in wanted {
         let buffer = &section.buffers[view.buffer.index()];
         assert_eq!(view.dtype, buffer.dtype, "a tensor has its buffer's dtype");
         let Some((first, last)) = view.reach() else {
@@ -255,5 +306,34 @@ pub fn check_views(section: &Section, views: &[View], bytes: &[usize]) {
         let elements = bytes[view.buffer.index()] / view.dtype.size();
         let inside = first >= 0 && last.cast_unsigned() < elements;
         assert!(inside, "tensor {tensor} leaves its buffer: {view:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_numbers_are_computed_from_is_told() {
+        let symbols = |a, b| Symbols::from([(Arc::from("a"), a), (Arc::from("b"), b)]);
+        let axes = AxisTable::default();
+        let numbers = Numbers::new(&axes, symbols(2, 3), u64::MAX);
+        let [a, b, other] = ["a", "b", "other"].map(|name| Extent::symbol(&Arc::from(name)));
+        let read = |extent: &Extent| numbers.reading(|| numbers.number(extent).ok());
+        assert_eq!(read(&Extent::constant(7)), (Some(7), 0));
+        assert_eq!(read(&a), (Some(2), 0b01));
+        // The second time it is known.
+        assert_eq!(read(&a), (Some(2), 0b01));
+        assert_eq!(read(&b), (Some(3), 0b10));
+        assert_eq!(read(&other), (None, 1 << 63));
+        // What is read inside is read outside, too, and not what was read before.
+        let (_, reads) = numbers.reading(|| (read(&a), read(&Extent::constant(1)), read(&b)));
+        assert_eq!(reads, 0b11);
+
+        assert_eq!(changed(&symbols(2, 3), &symbols(2, 3)), 0);
+        assert_eq!(changed(&symbols(2, 3), &symbols(2, 4)), 0b10);
+        assert_eq!(changed(&symbols(2, 3), &symbols(1, 4)), 0b11);
+        let fewer = Symbols::from([(Arc::from("a"), 2)]);
+        assert_eq!(changed(&symbols(2, 3), &fewer), Reads::MAX);
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn bind(
             }
         });
     }
-    check_views(section, &views, &bytes);
+    check_views(section, &views, &bytes, &|_| true);
     let mut stages = Vec::new();
     let mut areas = vec![0; section.launches.len()];
     for stage in &program.stages {

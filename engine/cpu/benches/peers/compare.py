@@ -42,7 +42,7 @@ def measure(call, seconds):
 
 
 def girih(args, what, threads, compute):
-    """The same of one `girih bench` of `what`, a model with its options, or why it cannot."""
+    """The same of one `girih bench` of `what`, a model with its options, and the most bytes it had; or why it cannot."""
     line = [args.girih, "bench", *what, "--json", "--seconds", str(args.seconds), "--compute", compute]
     line += ["--backend", args.backend] if args.backend else []
     # The reference backend takes no number of threads.
@@ -51,7 +51,7 @@ def girih(args, what, threads, compute):
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     found = json.loads(done.stdout)
-    return found["median_ms"], found["cpu_ms"] or found["median_ms"]
+    return found["median_ms"], found["cpu_ms"] or found["median_ms"], found["peak_bytes"]
 
 
 def example(name, shape):
@@ -69,8 +69,13 @@ def quantized(file, length):
     return what + (["--mode", "read", "--extent", f"t={length}"] if length > 1 else ["--mode", "step", "--extent", f"t={STEPS // 2}"])
 
 
-def peers(name, shape, threads, options):
-    """Ways to compute a workload as `{engine: call}`; what cannot be had is said and left out."""
+def stepping(name):
+    """As `quantized` for one token, with the random weights of a model of `examples/bench`."""
+    return example(name, (None, None)) + ["--mode", "step", "--extent", f"t={STEPS // 2}"]
+
+
+def peers(name, shape, threads, options, only=None):
+    """Ways to compute a workload as `{engine: call}`, or one of them; what cannot be had is said and left out."""
     import torch
 
     import workloads
@@ -99,7 +104,34 @@ def peers(name, shape, threads, options):
         # Compilers unroll a loop over time; a thousand steps take them minutes.
         way, call = next(iter(work.ways.items()))
         more += [(f"{way}, torch.compile", lambda: compiled(call))]
-    return calls | made(more)
+    return calls | made([(engine, make) for engine, make in more if only in (None, engine)])
+
+
+def stepping_peers(name, threads):
+    """As `peers`, for what girih does with `stepping`."""
+    return made([("transformers", lambda: step_call(name, threads))])
+
+
+def step_call(name, threads):
+    """One token, on average behind half of `STEPS` others."""
+    import torch
+    from transformers import DynamicCache
+
+    import workloads
+
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(threads)
+    module = workloads.WORKLOADS[name][0](t=1).module
+    token, cache, taken = torch.zeros(1, 1, dtype=torch.long), None, 0
+
+    def call():
+        nonlocal cache, taken
+        if taken % STEPS == 0:
+            cache = DynamicCache(config=module.config)
+        taken += 1
+        module(token, past_key_values=cache, logits_to_keep=1)
+
+    return call
 
 
 def quantized_peers(file, length, threads):
@@ -210,6 +242,45 @@ def llama_call(file, threads, length):
     return call
 
 
+def peak(name, shape, engine, options):
+    """Megabytes of a process: with a peer's libraries alone, and the most of them while the peer runs. For a process
+    of its own."""
+    import ctypes
+    import gc
+
+    def resident(what):
+        lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(what))
+
+    sys.path.insert(0, str(HERE))
+    import workloads  # noqa: F401
+
+    if engine.startswith("OpenVINO"):
+        import openvino  # noqa: F401
+    elif engine == "onnxruntime":
+        import onnxruntime  # noqa: F401
+    before = resident("VmRSS")
+    call = peers(name, shape, 1, options, engine)[engine]
+    call()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    for _ in range(3):
+        call()
+    return before, resident("VmHWM")
+
+
+def memory(args, name, shape, what, engines):
+    """Rows of the memory that each engine takes on one thread."""
+    import multiprocessing
+
+    yield f"| {name} | girih | {girih(args, what, 1, 'f32')[2] / 1e6:.0f} | |"
+    for engine in engines:
+        with multiprocessing.get_context("spawn").Pool(1) as process:
+            before, most = process.apply(peak, (name, shape, engine, args))
+        yield f"| {name} | {engine} | {most:.0f} | {most - before:.0f} |"
+
+
 skipped = set()
 
 
@@ -264,6 +335,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--compute", default="f32", help="of girih and of peers that have it: f32,bf16,int8")
     parser.add_argument("--compile", action="store_true", help="also peers that compile; slow to begin")
+    parser.add_argument("--memory", action="store_true", help="how much memory each takes, not how long")
     parser.add_argument("--gguf", help="a file of SmolLM2-135M, quantized, to run beside llama.cpp")
     args = parser.parse_args()
     args.compute = args.compute.split(",")
@@ -278,6 +350,14 @@ def main():
     names = list(workloads.WORKLOADS) if args.only is None else [name for name in args.only.split(",") if name]
     if unknown := [name for name in names if name not in workloads.WORKLOADS]:
         parser.error(f"no workload is called {', '.join(unknown)}; there are {', '.join(workloads.WORKLOADS)}")
+    if args.memory:
+        print("| workload | engine | MB | without its libraries |\n|---|---|---|---|", flush=True)
+        for name in names:
+            shape = (None, None)
+            engines = list(peers(name, shape, 1, args))
+            for row in memory(args, name, shape, example(name, shape), engines):
+                print(row, flush=True)
+        return
     print("| workload | threads | engine | ms | spread | times girih |\n|---|---|---|---|---|---|", flush=True)
     # What is measured: the name and shape of its rows, what girih is given, and the peers for a number of threads.
     jobs = [
@@ -285,6 +365,9 @@ def main():
         for name in names
         for shape in SHAPES.get(name, [(None, None)])
     ]
+    for name in (name for name in names if name == "gpt2"):
+        others = lambda threads, name=name: stepping_peers(name, threads)
+        jobs.append((name, (1, None), stepping(name), others))
     for length in (512, 1) if args.gguf else ():
         others = lambda threads, length=length: quantized_peers(args.gguf, length, threads)
         jobs.append((pathlib.Path(args.gguf).stem, (length, None), quantized(args.gguf, length), others))

@@ -163,8 +163,45 @@ fn layers(count: usize, m: usize, n: usize, k: usize) {
                     read(&pool, best, b);
                 }
             }),
+            ("multiply-adds alone", &mut || {
+                multiply_adds(count * m * n * k);
+            }),
         ],
     );
+}
+
+/// As many multiply-adds as a core does at a time, on nothing but registers: what no product is faster than.
+fn multiply_adds(count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the machine has the instructions.
+        unsafe { multiply_adds_avx512(count / 16) };
+        return;
+    }
+    let mut sums = [0.0_f32; 64];
+    for _ in 0..count / sums.len() {
+        for sum in &mut sums {
+            *sum = sum.mul_add(0.5, 1.0);
+        }
+    }
+    std::hint::black_box(sums);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn multiply_adds_avx512(count: usize) {
+    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_set1_ps};
+    let (half, one) = (
+        std::hint::black_box(_mm512_set1_ps(0.5)),
+        std::hint::black_box(_mm512_set1_ps(1.0)),
+    );
+    let mut sums = [_mm512_set1_ps(0.0); 24];
+    for _ in 0..count / sums.len() {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, half, one);
+        }
+    }
+    std::hint::black_box(sums);
 }
 
 /// Sums all elements, each thread its part.

@@ -11,6 +11,7 @@ mod tiles;
 
 use crate::gemm::{Finish, View, ViewMut};
 use crate::level::Level;
+use crate::pages::Pages;
 use crate::pool::Pool;
 use crate::table::routines;
 
@@ -29,7 +30,7 @@ pub struct Bf16Matrix {
     k: usize,
     n: usize,
     /// `[strips][steps][32]`, two bf16 in each: that of the even row in the lower half.
-    pairs: Vec<u32>,
+    pairs: Pages<u32>,
 }
 
 impl Bf16Matrix {
@@ -40,7 +41,8 @@ impl Bf16Matrix {
     /// - Every element that `source` names, `[k, n]`, is valid for reading.
     pub unsafe fn pack(k: usize, n: usize, source: View<f32>) -> Self {
         let steps = k.div_ceil(2).next_multiple_of(STEPS);
-        let mut pairs = Vec::with_capacity(n.div_ceil(COLS) * steps * COLS);
+        let mut pairs = Pages::zeros(n.div_ceil(COLS) * steps * COLS);
+        let mut lines = pairs.chunks_exact_mut(COLS);
         let narrow = routines(Level::Baseline).f32_to_bf16;
         for first in (0..n).step_by(COLS) {
             let cols = COLS.min(n - first);
@@ -56,7 +58,10 @@ impl Bf16Matrix {
                 unsafe { narrow(wide.as_ptr().cast(), halves.as_mut_ptr().cast(), 2 * COLS) };
                 let [even, odd] = halves;
                 let pair = |(even, odd): (u16, u16)| u32::from(even) | u32::from(odd) << 16;
-                pairs.extend(even.into_iter().zip(odd).map(pair));
+                let line = lines.next().into_iter().flatten();
+                for (to, halves) in line.zip(even.into_iter().zip(odd)) {
+                    *to = pair(halves);
+                }
             }
         }
         Self { k, n, pairs }
@@ -74,7 +79,7 @@ impl Bf16Matrix {
 
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.pairs.as_slice())
+        size_of_val(&*self.pairs)
     }
 
     /// Pairs of rows, with those that fill up.

@@ -44,6 +44,19 @@ pub(crate) unsafe trait Lanes: Copy + 'static {
         let _ = at;
     }
 
+    /// Brings a line of memory into the second-level cache, if there is memory; any address will do.
+    #[inline(always)]
+    fn fetch_far(at: *const Self::Element) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: every CPU of this architecture has the instruction, which faults at no address.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T1>(at.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     unsafe fn splat(value: Self::Element) -> Self::Vector;
     unsafe fn load(from: *const Self::Element) -> Self::Vector;
     unsafe fn store(to: *mut Self::Element, value: Self::Vector);

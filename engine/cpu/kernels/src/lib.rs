@@ -19,6 +19,7 @@ pub mod gemm;
 mod guarded;
 mod lanes;
 pub mod level;
+mod pages;
 pub mod pool;
 pub mod quant;
 pub mod table;

@@ -14,11 +14,15 @@ use super::scratch::with_scratch;
 use super::tile::{PANEL, STEPS, Tile};
 use super::{View, ViewMut};
 
-/// Steps of a sum at a time: a panel's part is 32 KiB of f32, which stays in the first-level cache while strips pass.
-pub(crate) const DEPTH: usize = 256;
+/// Steps of a sum at a time: a panel's part is 64 KiB of f32 and comes from the second-level cache once for every strip,
+/// which stays in the first.
+pub(crate) const DEPTH: usize = 512;
 
-/// The most rows of a block: eight of the highest strips, 96 KiB of f32 at [`DEPTH`].
-pub(super) const ROWS: usize = 96;
+/// The most rows of a block: twelve of the highest strips, 288 KiB of f32 at [`DEPTH`].
+pub(super) const ROWS: usize = 144;
+
+/// Rows from which on there is time to bring the next panel into the second-level cache while this one is used.
+const MANY_ROWS: usize = 32;
 
 /// Where `B` lies. Columns of a panel are contiguous.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +151,13 @@ unsafe fn compute_piece<E: Element>(
             (false, true) => kernels.masked,
             (false, false) => kernels.tiles,
         };
+        let next = if left > cols {
+            block.b.at(depth, block.first_col + j + cols)
+        } else if depth + k < block.k {
+            block.b.at(depth + k, block.first_col)
+        } else {
+            block.b.at(0, block.first_col + block.n)
+        };
         for from in (0..block.m).step_by(height) {
             let rows = height.min(block.m - from);
             let c = block.c.at(from, j);
@@ -157,6 +168,12 @@ unsafe fn compute_piece<E: Element>(
                 b_row: block.b.row,
                 b_panel: block.b.panel,
                 fetches: from == 0 && !wide,
+                next: next.wrapping_add(from * k / block.m * block.b.row),
+                next_rows: if block.m < MANY_ROWS {
+                    0
+                } else {
+                    (STEPS * rows).div_ceil(block.m)
+                },
                 cols: left.min(cols),
                 c: c.ptr,
                 c_row: c.row,

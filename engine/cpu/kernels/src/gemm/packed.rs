@@ -11,6 +11,7 @@ use super::share::share_blocks;
 use super::tile::PANEL;
 use super::{Epilogue, Finish, Group, View, ViewMut};
 use crate::level::Level;
+use crate::pages::Pages;
 use crate::pool::Pool;
 
 /// Weights `[k, n]` in panels of 32 columns: a panel holds its columns' part of every row, row after row. The last
@@ -19,7 +20,7 @@ use crate::pool::Pool;
 pub struct Packed {
     k: usize,
     n: usize,
-    data: Vec<f32>,
+    data: Pages<f32>,
 }
 
 impl Packed {
@@ -29,11 +30,9 @@ impl Packed {
     ///
     /// - Every element that `source` names, `[k, n]`, is valid for reading.
     pub unsafe fn pack(k: usize, n: usize, source: View<f32>) -> Self {
-        let mut data: Vec<f32> = Vec::with_capacity(panel_elements(k, n));
-        // SAFETY: the caller vouches for the elements, and the capacity has room for every panel.
+        let mut data = Pages::zeros(panel_elements(k, n));
+        // SAFETY: the caller vouches for the elements, and there is room for every panel.
         unsafe { pack_panels(k, n, source, data.as_mut_ptr()) };
-        // SAFETY: every element of every panel was written.
-        unsafe { data.set_len(panel_elements(k, n)) };
         Self { k, n, data }
     }
 
@@ -82,7 +81,7 @@ impl Packed {
 
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.data.as_slice())
+        size_of_val(&*self.data)
     }
 
     fn panels(&self) -> Panels<f32> {

@@ -11,7 +11,7 @@ use crate::pool::Pool;
 /// Multiply-adds that are not worth a second thread: some microseconds.
 const SMALL: usize = 1 << 16;
 
-/// Columns of a block: with [`block::ROWS`] rows it is 192 KiB of f32 and stays in the second-level cache.
+/// Columns of a block: with [`block::ROWS`] rows it is 288 KiB of f32 and stays in the second-level cache.
 const COLS: usize = 512;
 
 /// Columns that a thread gets at least where there is one block of rows: as many as the widest tile has.

@@ -37,6 +37,10 @@ pub(super) struct Tile<E> {
     pub(super) b_panel: usize,
     /// Whether this tile is the first that reads its part of `B`, which is then fetched some rows ahead.
     pub(super) fetches: bool,
+    /// What is read after this panel's part: the first row that this tile brings nearer.
+    pub(super) next: *const E,
+    /// Rows from there that it brings nearer for every [`STEPS`] of its own.
+    pub(super) next_rows: usize,
     /// The tile's columns in `C`; also those in `B`, for a masked tile. Others read all columns of their width.
     pub(super) cols: usize,
     /// The tile's place in `C`.
@@ -70,8 +74,15 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
     }
     let mut sums = [[L::splat(L::Element::default()); V]; R];
     let (mut a, mut b, mut left) = (tile.a, tile.b, tile.k);
+    let mut next = tile.next;
     while left > 0 {
         let steps = left.min(STEPS);
+        for _ in 0..tile.next_rows {
+            for line in (0..PANEL).step_by(64 / size_of::<L::Element>()) {
+                L::fetch_far(next.wrapping_add(line));
+            }
+            next = next.wrapping_add(tile.b_row);
+        }
         for step in 0..steps {
             let row: [L::Vector; V] = std::array::from_fn(|v| {
                 let panel = v / vectors_per_panel * tile.b_panel;

@@ -26,7 +26,7 @@ const SMALL: usize = 1 << 16;
 /// Rows from which weights are decoded once for all of them.
 const MANY_ROWS: usize = 12;
 
-/// Strips that are decoded at a time: with [`DEPTH`] steps of a sum 256 KiB, within the second-level cache.
+/// Strips that are decoded at a time: with [`DEPTH`] steps of a sum 512 KiB, within the second-level cache.
 const STRIPS: usize = 16;
 
 /// Bytes of activations that stay in the second-level cache while strips pass.

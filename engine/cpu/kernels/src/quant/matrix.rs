@@ -3,10 +3,12 @@
 //! Strips of 16 output rows: a strip holds the quants of one block of 32 contracted elements after the other, and
 //! apart from them the scales in the same order. The last strip is filled up with zeros. The same for every level.
 //! See note \[Packed blocks\].
+#![expect(unsafe_code, reason = "a promise about the lines")]
 
 use super::kind::Shape;
 use super::stored::read_block;
 use super::{QuantError, QuantKind};
+use crate::pages::{Pages, Zeroed};
 
 /// Output rows of a strip.
 pub(super) const ROWS: usize = 16;
@@ -22,14 +24,17 @@ const QUANTS: usize = ROWS * BLOCK;
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
+// SAFETY: bytes, as aligned as a cache line.
+unsafe impl Zeroed for Line {}
+
 /// Quantized weights `[n, k]`, packed for products with rows of `k` elements. No element is rounded again.
 #[derive(Clone, Debug)]
 pub struct QuantMatrix {
     kind: QuantKind,
     n: usize,
     k: usize,
-    quants: Vec<Line>,
-    scales: Vec<Line>,
+    quants: Pages<Line>,
+    scales: Pages<Line>,
 }
 
 impl QuantMatrix {
@@ -123,7 +128,7 @@ impl QuantMatrix {
 
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
-        size_of_val(self.quants.as_slice()) + size_of_val(self.scales.as_slice())
+        size_of_val(&*self.quants) + size_of_val(&*self.scales)
     }
 
     /// Strips of 16 output rows.
@@ -240,7 +245,9 @@ fn write_quants(bits: usize, block: &[u8; QUANTS], to: &mut Lines) {
 
 /// Cache lines that are written from the first byte to the last.
 struct Lines {
-    whole: Vec<Line>,
+    all: Pages<Line>,
+    /// How many are written.
+    whole: usize,
     /// What does not fill a line yet.
     open: [u8; 64],
     filled: usize,
@@ -249,7 +256,8 @@ struct Lines {
 impl Lines {
     fn with_capacity(bytes: usize) -> Self {
         Self {
-            whole: Vec::with_capacity(bytes.div_ceil(64)),
+            all: Pages::zeros(bytes.div_ceil(64)),
+            whole: 0,
             open: [0; 64],
             filled: 0,
         }
@@ -262,8 +270,7 @@ impl Lines {
             bytes = &bytes[count..];
             self.filled += count;
             if self.filled == 64 {
-                self.whole.push(Line(self.open));
-                self.filled = 0;
+                self.close();
             }
         }
     }
@@ -274,12 +281,23 @@ impl Lines {
         }
     }
 
-    fn finish(mut self) -> Vec<Line> {
+    fn close(&mut self) {
+        self.all[self.whole] = Line(self.open);
+        self.whole += 1;
+        self.filled = 0;
+    }
+
+    fn finish(mut self) -> Pages<Line> {
         if self.filled > 0 {
             self.open[self.filled..].fill(0);
-            self.whole.push(Line(self.open));
+            self.close();
         }
-        self.whole
+        debug_assert_eq!(
+            self.whole,
+            self.all.len(),
+            "as many lines as were asked for"
+        );
+        self.all
     }
 }
 
