@@ -195,8 +195,8 @@ mod tests {
     use super::*;
     use girih_graph::text;
 
-    /// How the loop of a graph with this body is computed: its state is `s`, `[d, e]`.
-    fn check(body: &str, expected: &str) {
+    /// A graph with a loop of this body: its state is `%4`, `[d, e]`.
+    fn graph(body: &str) -> Graph {
         let graph = format!(
             "girih-graph 1
 graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32[t, e=64]) {{
@@ -214,7 +214,12 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
 }}
 "
         );
-        let graph = text::parse(&graph).unwrap();
+        text::parse(&graph).unwrap()
+    }
+
+    /// How the loop of a graph with this body is computed.
+    fn check(body: &str, expected: &str) {
+        let graph = graph(body);
         let (chunked, choices) = chunk_recurrences(&graph, None);
         girih_graph::verify(&chunked).unwrap();
         let [choice] = choices.as_slice() else {
@@ -239,6 +244,21 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
 ",
             "chunks",
         );
+    }
+
+    #[test]
+    fn a_stand_in_for_a_gradient_is_not_read() {
+        let body = "    %10 = grad_as %9, %4 : f32[d=64, e=64]
+    %11 = add %4, %10 : f32[d=64, e=64]
+    %12 = contract %5, %11 {over: d} : f32[e=64]
+    %13 = grad_as %7, %12 : f32[e=64]
+    %14 = add %12, %13 : f32[e=64]
+";
+        let body = format!("{body}    return %11, %14\n");
+        check(&body, "chunks");
+        let (blocks, choices) = chunk_recurrences(&graph(&body), Some((Way::Associative, 4)));
+        girih_graph::verify(&blocks).unwrap();
+        assert_eq!(choices[0].how, How::Blocks(Some(4)));
     }
 
     #[test]

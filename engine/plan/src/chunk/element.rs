@@ -6,7 +6,7 @@
 use girih_graph::op::{Binary, Op, Recurrence};
 use girih_graph::{DType, Node, Region, ValueId};
 
-use super::form::{Form, Forms};
+use super::form::{Form, Forms, computed};
 use super::recognize;
 
 /// A recurrence whose states go on element by element.
@@ -45,8 +45,7 @@ impl Scan<'_> {
         let mut reads: Vec<ValueId> = Vec::new();
         for (_, node) in self.recurrence.body.nodes() {
             if depends(&self.depends, node) {
-                let free = node
-                    .operands
+                let free = computed(node)
                     .iter()
                     .filter(|own| !self.depends[own.index()]);
                 reads.extend(free);
@@ -66,7 +65,8 @@ fn depends(values: &[bool], node: &Node) -> bool {
 pub(super) fn scan(recurrence: &Recurrence) -> Result<Scan<'_>, &'static str> {
     let body = &recurrence.body;
     recognize::check_axes(recurrence)?;
-    if body.nodes().any(|(_, node)| !node.op.regions().is_empty()) {
+    let is_closed = |op: &Op| matches!(op, Op::Recurrence(_) | Op::Route(_) | Op::Call(_));
+    if body.nodes().any(|(_, node)| is_closed(&node.op)) {
         return Err("its body holds another loop, a route or an operation of a plugin");
     }
     let forms = Forms::new(body, recurrence.carried);

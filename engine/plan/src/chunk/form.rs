@@ -64,7 +64,7 @@ impl<'g> Forms<'g> {
             }]);
         }
         for (_, node) in body.nodes() {
-            let depends = node.operands.iter().any(|own| forms.depends[own.index()]);
+            let depends = computed(node).iter().any(|own| forms.depends[own.index()]);
             for result in &node.results {
                 forms.depends[result.index()] = depends;
                 forms.linear[result.index()] = if depends {
@@ -215,10 +215,18 @@ impl<'g> Forms<'g> {
         }
         let node = self.body.defining_node(value)?;
         match &node.op {
-            Op::Binary(Binary::Mul) => Some((false, node.operands.clone())),
+            Op::Binary(Binary::Mul) | Op::GradAs => Some((false, computed(node).to_vec())),
             Op::Unary(Unary::Neg) => Some((true, node.operands.clone())),
             _ => None,
         }
+    }
+}
+
+/// The operands that a node is computed from: a stand-in for a gradient is none.
+pub(super) fn computed(node: &Node) -> &[ValueId] {
+    match node.op {
+        Op::GradAs => &node.operands[..1],
+        _ => &node.operands,
     }
 }
 

@@ -8,7 +8,7 @@ use girih_graph::op::{Binary, Combine, Op};
 use girih_graph::{AxisId, Builder, OpError, Region, ValueId};
 
 use super::build::{added, missing, split};
-use super::form::Term;
+use super::form::{Term, computed};
 use super::recognize::Linear;
 
 /// For each value of the body, what it is for all steps.
@@ -79,10 +79,13 @@ pub(super) fn nodes(
         if !node.results.iter().any(is_missing) {
             continue;
         }
-        let operands = node.operands.iter().map(|operand| lifted[operand.index()]);
+        let operands = computed(node).iter().map(|own| lifted[own.index()]);
         let operands: Option<Vec<ValueId>> = operands.collect();
         let operands = operands.ok_or_else(|| missing("operand"))?;
-        let results = b.node(node.op.clone(), &operands)?;
+        let results = match node.op {
+            Op::GradAs => operands,
+            _ => b.node(node.op.clone(), &operands)?,
+        };
         for (old, new) in node.results.iter().zip(results) {
             lifted[old.index()] = Some(new);
         }

@@ -8,7 +8,7 @@
 use girih_graph::op::{Op, Recurrence};
 use girih_graph::{DType, Node, Region, ValueId};
 
-use super::form::{Form, Forms, Term};
+use super::form::{Form, Forms, Term, computed};
 
 /// A linear recurrence.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl Finder<'_, '_> {
         if matches!(node.op, Op::Call(_)) {
             return Err("its body calls an operation of a plugin");
         }
-        if node.operands.iter().all(able) {
+        if computed(node).iter().all(able) {
             return Ok(Way::Lifted);
         }
         let form = self.forms.read(value);
@@ -240,7 +240,7 @@ impl Needs<'_, '_> {
                 }
                 match self.ways[value.index()]? {
                     Way::Lifted => {
-                        for operand in &node.operands {
+                        for operand in computed(node) {
                             self.needed[operand.index()] = true;
                         }
                     }
