@@ -21,7 +21,8 @@ pub(crate) const DEPTH: usize = 512;
 /// The most rows of a block: twelve of the highest strips, 288 KiB of f32 at [`DEPTH`].
 pub(super) const ROWS: usize = 144;
 
-/// Rows from which on there is time to bring the next panel into the second-level cache while this one is used.
+/// Rows from which on there is time to bring the next panel into the second-level cache while this one is used. What is
+/// not in panels is there already.
 const MANY_ROWS: usize = 32;
 
 /// Where `B` lies. Columns of a panel are contiguous.
@@ -169,7 +170,7 @@ unsafe fn compute_piece<E: Element>(
                 b_panel: block.b.panel,
                 fetches: from == 0 && !wide,
                 next: next.wrapping_add(from * k / block.m * block.b.row),
-                next_rows: if block.m < MANY_ROWS {
+                next_rows: if block.m < MANY_ROWS || !block.b.filled {
                     0
                 } else {
                     (STEPS * rows).div_ceil(block.m)
