@@ -70,8 +70,8 @@ def quantized(file, length):
 
 
 def stepping(name):
-    """As `quantized` for one token, with the random weights of a model of `examples/bench`."""
-    return example(name, (None, None)) + ["--mode", "step", "--extent", f"t={STEPS // 2}"]
+    """As `quantized` for one token, with random weights in the shapes of a published model."""
+    return [str(ROOT / "examples" / "hf" / f"{name}.girih"), "--mode", "step", "--extent", f"t={STEPS // 2}"]
 
 
 def peers(name, shape, threads, options, only=None):
@@ -365,9 +365,8 @@ def main():
         for name in names
         for shape in SHAPES.get(name, [(None, None)])
     ]
-    for name in (name for name in names if name == "gpt2"):
-        others = lambda threads, name=name: stepping_peers(name, threads)
-        jobs.append((name, (1, None), stepping(name), others))
+    if "gpt2" in names:
+        jobs.append(("gpt2", (1, None), stepping("gpt2"), lambda threads: stepping_peers("gpt2", threads)))
     for length in (512, 1) if args.gguf else ():
         others = lambda threads, length=length: quantized_peers(args.gguf, length, threads)
         jobs.append((pathlib.Path(args.gguf).stem, (length, None), quantized(args.gguf, length), others))
