@@ -14,7 +14,7 @@ const SMALL: usize = 1 << 16;
 /// Columns of a block: with [`block::ROWS`] rows it is 288 KiB of f32 and stays in the second-level cache.
 const COLS: usize = 512;
 
-/// Columns that a thread gets at least where there is one block of rows: as many as the widest tile has.
+/// Columns that a thread gets at least where there are few rows: as many as the widest tile has.
 pub(super) const GRAIN: usize = 128;
 
 /// Calls `body(rows, columns)` for blocks that cover the rows of every range and `n` columns. `height` is that of the
@@ -51,13 +51,11 @@ pub(super) fn share_blocks(
         });
     } else if let [(index, rows)] = row_blocks.as_slice() {
         // Equal ranges for equal threads, so that a thread's part of the weights may still be in its cache.
-        pool.split(
-            n,
-            GRAIN.min(n.div_ceil(pool.threads()).next_multiple_of(PANEL)),
-            &|cols, _| {
-                in_columns(*index, rows, cols);
-            },
-        );
+        let grain = if rows.len() > height { PANEL } else { GRAIN };
+        let share = n.div_ceil(pool.threads()).next_multiple_of(PANEL);
+        pool.split(n, grain.min(share), &|cols, _| {
+            in_columns(*index, rows, cols);
+        });
     } else {
         // Three items for each thread even out their differences.
         let wanted = (3 * pool.threads()).div_ceil(row_blocks.len().max(1));
