@@ -159,6 +159,8 @@ struct Context<'a> {
     edge: Option<Tiles<'a>>,
     mask: Option<Tiles<'a>>,
     domain: Known,
+    /// Whether the domain is the mask, so that no code is needed to know which scores of a tile count.
+    exact: bool,
     /// Positions along the point axes, point after point.
     positions: &'a [i64],
     axes: usize,
@@ -214,6 +216,9 @@ pub(super) fn run(
         edge: tiles(run, frame, launch.edge.as_ref(), bound.edge.as_ref()),
         mask: tiles(run, frame, launch.mask.as_ref(), bound.mask.as_ref()),
         domain: Known::of(&launch.domain, launch, frame)?,
+        // Scores outside of the domain are computed then: they must not fail.
+        exact: !launch.domain.is_open()
+            && (launch.interior.as_ref()).is_none_or(|own| own.failures.is_empty()),
         positions: &positions,
         axes,
         failed: Mutex::new(None),
@@ -330,7 +335,33 @@ unsafe extern "C" fn edge(
 ) {
     // SAFETY: as for `interior`.
     let context = unsafe { &*ctx.cast::<Context<'_>>() };
-    context.rewrite(1, tile, [ld, i0, i1, j0, j1], point);
+    if !context.exact || j1 - j0 > TILE.1 {
+        return context.rewrite(1, tile, [ld, i0, i1, j0, j1], point);
+    }
+    context.rewrite(0, tile, [ld, i0, i1, j0, j1], point);
+    for row in i0..i1 {
+        let first = tile.wrapping_add((row - i0) * ld);
+        // SAFETY: the routine gives the tile with rows `ld` elements apart, which nobody else has meanwhile.
+        let scores = unsafe { std::slice::from_raw_parts_mut(first, j1 - j0) };
+        leave(scores, context.domain.of_row(point, row, &(j0..j1)));
+    }
+}
+
+/// Takes the scores out of which `bits` has none.
+fn leave(scores: &mut [f32], bits: u64) {
+    let count = scores.len();
+    let first = (bits.trailing_zeros() as usize).min(count);
+    let after = (u64::BITS - bits.leading_zeros()) as usize;
+    let (before, rest) = scores.split_at_mut(first);
+    before.fill(f32::NEG_INFINITY);
+    let (inside, behind) = rest.split_at_mut(after.min(count).saturating_sub(first));
+    behind.fill(f32::NEG_INFINITY);
+    let mut holes = !(bits >> (first % 64));
+    holes &= u64::MAX.checked_shr(64 - inside.len() as u32).unwrap_or(0);
+    while holes != 0 {
+        inside[holes.trailing_zeros() as usize] = f32::NEG_INFINITY;
+        holes &= holes - 1;
+    }
 }
 
 unsafe extern "C" fn classify(

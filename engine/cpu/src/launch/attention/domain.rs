@@ -35,6 +35,8 @@ pub(super) struct Labels {
     /// Labels of one point; all points share those of the first if they are alike.
     count: usize,
     shared: bool,
+    /// Whether no label of a point is less than one before it.
+    sorted: bool,
 }
 
 impl Known {
@@ -141,11 +143,71 @@ impl Known {
     }
 }
 
+impl Known {
+    /// Which of at most 64 keys count for a row, a bit for each; of what is not known, all.
+    pub(super) fn of_row(&self, point: usize, row: usize, keys: &Range<usize>) -> u64 {
+        match self {
+            Self::Nothing | Self::All => between(0, 64),
+            Self::Affine {
+                row: factor,
+                key,
+                offset,
+            } => {
+                // Positions and factors are below 2^63: nothing here overflows.
+                let rest = i128::from(*factor) * row as i128 + i128::from(*offset);
+                let (key, start) = (i128::from(*key), keys.start as i128);
+                match key.signum() {
+                    // rest + key · j >= 0 from here on, or up to here.
+                    1 => between(-rest.div_euclid(key) - start, 64),
+                    -1 => between(0, rest.div_euclid(-key) + 1 - start),
+                    _ if rest >= 0 => between(0, 64),
+                    _ => 0,
+                }
+            }
+            Self::Labels {
+                rows: of_rows,
+                keys: of_keys,
+            } => {
+                let label = of_rows.of(point, row..row + 1);
+                let (Some([label]), Some(own)) = (label, of_keys.of(point, keys.clone())) else {
+                    return between(0, 64);
+                };
+                if of_keys.sorted {
+                    let from = own.partition_point(|own| own < label);
+                    let to = own.partition_point(|own| own <= label);
+                    return between(from as i128, to as i128);
+                }
+                let equal = own.iter().enumerate().filter(|(_, own)| *own == label);
+                equal.fold(0, |bits, (at, _)| bits | 1 << at)
+            }
+            Self::And(x, y) => x.of_row(point, row, keys) & y.of_row(point, row, keys),
+            Self::Or(x, y) => x.of_row(point, row, keys) | y.of_row(point, row, keys),
+        }
+    }
+}
+
+/// Bits `from..to`, as far as there are such.
+fn between(from: i128, to: i128) -> u64 {
+    let below = |end: i128| match u32::try_from(end.clamp(0, 64)) {
+        Ok(64) | Err(_) => u64::MAX,
+        Ok(end) => (1 << end) - 1,
+    };
+    below(to) & !below(from)
+}
+
 impl Labels {
+    /// Those of positions `range`.
+    fn of(&self, point: usize, range: Range<usize>) -> Option<&[i64]> {
+        let start = if self.shared { 0 } else { point * self.count };
+        self.numbers.get(start + range.start..start + range.end)
+    }
+
     /// The least and the largest label of positions `range`.
     fn range(&self, point: usize, range: Range<usize>) -> Option<(i64, i64)> {
-        let start = if self.shared { 0 } else { point * self.count };
-        let own = self.numbers.get(start + range.start..start + range.end)?;
+        let own = self.of(point, range)?;
+        if self.sorted {
+            return Some((*own.first()?, *own.last()?));
+        }
         Some((*own.iter().min()?, *own.iter().max()?))
     }
 }
@@ -187,9 +249,81 @@ fn labels(
         }
         numbers.extend((0..count as isize).map(|at| cells.get(start + at * view.step(axis))));
     }
+    let sorted = numbers.chunks(count.max(1)).all(<[i64]>::is_sorted);
     Labels {
         numbers,
         count,
         shared,
+        sorted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(numbers: &[i64]) -> Labels {
+        Labels {
+            numbers: numbers.to_vec(),
+            count: numbers.len(),
+            shared: true,
+            sorted: numbers.is_sorted(),
+        }
+    }
+
+    /// Rows and tiles say what pairs say.
+    fn check(known: &Known, counts: impl Fn(i64, i64) -> bool) {
+        for keys in [0..1, 0..9, 3..9, 5..6] {
+            for row in 0..9 {
+                let expected = keys.clone().map(|key| counts(row as i64, key as i64));
+                let expected = expected.enumerate();
+                let expected = expected.fold(0, |bits, (at, own)| bits | u64::from(own) << at);
+                let all = between(0, keys.len() as i128);
+                let found = known.of_row(0, row, &keys) & all;
+                assert_eq!(found, expected, "{known:?}: row {row} of {keys:?}");
+                match known.of_tile(0, row..row + 1, keys.clone()) {
+                    Some(true) => assert_eq!(found, all),
+                    Some(false) => assert_eq!(found, 0),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_say_what_pairs_say() {
+        for row in -2..=2 {
+            for key in -3..=3 {
+                for offset in -7..=7 {
+                    let known = Known::Affine { row, key, offset };
+                    check(&known, |i, j| row * i + key * j + offset >= 0);
+                }
+            }
+        }
+        let far = Known::Affine {
+            row: i64::MIN,
+            key: i64::MAX,
+            offset: i64::MIN,
+        };
+        assert_eq!(far.of_row(0, usize::MAX >> 1, &(0..64)), 0);
+        let documents: [i64; 9] = [0, 0, 0, 1, 1, 1, 1, 2, 2];
+        let turns: [i64; 9] = [2, 0, 1, 2, 0, 1, 2, 0, 1];
+        for own in [documents, turns] {
+            let same = || Known::Labels {
+                rows: labels(&own),
+                keys: labels(&own),
+            };
+            let causal = || Known::Affine {
+                row: 1,
+                key: -1,
+                offset: 0,
+            };
+            let equal = |i: i64, j: i64| own[i as usize] == own[j as usize];
+            check(&same(), equal);
+            let both = Known::And(Box::new(same()), Box::new(causal()));
+            check(&both, |i, j| equal(i, j) && j <= i);
+            let either = Known::Or(Box::new(same()), Box::new(causal()));
+            check(&either, |i, j| equal(i, j) || j <= i);
+        }
     }
 }
