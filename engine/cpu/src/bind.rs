@@ -128,14 +128,12 @@ impl<'a> Binder<'a> {
         section: &Section,
         touched: &[(BufferId, usize)],
     ) -> Result<(), RunError> {
-        let changed = if bound.places.is_empty() {
-            Reads::MAX
-        } else {
-            changed(&bound.symbols, &self.numbers.symbols)
-        };
+        let new = bound.places.is_empty();
+        let changed = changed(&bound.symbols, &self.numbers.symbols);
         bound.symbols.clone_from(&self.numbers.symbols);
         let [mut views, mut bytes, mut launches] = std::mem::take(&mut bound.reads);
-        let stays = |reads: Option<&Reads>| reads.is_some_and(|reads| reads & changed == 0);
+        // Of a section that is new nothing stays, constants neither.
+        let stays = |reads: Option<&Reads>| !new && reads.is_some_and(|reads| reads & changed == 0);
 
         let mut seen: Vec<Reads> = vec![0; section.buffers.len()];
         for (at, tensor) in section.tensors.iter().enumerate() {
@@ -146,7 +144,7 @@ impl<'a> Binder<'a> {
             }
             seen[tensor.buffer.index()] |= views[at];
         }
-        let mut moved = bound.places.is_empty();
+        let mut moved = new;
         for (at, buffer) in section.buffers.iter().enumerate() {
             let id = BufferId(at as u32);
             if !stays(bytes.get(at)) || !stays(seen.get(at)) {
@@ -159,7 +157,7 @@ impl<'a> Binder<'a> {
             }
             seen[at] |= bytes[at];
         }
-        if bound.places.is_empty() {
+        if new {
             bound.constants = self.constants(section);
         }
         check_views(section, &bound.views, &bound.bytes, &|buffer| {
@@ -167,16 +165,16 @@ impl<'a> Binder<'a> {
         });
         for (at, launch) in section.launches.iter().enumerate() {
             if !stays(launches.get(at)) {
-                let (new, mut reads) = self.numbers.reading(|| launch::bind(self, bound, launch));
+                let (made, mut reads) = self.numbers.reading(|| launch::bind(self, bound, launch));
                 launch.visit_buffers(&section.tensors, &mut |buffer, _| {
                     reads |= seen[buffer.index()];
                 });
                 if launch::reads_more(launch) {
                     reads = Reads::MAX;
                 }
-                let new = new?;
-                moved |= matches!(new, BoundLaunch::Recurrence(_));
-                put(&mut bound.launches, at, new);
+                let made = made?;
+                moved |= matches!(made, BoundLaunch::Recurrence(_));
+                put(&mut bound.launches, at, made);
                 put(&mut launches, at, reads);
             }
         }

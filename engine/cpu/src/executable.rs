@@ -265,3 +265,29 @@ fn tell(progress: &mut Progress<'_>, finished: usize, total: usize) -> Result<()
         ControlFlow::Break(()) => Err(RunError::Cancelled),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use girih_graph::{Extent, text};
+
+    #[test]
+    #[should_panic(expected = "leaves its buffer")]
+    fn views_of_constant_sizes_are_checked_too() {
+        let graph = "girih-graph 1
+graph twice(x: f32[d=4]) -> (y: f32[d=4]) {
+  %0 = add x, x : f32[d=4]
+  return %0
+}
+";
+        let graph = text::parse(graph).expect("it is well-formed");
+        let refused = crate::fallback::Refused::new();
+        let mut compiled = Cpu::default()
+            .compiled(&graph, &refused)
+            .expect("it runs every graph");
+        for tensor in &mut compiled.plan.root.tensors {
+            tensor.offset = Extent::constant(1);
+        }
+        let _ = compiled.bind(&Sizes::default(), u64::MAX);
+    }
+}

@@ -147,7 +147,7 @@ impl Known {
     /// Which of at most 64 keys count for a row, a bit for each; of what is not known, all.
     pub(super) fn of_row(&self, point: usize, row: usize, keys: &Range<usize>) -> u64 {
         match self {
-            Self::Nothing | Self::All => between(0, 64),
+            Self::Nothing | Self::All => u64::MAX,
             Self::Affine {
                 row: factor,
                 key,
@@ -160,7 +160,7 @@ impl Known {
                     // rest + key · j >= 0 from here on, or up to here.
                     1 => between(-rest.div_euclid(key) - start, 64),
                     -1 => between(0, rest.div_euclid(-key) + 1 - start),
-                    _ if rest >= 0 => between(0, 64),
+                    _ if rest >= 0 => u64::MAX,
                     _ => 0,
                 }
             }
@@ -170,7 +170,7 @@ impl Known {
             } => {
                 let label = of_rows.of(point, row..row + 1);
                 let (Some([label]), Some(own)) = (label, of_keys.of(point, keys.clone())) else {
-                    return between(0, 64);
+                    return u64::MAX;
                 };
                 if of_keys.sorted {
                     let from = own.partition_point(|own| own < label);
