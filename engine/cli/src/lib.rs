@@ -16,6 +16,7 @@ pub mod loader;
 pub mod planned;
 pub mod plugin;
 pub mod procedure;
+mod progress;
 pub mod promise;
 pub mod session;
 pub mod setting;

@@ -18,7 +18,7 @@ use girih_runtime::backend::{
 use girih_runtime::pull::{self, Sources};
 use girih_runtime::session::{Opening, StreamModel};
 use girih_runtime::tensor::Tensor;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::checkpoint::{Checkpoint, CheckpointParams, fit};
 use crate::command::pull::Bar;
@@ -543,14 +543,10 @@ struct LoadBar(ProgressBar);
 
 impl LoadBar {
     fn new(watched: bool) -> Self {
-        let target = if watched {
-            ProgressDrawTarget::stderr_with_hz(12)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template("loading weights {bar:28.cyan/dim} {pos}/{len}");
-        bar.set_style(style.expect("the template is ours and well-formed"));
+        let bar = crate::progress::bar(watched, 12);
+        bar.set_style(crate::progress::style(
+            "loading weights {bar:28.cyan/dim} {pos}/{len}",
+        ));
         bar.enable_steady_tick(Duration::from_millis(120));
         Self(bar)
     }

@@ -209,6 +209,18 @@ fn own<T: Module>(module: &Arc<dyn Module>) -> Result<&T, DriverError> {
     })
 }
 
+/// Finds a library of the toolkit, of the version that the bindings know: where `variable` says, or where the system looks.
+fn found_toolkit(
+    what: &str,
+    variable: &str,
+    library: &str,
+    function: &str,
+) -> Result<(), DriverError> {
+    let mut names = cudarc::get_lib_name_candidates(library);
+    names.retain(|name| !name.ends_with(".12") && !name.ends_with(".11"));
+    found(what, std::env::var_os(variable), &names, function)
+}
+
 /// Loads the first library that is there and has a function, and keeps it.
 fn found(
     what: &str,

@@ -9,7 +9,7 @@ use girih_graph::{AxisId, Extent};
 use girih_runtime::backend::{Data, silent};
 use girih_runtime::session;
 use girih_runtime::tensor::Tensor;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::Streams;
@@ -313,14 +313,10 @@ fn is_time(model: &Model, axis: AxisId) -> bool {
 }
 
 fn progress(watched: bool) -> ProgressBar {
-    let target = if watched {
-        ProgressDrawTarget::stderr_with_hz(4)
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let style = ProgressStyle::with_template("{spinner:.cyan} measuring, {pos} runs");
-    bar.set_style(style.expect("the template is ours and well-formed"));
+    let bar = crate::progress::bar(watched, 4);
+    bar.set_style(crate::progress::style(
+        "{spinner:.cyan} measuring, {pos} runs",
+    ));
     bar
 }
 

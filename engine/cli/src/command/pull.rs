@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use girih_runtime::pull::{KNOWN, Progress, Sources, Step, pull};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::Streams;
@@ -64,12 +64,7 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     /// A bar that is not drawn before there is progress.
     pub(crate) fn new(watched: bool) -> Self {
-        let target = if watched {
-            ProgressDrawTarget::stderr_with_hz(12)
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        Self(ProgressBar::with_draw_target(None, target))
+        Self(crate::progress::bar(watched, 12))
     }
 
     /// Draws how far a step has come.
@@ -104,5 +99,5 @@ fn style(measured: bool) -> ProgressStyle {
     } else {
         "{spinner} {msg} {bytes}"
     };
-    ProgressStyle::with_template(template).expect("the template is ours and well-formed")
+    crate::progress::style(template)
 }

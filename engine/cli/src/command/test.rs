@@ -9,7 +9,7 @@ use girih_dsl::procedure::Procedure;
 use girih_dsl::program::Program;
 use girih_dsl::span::Span;
 use girih_runtime::backend::{Backend, Bindings, Outputs, silent};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::Streams;
@@ -150,14 +150,10 @@ pub(super) fn run(args: &Args, streams: &mut Streams<'_>) -> Result<Outcome, Fai
 
 /// Says which module is being checked, to whoever watches.
 fn progress(watched: bool) -> ProgressBar {
-    let target = if watched {
-        ProgressDrawTarget::stderr_with_hz(4)
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let style = ProgressStyle::with_template("{spinner:.cyan} checking {msg}, {elapsed}");
-    bar.set_style(style.expect("the template is ours and well-formed"));
+    let bar = crate::progress::bar(watched, 4);
+    bar.set_style(crate::progress::style(
+        "{spinner:.cyan} checking {msg}, {elapsed}",
+    ));
     if watched {
         bar.enable_steady_tick(std::time::Duration::from_millis(250));
     }

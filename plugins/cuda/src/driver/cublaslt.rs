@@ -67,10 +67,7 @@ pub fn load() -> Result<(), DriverError> {
     static FOUND: OnceLock<Result<(), DriverError>> = OnceLock::new();
     FOUND
         .get_or_init(|| {
-            let named = std::env::var_os("GIRIH_CUBLASLT");
-            let mut names = cudarc::get_lib_name_candidates("cublasLt");
-            names.retain(|name| !name.ends_with(".12") && !name.ends_with(".11"));
-            super::found("cuBLASLt", named, &names, "cublasLtMatmul")?;
+            super::found_toolkit("cuBLASLt", "GIRIH_CUBLASLT", "cublasLt", "cublasLtMatmul")?;
             // SAFETY: a library of NVIDIA's, as above.
             if unsafe { sys::is_culib_present() } {
                 return Ok(());

@@ -28,10 +28,7 @@ pub fn load() -> Result<(), DriverError> {
     static FOUND: OnceLock<Result<(), DriverError>> = OnceLock::new();
     FOUND
         .get_or_init(|| {
-            let named = std::env::var_os("GIRIH_NVRTC");
-            let mut names = cudarc::get_lib_name_candidates("nvrtc");
-            names.retain(|name| !name.ends_with(".12") && !name.ends_with(".11"));
-            super::found("NVRTC", named, &names, "nvrtcCompileProgram")
+            super::found_toolkit("NVRTC", "GIRIH_NVRTC", "nvrtc", "nvrtcCompileProgram")
         })
         .clone()
 }

@@ -78,6 +78,23 @@ impl Rows<'_> {
         })
     }
 
+    /// Opens a loop of a thread for every `point` of all rows, and gives the texts of a key and of what is done for
+    /// a rank.
+    fn each(&self, entry: &mut Entry, put: Text<'_>) -> Result<(String, String), Refusal> {
+        let Entry { sizes, code, .. } = entry;
+        code.line(format!(
+            "const i64 length = {}, count = {} * length;",
+            sizes.text(&self.length)?,
+            sizes.text(&self.count)?
+        ));
+        let key = (self.key)(sizes)?;
+        let put = self.asked(put(sizes)?, sizes)?;
+        code.open(format!(
+            "for (i64 point = blockIdx.x * {THREADS}ll + threadIdx.x; point < count; point += gridDim.x * {THREADS}ll)"
+        ));
+        Ok((key, put))
+    }
+
     /// Whether key `a` at position `p` comes before `b` at `q`.
     fn before(&self, [a, p]: [&str; 2], [b, q]: [&str; 2]) -> String {
         let sign = if self.descending { ">" } else { "<" };
@@ -186,17 +203,8 @@ impl Builder<'_> {
         self.program.launches.push(Launch::of(choices));
 
         let mut entry = Entry::new();
+        let (key, put) = all.each(&mut entry, put)?;
         let Entry { sizes, code, .. } = &mut entry;
-        code.line(format!(
-            "const i64 length = {}, count = {} * length;",
-            sizes.text(&all.length)?,
-            sizes.text(&all.count)?
-        ));
-        let key = (all.key)(sizes)?;
-        let put = all.asked(put(sizes)?, sizes)?;
-        code.open(format!(
-            "for (i64 point = blockIdx.x * {THREADS}ll + threadIdx.x; point < count; point += gridDim.x * {THREADS}ll)"
-        ));
         code.line("const i64 along = point % length, row = point / length;");
         code.line(format!(
             "const i64 stretch = along / {STRETCH} * {STRETCH};"
@@ -290,17 +298,8 @@ impl Builder<'_> {
         };
         let ty = held(all.dtype);
         let mut entry = Entry::new();
-        let Entry { sizes, code, .. } = &mut entry;
-        code.line(format!(
-            "const i64 length = {}, count = {} * length;",
-            sizes.text(&all.length)?,
-            sizes.text(&all.count)?
-        ));
-        let key = (all.key)(sizes)?;
-        let put = all.asked(put(sizes)?, sizes)?;
-        code.open(format!(
-            "for (i64 point = blockIdx.x * {THREADS}ll + threadIdx.x; point < count; point += gridDim.x * {THREADS}ll)"
-        ));
+        let (key, put) = all.each(&mut entry, put)?;
+        let code = &mut entry.code;
         code.line("const i64 n = point % length, row = point / length, place = n;");
         code.line(format!("const {ty} own = {key};\ni64 rank = 0;"));
         code.open("for (i64 n = 0; n < length; ++n)");
