@@ -1,8 +1,8 @@
 //! Softmax of scores, then the weighted sum of values, without all scores in memory.
 //!
 //! The tiled routine calls back with every tile: generated kernels rewrite its
-//! scores, and `domain` says which tiles the mask leaves out; where it does not know, the mask of
-//! the tile is computed before the tile is. A tile kernel's
+//! scores, and `domain` says which tiles the mask leaves out, and which scores of a tile where it is all of the
+//! mask; where it does not know, the mask of the tile is computed before the tile is. A tile kernel's
 //! sizes are affine in the tile's symbols; their factors are found once, so that
 //! a tile costs a few products.
 
