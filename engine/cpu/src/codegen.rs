@@ -24,6 +24,7 @@ mod routine;
 mod schedule;
 mod shape;
 mod target;
+mod turn;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};

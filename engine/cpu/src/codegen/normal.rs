@@ -2,12 +2,15 @@
 //!
 //! Loops of one position go away, loops that are one loop in memory become one, and a kernel
 //! without an inner loop gets one: the walk or an outer loop, whichever most accesses are
-//! contiguous along. Guarantees an inner loop wherever there is a loop at all, outer loops
-//! before the walk before the inner loop, and step flags that say exactly what a step depends
-//! on. What is computed stays the same; reductions may be in another order.
+//! contiguous along. An inner loop along which positions turn over is divided where they do.
+//! Guarantees an inner loop wherever there is a loop at all, outer loops before the walk before
+//! the inner loop, and step flags that say exactly what a step depends on. What is computed
+//! stays the same; reductions may be in another order.
 
 use girih_graph::Extent;
 use girih_plan::kernel::{Access, Affine, Kernel, Loop, LoopId, LoopKind, StepOp};
+
+use super::turn;
 
 /// An equal kernel.
 pub(super) fn normalized(kernel: &Kernel) -> Kernel {
@@ -15,7 +18,9 @@ pub(super) fn normalized(kernel: &Kernel) -> Kernel {
     drop_single_positions(&mut kernel);
     if kernel.inner().is_none() {
         choose_inner(&mut kernel);
+        mark(&mut kernel);
     }
+    turn::divide(&mut kernel);
     while merge_one(&mut kernel) {}
     order(&mut kernel);
     mark(&mut kernel);

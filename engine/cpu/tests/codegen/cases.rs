@@ -2,7 +2,7 @@
 
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
-use girih_plan::kernel::{Constant, LoopKind, StepId, StepOp};
+use girih_plan::kernel::{Constant, Guard, GuardOutside, LoopKind, StepId, StepOp};
 
 use crate::interpret::{self, Number, Sizes};
 use crate::machine::Cases;
@@ -246,5 +246,67 @@ fn fills() {
     let one = maker.step(StepOp::Constant(Constant::Int(7)), DType::I32);
     maker.store(one, access(to, affine(0, &[(0, 300), (1, 1)])));
     cases.add("fill", &maker.0, &Sizes::new(), &[vec![0; 3600]]);
+    cases.run();
+}
+
+/// `y[e] = e < half ? -x[(e + half) % width] : x[(e + width - half) % width]`, which is read element by element unless its
+/// loop is divided where positions turn over.
+#[test]
+fn positions_that_turn_over() {
+    let mut cases = Cases::default();
+    // Whole parts, parts that are not half, parts that are too short, and no parts.
+    for (width, half) in [
+        (64, 32),
+        (48, 16),
+        (24, 8),
+        (12, 6),
+        (17, 5),
+        (1, 1),
+        (0, 1),
+    ] {
+        for (extent, outside) in [
+            (width, GuardOutside::Zero),
+            (width, GuardOutside::Fail(3)),
+            (width - 1, GuardOutside::Zero),
+        ] {
+            let mut maker = Maker::new(&[(OUTER, 3), (INNER, width)]);
+            maker.0.loops[0].extent = Extent::symbol("rows");
+            let (from, to) = (maker.buffer(F32), maker.buffer(F32));
+            let row = affine(0, &[(0, width), (1, 1)]);
+            let at = maker.step(StepOp::Position(affine(0, &[(1, 1)])), DType::I64);
+            let number = |maker: &mut Maker, value| {
+                maker.step(StepOp::Constant(Constant::Int(value)), DType::I64)
+            };
+            let (by, all) = (number(&mut maker, half), number(&mut maker, width.max(1)));
+            let turned = |maker: &mut Maker, at| {
+                let at = maker.binary(Binary::Rem, at, all);
+                let mut address = affine(0, &[(0, width)]);
+                address.steps.push((at, Extent::constant(1)));
+                let mut index = affine(0, &[]);
+                index.steps.push((at, Extent::constant(1)));
+                let mut read = access(from, address);
+                read.guards.push(Guard {
+                    index,
+                    extent: Extent::constant(extent),
+                    outside,
+                });
+                maker.load(read)
+            };
+            let forward = maker.binary(Binary::Add, at, by);
+            let x = turned(&mut maker, forward);
+            let x = maker.unary(Unary::Neg, x);
+            let back = maker.binary(Binary::Add, at, all);
+            let back = maker.binary(Binary::Sub, back, by);
+            let y = turned(&mut maker, back);
+            let first = maker.binary(Binary::Lt, at, by);
+            let chosen = maker.step(StepOp::Select(first, x, y), F32);
+            let plain = maker.load(access(from, row.clone()));
+            let sum = maker.binary(Binary::Add, chosen, plain);
+            maker.store(sum, access(to, row));
+            let sizes = Sizes::from([("rows".to_owned(), 3)]);
+            let buffers = [reals(F32, 3 * width), reals(F32, 3 * width)];
+            cases.add("turned over", &maker.0, &sizes, &buffers);
+        }
+    }
     cases.run();
 }

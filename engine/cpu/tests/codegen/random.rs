@@ -2,7 +2,9 @@
 
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
-use girih_plan::kernel::{Access, Affine, Guard, GuardOutside, Kernel, LoopKind, StepId, StepOp};
+use girih_plan::kernel::{
+    Access, Affine, Constant, Guard, GuardOutside, Kernel, LoopKind, StepId, StepOp,
+};
 
 use crate::interpret::{self, Number, Sizes};
 use crate::machine::Cases;
@@ -36,7 +38,9 @@ struct Case {
 /// Loop extents as numbers; some become symbols.
 fn start(choices: &mut Choices<'_>) -> Case {
     let small = [0, 1, 2, 3, 5];
-    let long = [0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 37, 255, 256, 257, 300];
+    let long = [
+        0, 1, 2, 3, 4, 5, 8, 15, 16, 17, 32, 37, 64, 255, 256, 257, 300,
+    ];
     let mut loops = Vec::new();
     for _ in 0..choices.below(3) {
         loops.push((LoopKind::Outer, choices.one_of(&small)));
@@ -148,7 +152,7 @@ impl Case {
 
     /// A load at positions that are data.
     fn gather(&mut self, choices: &mut Choices<'_>, dtype: DType, at: StepId) -> StepId {
-        let rows = 5;
+        let rows = choices.one_of(&[5, 16]);
         let buffer = self.buffer(dtype, rows);
         let mut address = affine(0, &[]);
         address.steps.push((at, Extent::constant(1)));
@@ -328,7 +332,17 @@ fn grow(case: &mut Case, choices: &mut Choices<'_>, dtype: DType) -> Option<()> 
             case.maker.binary(Binary::Div, exp, sum);
         }
         _ => {
-            let at = if choices.chance(50) {
+            let inner = case.maker.0.inner().filter(|_| choices.chance(30));
+            let at = if let Some(inner) = inner {
+                // Turns over within the loop.
+                let first = choices.one_of(&[0, 3, 8]);
+                let position = StepOp::Position(affine(first, &[(inner, 1)]));
+                let position = case.maker.step(position, DType::I64);
+                let count = choices.one_of(&[8, 16, 24]);
+                let count = StepOp::Constant(Constant::Int(count));
+                let count = case.maker.step(count, DType::I64);
+                case.maker.binary(Binary::Rem, position, count)
+            } else if choices.chance(50) {
                 let ids: Vec<usize> = (0..case.extents.len()).collect();
                 let factors: Vec<(usize, i64)> = ids.into_iter().map(|id| (id, 1)).collect();
                 let position = affine(-1, &factors);
