@@ -45,17 +45,19 @@ pub(super) unsafe fn quantize_row(
     for block in 0..k.div_ceil(BLOCK) {
         let source = row.at(0, block * BLOCK);
         let count = BLOCK.min(k - block * BLOCK);
-        let mut elements = [0.0_f32; BLOCK];
-        if row.col == 1 && count == BLOCK {
-            // SAFETY: contiguous elements of the row.
-            unsafe { std::ptr::copy_nonoverlapping(source.ptr, elements.as_mut_ptr(), BLOCK) };
+        let quantized = if row.col == 1 && count == BLOCK {
+            // SAFETY: contiguous elements of the row, which nobody writes.
+            quantize(shape, signed, unsafe {
+                &*source.ptr.cast::<[f32; BLOCK]>()
+            })
         } else {
+            let mut elements = [0.0_f32; BLOCK];
             for (i, element) in elements.iter_mut().enumerate().take(count) {
                 // SAFETY: inside the row.
                 *element = unsafe { *source.at(0, i).ptr };
             }
-        }
-        let quantized = quantize(shape, signed, &elements);
+            quantize(shape, signed, &elements)
+        };
         let to = to.wrapping_add(block * stride);
         // SAFETY: inside what the caller vouches for.
         unsafe { to.write(quantized) };
@@ -75,23 +77,26 @@ fn quantize(shape: &Shape, signed: bool, elements: &[f32; BLOCK]) -> Activations
         _unused: 0,
         begin: [0; 2],
     };
+    let mut sums = [0_i32; 2];
     if !magnitude.is_finite() {
         activations.scale = f32::NAN;
     } else if magnitude > LEAST_MAGNITUDE {
         let factor = 127.0 / magnitude;
         activations.scale = magnitude / 127.0;
-        for (quant, element) in activations.quants.iter_mut().zip(elements) {
+        // As integers of 32 bits, which vectors round and add; bytes would be added one by one.
+        let mut quants = [0_i32; BLOCK];
+        for (quant, element) in quants.iter_mut().zip(elements) {
             *quant = nearest(element * factor);
         }
+        for (to, quant) in activations.quants.iter_mut().zip(&quants) {
+            *to = *quant as i8;
+        }
+        let (first, second) = quants.split_at(BLOCK / 2);
+        sums = [first.iter().sum(), second.iter().sum()];
     }
-    let sum = |quants: &[i8]| quants.iter().map(|&quant| i32::from(quant)).sum::<i32>();
-    let halves = activations.quants.split_at(BLOCK / 2);
-    let (first, second) = (sum(halves.0), sum(halves.1));
-    let sums = if shape.parts == 1 {
-        [first + second, 0]
-    } else {
-        [first, second]
-    };
+    if shape.parts == 1 {
+        sums = [sums[0] + sums[1], 0];
+    }
     activations.begin = if shape.least {
         sums.map(|sum| (sum as f32 * activations.scale).to_bits().cast_signed())
     } else if signed && shape.bits == 8 {
@@ -104,8 +109,8 @@ fn quantize(shape: &Shape, signed: bool, elements: &[f32; BLOCK]) -> Activations
 
 /// The nearest integer, ties to even, of a number between -128 and 127.
 #[inline(always)]
-fn nearest(x: f32) -> i8 {
+fn nearest(x: f32) -> i32 {
     // At this magnitude the unit of an f32 is 1, so that the addition rounds.
     const UNIT: f32 = 12_582_912.0;
-    (x + UNIT).to_bits() as i8
+    (x + UNIT).to_bits().cast_signed() - UNIT.to_bits().cast_signed()
 }

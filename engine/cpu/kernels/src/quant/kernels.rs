@@ -7,7 +7,10 @@
 use super::QuantKind;
 use super::activation::{Activations, quantize_row};
 use super::kind::Shape;
-use super::strip::{ExactStrip, Format, Strip, decode, multiply, multiply_exact};
+use super::strip::{
+    ExactStrip, Format, Strip, Unpacked, decode, multiply, multiply_exact, multiply_unpacked,
+    unpack,
+};
 use super::tiled;
 use super::unit::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -23,6 +26,9 @@ pub(super) const MOST_ROWS: usize = 8;
 /// Computes one tile; see [`multiply`].
 pub(super) type Multiply = unsafe fn(&Strip, &mut [[f32; 16]]);
 
+/// Computes one tile of 16 rows; see [`multiply_unpacked`].
+pub(super) type MultiplySixteen = unsafe fn(&Unpacked, &mut [[f32; 16]]);
+
 /// Computes one tile of activations that are not rounded; see [`multiply_exact`].
 pub(super) type MultiplyExact = unsafe fn(&ExactStrip, &mut [[f32; 16]]);
 
@@ -30,8 +36,10 @@ pub(super) type MultiplyExact = unsafe fn(&ExactStrip, &mut [[f32; 16]]);
 pub(super) struct Kernels {
     /// For 1, 2, 4 and 8 rows of activations.
     pub(super) by_rows: [Multiply; 4],
-    /// For 16 rows, where there are tiles.
-    pub(super) sixteen: Option<Multiply>,
+    /// For 16 rows, where there are registers for so many.
+    pub(super) sixteen: Option<MultiplySixteen>,
+    /// See [`unpack`].
+    pub(super) unpack: unsafe fn(quants: *const u8, scales: *const u8, blocks: usize, to: *mut u8),
     /// As `by_rows`.
     pub(super) exact: [MultiplyExact; 4],
     /// See [`decode`].
@@ -57,7 +65,7 @@ macro_rules! formats {
         )*
 
         macro_rules! kernels {
-            ($level:ident, $unit:ty, $feature:tt) => {
+            ($level:ident, $unit:ty, $sixteen:literal, $feature:tt) => {
                 mod $level {
                     use super::*;
                     use crate::quant::unit::Unit;
@@ -81,6 +89,26 @@ macro_rules! formats {
                     ) {
                         // SAFETY: the obligations of `multiply`.
                         unsafe { multiply::<$unit, F, BITS, R>(strip, to) };
+                    }
+
+                    # $feature
+                    unsafe fn compute_unpacked<F: Format, const BITS: usize>(
+                        strip: &Unpacked,
+                        to: &mut [[f32; 16]],
+                    ) {
+                        // SAFETY: the obligations of `multiply_unpacked`.
+                        unsafe { multiply_unpacked::<$unit, F, BITS>(strip, to) };
+                    }
+
+                    # $feature
+                    unsafe fn bytes<F: Format, const BITS: usize>(
+                        quants: *const u8,
+                        scales: *const u8,
+                        blocks: usize,
+                        to: *mut u8,
+                    ) {
+                        // SAFETY: the obligations of `unpack`.
+                        unsafe { unpack::<$unit, F, BITS>(quants, scales, blocks, to) };
                     }
 
                     # $feature
@@ -113,6 +141,13 @@ macro_rules! formats {
                                 compute::<super::$kind, $bits, 8>,
                             ],)*
                         };
+                        let sixteen: MultiplySixteen = match kind {
+                            $(QuantKind::$kind => compute_unpacked::<super::$kind, $bits>,)*
+                        };
+                        let unpack = match kind {
+                            $(QuantKind::$kind => bytes::<super::$kind, $bits>
+                                as unsafe fn(*const u8, *const u8, usize, *mut u8),)*
+                        };
                         let exact: [MultiplyExact; 4] = match kind {
                             $(QuantKind::$kind => [
                                 exact::<super::$kind, $bits, 1>,
@@ -125,7 +160,8 @@ macro_rules! formats {
                             $(QuantKind::$kind => numbers::<super::$kind, $bits>
                                 as unsafe fn(*const u8, *const u8, usize, *mut f32, usize),)*
                         };
-                        Kernels { by_rows, sixteen: None, exact, decode, quantize }
+                        let sixteen = $sixteen.then_some(sixteen);
+                        Kernels { by_rows, sixteen, unpack, exact, decode, quantize }
                     }
                 }
             };
@@ -137,17 +173,14 @@ macro_rules! formats {
                     use super::*;
 
                     # $feature
-                    unsafe fn compute<F: Format, const BITS: usize>(
-                        strip: &Strip,
-                        to: &mut [[f32; 16]],
-                    ) {
+                    unsafe fn compute<F: Format>(strip: &Unpacked, to: &mut [[f32; 16]]) {
                         // SAFETY: the obligations of `tiled::multiply`.
-                        unsafe { tiled::multiply::<$tiles, $unit, F, BITS>(strip, to) };
+                        unsafe { tiled::multiply::<$tiles, $unit, F>(strip, to) };
                     }
 
-                    pub(in crate::quant) fn sixteen(kind: QuantKind) -> Multiply {
+                    pub(in crate::quant) fn sixteen(kind: QuantKind) -> MultiplySixteen {
                         match kind {
-                            $(QuantKind::$kind => compute::<super::$kind, $bits>,)*
+                            $(QuantKind::$kind => compute::<super::$kind>,)*
                         }
                     }
                 }
@@ -162,13 +195,19 @@ formats!(Q4_0 4, Q4_1 4, Q5_0 5, Q5_1 5, Q8_0 8, Q2K 4, Q3K 4, Q4K 4, Q5K 5, Q6K
 kernels!(
     avx512_vnni,
     Avx512Vnni,
+    true,
     [target_feature(
         enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"
     )]
 );
 #[cfg(target_arch = "x86_64")]
-kernels!(avx2, Avx2, [target_feature(enable = "avx2,fma,f16c")]);
-kernels!(baseline, Portable, [inline]);
+kernels!(
+    avx2,
+    Avx2,
+    false,
+    [target_feature(enable = "avx2,fma,f16c")]
+);
+kernels!(baseline, Portable, false, [inline]);
 
 #[cfg(target_arch = "x86_64")]
 tiled!(
@@ -201,10 +240,11 @@ pub(super) fn kernels(level: Level, kind: QuantKind) -> Kernels {
     match level {
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 | Level::Amx if std::arch::is_x86_feature_detected!("avx512vnni") => {
-            Kernels {
-                sixteen: (level == Level::Amx).then(|| amx::sixteen(kind)),
-                ..avx512_vnni::kernels(kind)
+            let mut kernels = avx512_vnni::kernels(kind);
+            if level == Level::Amx {
+                kernels.sixteen = Some(amx::sixteen(kind));
             }
+            kernels
         }
         #[cfg(target_arch = "x86_64")]
         Level::Avx512 | Level::Amx | Level::Avx2 => avx2::kernels(kind),

@@ -109,13 +109,24 @@ impl Shape {
         if self.least { 64 } else { 32 }
     }
 
+    /// Scales and least values of a block of one row.
+    pub(super) const fn scales(&self) -> usize {
+        if self.least {
+            2 * self.parts
+        } else {
+            self.parts
+        }
+    }
+
+    /// Bytes of an unpacked block: 16 rows of 32 quants that take a byte, and numbers of 4 bytes for what
+    /// [`Self::scales`] counts.
+    pub(super) const fn unpacked_bytes(&self) -> usize {
+        512 + 64 * self.scales()
+    }
+
     /// Bytes of the small integers of a packed block.
     pub(super) const fn small_bytes(&self) -> usize {
-        match (self.nested, self.least) {
-            (false, _) => 0,
-            (true, false) => 16 * self.parts,
-            (true, true) => 32 * self.parts,
-        }
+        if self.nested { 16 * self.scales() } else { 0 }
     }
 
     /// Bytes of all scales of [`Self::run`] packed blocks.

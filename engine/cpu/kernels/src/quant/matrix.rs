@@ -17,7 +17,7 @@ pub(super) const ROWS: usize = 16;
 pub(super) const BLOCK: usize = 32;
 
 /// Quants of a packed block, one byte each.
-const QUANTS: usize = ROWS * BLOCK;
+pub(super) const QUANTS: usize = ROWS * BLOCK;
 
 /// A cache line, so that blocks begin with one.
 #[derive(Clone, Copy, Debug)]

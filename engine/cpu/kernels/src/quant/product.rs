@@ -6,9 +6,9 @@
 use std::ops::Range;
 
 use super::activation::Activations;
-use super::kernels::{Kernels, MOST_ROWS, kernels};
+use super::kernels::{Kernels, MOST_ROWS, MultiplySixteen, kernels};
 use super::matrix::{BLOCK, QuantMatrix, ROWS};
-use super::strip::Strip;
+use super::strip::{Strip, Unpacked};
 use super::tiled;
 use crate::gemm::scratch::with_scratch;
 use crate::gemm::{Finish, View, ViewMut};
@@ -22,7 +22,7 @@ const SMALL: usize = 1 << 17;
 const SMALL_ROWS: usize = 1 << 14;
 
 /// Bytes of quantized activations that stay in the second-level cache while strips pass.
-const RESIDENT: usize = 1 << 18;
+const RESIDENT: usize = 1 << 19;
 
 /// `C = A B` for quantized `B`; of its elements in a row, `k` count and the others are zero. Neither is empty.
 ///
@@ -152,30 +152,71 @@ impl Product<'_> {
         let resident = (RESIDENT / (blocks * size_of::<Activations>())).max(1);
         let most = most_rows(self.kernels);
         let resident = resident.next_multiple_of(most);
+        let record = self.b.kind().shape().unpacked_bytes();
+        let many = self.kernels.sixteen.filter(|_| self.m >= tiled::ROWS);
+        let room = if many.is_some() { blocks * record } else { 0 };
+        with_scratch(room, |records: *mut u8| {
+            for first in (0..self.m).step_by(resident) {
+                let rows = first..self.m.min(first + resident);
+                for strip in strips.clone() {
+                    // SAFETY: the obligations are the same; there is room for the strip's records where there is a
+                    // kernel that reads them.
+                    unsafe { self.strip(strip, rows.clone(), records, many) };
+                }
+            }
+        });
+    }
+
+    /// Some rows of `C` in the columns of one strip.
+    ///
+    /// # Safety
+    ///
+    /// - As for [`Self::strips`].
+    /// - `records` is valid for what the strip is unpacked to, if `many` are there.
+    unsafe fn strip(
+        &self,
+        strip: usize,
+        rows: Range<usize>,
+        records: *mut u8,
+        many: Option<MultiplySixteen>,
+    ) {
+        let blocks = self.b.k() / BLOCK;
+        let (quants, scales) = self.b.strip(strip);
+        let many = many.filter(|_| rows.len() >= tiled::ROWS);
+        if many.is_some() {
+            // SAFETY: the strip is packed in the kernels' format; the caller vouches for the records.
+            unsafe { (self.kernels.unpack)(quants, scales, blocks, records) };
+        }
         let mut sums = [[0.0; ROWS]; tiled::ROWS];
-        for first in (0..self.m).step_by(resident) {
-            for strip in strips.clone() {
-                let (quants, scales) = self.b.strip(strip);
-                for tile in tiles(first..self.m.min(first + resident), most) {
-                    let multiply = match self.kernels.sixteen {
-                        Some(sixteen) if tile.len() == tiled::ROWS => sixteen,
-                        _ => self.kernels.by_rows[tile.len().ilog2() as usize],
+        for tile in tiles(rows, most_rows(self.kernels)) {
+            let sums = &mut sums[..tile.len()];
+            let activations = self.activations.wrapping_add(tile.start * blocks);
+            match many {
+                Some(sixteen) if tile.len() == tiled::ROWS => {
+                    let strip = Unpacked {
+                        records,
+                        blocks,
+                        activations,
                     };
-                    let strip_at = Strip {
+                    // SAFETY: the records are the strip's, and the tile's activations are as it says.
+                    unsafe { sixteen(&strip, sums) };
+                }
+                _ => {
+                    let strip = Strip {
                         quants,
                         scales,
                         blocks,
-                        activations: self.activations.wrapping_add(tile.start * blocks),
+                        activations,
                     };
-                    let sums = &mut sums[..tile.len()];
-                    // SAFETY: the strip is packed in the kernels' format, and the tile's activations are as it says.
-                    unsafe { multiply(&strip_at, sums) };
-                    for (at, sums) in sums.chunks_mut(MOST_ROWS).enumerate() {
-                        let row = tile.start + at * MOST_ROWS;
-                        // SAFETY: the rows lie inside `C`; the caller vouches for the epilogue.
-                        unsafe { self.target.store(sums, row, strip, self.b.n()) };
-                    }
+                    let multiply = self.kernels.by_rows[tile.len().ilog2() as usize];
+                    // SAFETY: the strip is packed in the kernels' format; as above.
+                    unsafe { multiply(&strip, sums) };
                 }
+            }
+            for (at, sums) in sums.chunks_mut(MOST_ROWS).enumerate() {
+                let row = tile.start + at * MOST_ROWS;
+                // SAFETY: the rows lie inside `C`; the caller vouches for the epilogue.
+                unsafe { self.target.store(sums, row, strip, self.b.n()) };
             }
         }
     }
@@ -244,6 +285,11 @@ impl Target<'_> {
         }
         for (i, sums) in sums.iter().enumerate() {
             let to = self.c.at(row + i, col);
+            if self.c.col == 1 && cols == ROWS {
+                // SAFETY: as many contiguous elements of a row of `C`.
+                unsafe { to.ptr.cast::<[f32; ROWS]>().write_unaligned(*sums) };
+                continue;
+            }
             if self.c.col == 1 {
                 // SAFETY: `cols` contiguous elements of a row of `C`.
                 unsafe { std::ptr::copy_nonoverlapping(sums.as_ptr(), to.ptr, cols) };

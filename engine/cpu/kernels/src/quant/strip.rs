@@ -14,7 +14,7 @@
 
 use super::activation::Activations;
 use super::kind::Shape;
-use super::matrix::BLOCK;
+use super::matrix::{BLOCK, QUANTS};
 use super::unit::Unit;
 
 /// A block format at compile time.
@@ -34,6 +34,16 @@ pub(super) struct Strip {
     /// As `quants`.
     pub(super) scales: *const u8,
     /// Along the contracted axis.
+    pub(super) blocks: usize,
+    /// `[blocks][R]`
+    pub(super) activations: *const Activations,
+}
+
+/// A strip as [`unpack`] leaves it: what many rows of activations are multiplied with.
+#[derive(Clone, Copy)]
+pub(super) struct Unpacked {
+    /// Along the contracted axis, [`Shape::unpacked_bytes`] for each block.
+    pub(super) records: *const u8,
     pub(super) blocks: usize,
     /// `[blocks][R]`
     pub(super) activations: *const Activations,
@@ -74,43 +84,17 @@ pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: us
                     line += 64;
                 }
             }
-            let weights: [[U::Bytes; 4]; 2] =
-                [half::<U, BITS>(quants, 0), half::<U, BITS>(quants, 1)];
-            let scale = [
-                of_part::<U>(&shape, factor, small, 0),
-                of_part::<U>(&shape, factor, small, shape.parts - 1),
-            ];
-            let (first, last) = if shape.least {
-                (shape.parts, 2 * shape.parts - 1)
-            } else {
-                (0, 0)
-            };
-            let least = [
-                of_part::<U>(&shape, least_factor, small, first),
-                of_part::<U>(&shape, least_factor, small, last),
-            ];
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let block = activations.add(r);
-                let step = U::splat((*block).scale);
-                let begin = (&raw const (*block).begin).cast::<i32>();
-                let quants = (&raw const (*block).quants).cast::<i8>();
-                let first = U::dot::<BITS>(start::<U>(&shape, begin, 0), &weights[0], quants);
-                if shape.parts == 1 {
-                    let both = U::dot::<BITS>(first, &weights[1], quants.add(16));
-                    *sum = U::mul_add(U::to_floats(both), U::mul(scale[0], step), *sum);
+            let weights = [half::<U, BITS>(quants, 0), half::<U, BITS>(quants, 1)];
+            let mut scales = [factor; 4];
+            for (part, scale) in scales.iter_mut().enumerate().take(shape.scales()) {
+                let factor = if part < shape.parts {
+                    factor
                 } else {
-                    let second =
-                        U::dot::<BITS>(start::<U>(&shape, begin, 1), &weights[1], quants.add(16));
-                    *sum = U::mul_add(U::to_floats(first), U::mul(scale[0], step), *sum);
-                    *sum = U::mul_add(U::to_floats(second), U::mul(scale[1], step), *sum);
-                }
-                if shape.least {
-                    for (part, &least) in least.iter().enumerate().take(shape.parts) {
-                        let elements = U::splat(f32::from_bits((*begin.add(part)).cast_unsigned()));
-                        *sum = U::mul_add(least, elements, *sum);
-                    }
-                }
+                    least_factor
+                };
+                *scale = of_part::<U>(&shape, factor, small, part);
             }
+            add_block::<U, BITS, R>(&shape, &mut sums, &weights, &scales, activations);
             quants = quants.add(shape.quant_bytes());
             small = small.add(shape.small_bytes());
             activations = activations.add(R);
@@ -119,6 +103,118 @@ pub(super) unsafe fn multiply<U: Unit, F: Format, const BITS: usize, const R: us
     }
     for (sum, to) in sums.iter().zip(to) {
         *to = U::lanes(*sum);
+    }
+}
+
+/// As [`multiply`], of 16 rows and a strip that is unpacked.
+///
+/// # Safety
+///
+/// - Those of [`Unit`].
+/// - What `strip` describes is valid for reading, from the format `F`.
+#[inline(always)]
+pub(super) unsafe fn multiply_unpacked<U: Unit, F: Format, const BITS: usize>(
+    strip: &Unpacked,
+    to: &mut [[f32; 16]],
+) {
+    let shape = const { F::SHAPE };
+    // Two loops over eight rows become straight code, one over sixteen does not.
+    let mut sums = [[U::splat(0.0); 8]; 2];
+    let mut record = strip.records;
+    let mut activations = strip.activations;
+    for _ in 0..strip.blocks {
+        let weights = [half::<U, 8>(record, 0), half::<U, 8>(record, 1)];
+        let mut scales = [U::splat(0.0); 4];
+        for (part, scale) in scales.iter_mut().enumerate().take(shape.scales()) {
+            *scale = U::numbers(record.add(QUANTS + 64 * part).cast());
+        }
+        let [first, second] = &mut sums;
+        add_block::<U, BITS, 8>(&shape, first, &weights, &scales, activations);
+        add_block::<U, BITS, 8>(&shape, second, &weights, &scales, activations.add(8));
+        record = record.add(shape.unpacked_bytes());
+        activations = activations.add(16);
+    }
+    for (sum, to) in sums.as_flattened().iter().zip(to) {
+        *to = U::lanes(*sum);
+    }
+}
+
+/// Brings a strip into records: the quants of a block as bytes, then its scales and its least values as numbers.
+///
+/// # Safety
+///
+/// - Those of [`Unit`].
+/// - The blocks are valid for reading, in the format `F`, and `to` for writing as many records.
+#[inline(always)]
+pub(super) unsafe fn unpack<U: Unit, F: Format, const BITS: usize>(
+    mut quants: *const u8,
+    mut scales: *const u8,
+    blocks: usize,
+    mut to: *mut u8,
+) {
+    let shape = const { F::SHAPE };
+    for _ in 0..blocks / shape.run() {
+        let factor = U::halves(scales);
+        let least_factor = if shape.least {
+            U::halves(scales.add(32))
+        } else {
+            factor
+        };
+        let mut small = scales.add(shape.factor_bytes());
+        for _ in 0..shape.run() {
+            for side in 0..2 {
+                for (i, bytes) in half::<U, BITS>(quants, side).into_iter().enumerate() {
+                    let to = to.add(64 * (4 * side + i));
+                    to.cast::<U::Bytes>().write_unaligned(bytes);
+                }
+            }
+            for part in 0..shape.scales() {
+                let factor = if part < shape.parts {
+                    factor
+                } else {
+                    least_factor
+                };
+                let numbers = U::lanes(of_part::<U>(&shape, factor, small, part));
+                let bytes = numbers.as_ptr().cast::<u8>();
+                bytes.copy_to_nonoverlapping(to.add(QUANTS + 64 * part), 64);
+            }
+            quants = quants.add(shape.quant_bytes());
+            small = small.add(shape.small_bytes());
+            to = to.add(shape.unpacked_bytes());
+        }
+        scales = scales.add(shape.scale_bytes());
+    }
+}
+
+/// Adds the products of a block to the sums of `R` rows. `scales` are those of the parts, then their least values.
+#[inline(always)]
+unsafe fn add_block<U: Unit, const BITS: usize, const R: usize>(
+    shape: &Shape,
+    sums: &mut [U::Floats; R],
+    weights: &[[U::Bytes; 4]; 2],
+    scales: &[U::Floats; 4],
+    activations: *const Activations,
+) {
+    for (r, sum) in sums.iter_mut().enumerate() {
+        let block = activations.add(r);
+        let step = U::splat((*block).scale);
+        let begin = (&raw const (*block).begin).cast::<i32>();
+        let quants = (&raw const (*block).quants).cast::<i8>();
+        let first = U::dot::<BITS>(start::<U>(shape, begin, 0), &weights[0], quants);
+        if shape.parts == 1 {
+            let both = U::dot::<BITS>(first, &weights[1], quants.add(16));
+            *sum = U::mul_add(U::to_floats(both), U::mul(scales[0], step), *sum);
+        } else {
+            let second = U::dot::<BITS>(start::<U>(shape, begin, 1), &weights[1], quants.add(16));
+            *sum = U::mul_add(U::to_floats(first), U::mul(scales[0], step), *sum);
+            *sum = U::mul_add(U::to_floats(second), U::mul(scales[1], step), *sum);
+        }
+        if shape.least {
+            for part in 0..shape.parts {
+                let elements = U::splat(f32::from_bits((*begin.add(part)).cast_unsigned()));
+                *sum = U::mul_add(scales[shape.parts + part], elements, *sum);
+            }
+        }
     }
 }
 

@@ -1,8 +1,7 @@
 //! Sixteen rows of activations at a time, their integers summed by instructions for tiles (AMX).
 //!
-//! A packed block is a tile of `B` as it lies, if its quants take a byte; others are unpacked to one. Rows of
-//! activations are a tile of `A`. Sums of a block are exact, and what comes of them is added as
-//! [`multiply`](super::strip::multiply) adds it: a row has the same bits as there.
+//! An unpacked block is a tile of `B`. Rows of activations are a tile of `A`. Sums of a block are exact, and what comes of them is added as
+//! [`multiply_unpacked`](super::strip::multiply_unpacked) adds it: a row has the same bits as there.
 #![expect(
     unsafe_code,
     reason = "vector instructions exist only on some machines"
@@ -13,7 +12,8 @@
 )]
 
 use super::activation::Activations;
-use super::strip::{Format, Strip, half, of_part};
+use super::matrix::QUANTS;
+use super::strip::{Format, Unpacked};
 use super::unit::Unit;
 use crate::tiles::{Config, SIDE, Tiles};
 
@@ -30,87 +30,61 @@ const fn shapes(fours: usize) -> Config {
     Config::new([sums, sums, a, a, b, b, none, none])
 }
 
-/// As [`multiply`](super::strip::multiply), of 16 rows.
+/// As [`multiply_unpacked`](super::strip::multiply_unpacked), of 16 rows.
 ///
 /// # Safety
 ///
 /// - Those of [`Unit`] and of [`Tiles`].
-/// - What `strip` describes is valid for reading, in the format `F`.
+/// - What `strip` describes is valid for reading, from the format `F`.
 #[inline(always)]
-pub(super) unsafe fn multiply<T: Tiles, U: Unit, F: Format, const BITS: usize>(
-    strip: &Strip,
+pub(super) unsafe fn multiply<T: Tiles, U: Unit, F: Format>(
+    strip: &Unpacked,
     to: &mut [[f32; 16]],
 ) {
     let shape = const { F::SHAPE };
     let whole = shape.parts == 1;
     let row = size_of::<Activations>();
     let mut sums = [U::splat(0.0); ROWS];
-    let Strip {
-        mut quants,
-        mut scales,
-        mut activations,
-        ..
-    } = *strip;
     T::begin(if whole { &WHOLE } else { &HALVES });
-    for _ in 0..strip.blocks / shape.run() {
-        let factor = U::halves(scales);
-        let least_factor = if shape.least {
-            U::halves(scales.add(32))
-        } else {
-            factor
-        };
-        let mut small = scales.add(shape.factor_bytes());
-        for _ in 0..shape.run() {
-            let mut unpacked = [[0_u8; 64]; 8];
-            let weights = if BITS == 8 {
-                quants
-            } else {
-                let both = [half::<U, BITS>(quants, 0), half::<U, BITS>(quants, 1)];
-                for (to, bytes) in unpacked.iter_mut().zip(both.as_flattened()) {
-                    to.as_mut_ptr().cast::<U::Bytes>().write_unaligned(*bytes);
-                }
-                unpacked.as_ptr().cast::<u8>()
-            };
-            let mut integers = [[[0_i32; 16]; ROWS]; 2];
-            let [first, second] = integers.each_mut().map(|own| own.as_mut_ptr().cast::<u8>());
-            let rows = activations.cast::<u8>();
-            T::zero::<0>();
-            T::load::<2>(rows, row);
-            T::load::<4>(weights, 64);
-            T::dot_bytes::<0, 2, 4>();
-            T::store::<0>(first, 64);
-            if !whole {
-                T::zero::<1>();
-                T::load::<3>(rows.add(16), row);
-                T::load::<5>(weights.add(256), 64);
-                T::dot_bytes::<1, 3, 5>();
-                T::store::<1>(second, 64);
-            }
-            for (part, integers) in integers.iter().enumerate().take(shape.parts) {
-                let scale = of_part::<U>(&shape, factor, small, part);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    let block = &*activations.add(r);
-                    let begin = if shape.least { 0 } else { block.begin[part] };
-                    let own = U::ints(&integers[r], begin);
-                    let step = U::splat(block.scale);
-                    *sum = U::mul_add(U::to_floats(own), U::mul(scale, step), *sum);
-                }
-            }
-            if shape.least {
-                for part in 0..shape.parts {
-                    let least = of_part::<U>(&shape, least_factor, small, shape.parts + part);
-                    for (r, sum) in sums.iter_mut().enumerate() {
-                        let begin = (*activations.add(r)).begin[part];
-                        let elements = U::splat(f32::from_bits(begin.cast_unsigned()));
-                        *sum = U::mul_add(least, elements, *sum);
-                    }
-                }
-            }
-            quants = quants.add(shape.quant_bytes());
-            small = small.add(shape.small_bytes());
-            activations = activations.add(ROWS);
+    for block in 0..strip.blocks {
+        let record = strip.records.add(block * shape.unpacked_bytes());
+        let activations = strip.activations.add(block * ROWS);
+        let mut integers = [[[0_i32; 16]; ROWS]; 2];
+        let [first, second] = integers.each_mut().map(|own| own.as_mut_ptr().cast::<u8>());
+        let rows = activations.cast::<u8>();
+        T::zero::<0>();
+        T::load::<2>(rows, row);
+        T::load::<4>(record, 64);
+        T::dot_bytes::<0, 2, 4>();
+        T::store::<0>(first, 64);
+        if !whole {
+            T::zero::<1>();
+            T::load::<3>(rows.add(16), row);
+            T::load::<5>(record.add(256), 64);
+            T::dot_bytes::<1, 3, 5>();
+            T::store::<1>(second, 64);
         }
-        scales = scales.add(shape.scale_bytes());
+        let number = |part: usize| U::numbers(record.add(QUANTS + 64 * part).cast());
+        for (part, integers) in integers.iter().enumerate().take(shape.parts) {
+            let scale = number(part);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let block = &*activations.add(r);
+                let begin = if shape.least { 0 } else { block.begin[part] };
+                let own = U::ints(&integers[r], begin);
+                let step = U::splat(block.scale);
+                *sum = U::mul_add(U::to_floats(own), U::mul(scale, step), *sum);
+            }
+        }
+        if shape.least {
+            for part in 0..shape.parts {
+                let least = number(shape.parts + part);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let begin = (*activations.add(r)).begin[part];
+                    let elements = U::splat(f32::from_bits(begin.cast_unsigned()));
+                    *sum = U::mul_add(least, elements, *sum);
+                }
+            }
+        }
     }
     T::end();
     for (sum, to) in sums.iter().zip(to) {

@@ -44,6 +44,8 @@ pub(super) unsafe trait Unit: 'static {
 
     unsafe fn splat(x: f32) -> Self::Floats;
     unsafe fn to_floats(x: Self::Ints) -> Self::Floats;
+    /// Reads 16 numbers.
+    unsafe fn numbers(from: *const f32) -> Self::Floats;
     /// Reads 16 f16.
     unsafe fn halves(from: *const u8) -> Self::Floats;
     /// Reads 16 signed bytes.
@@ -127,6 +129,11 @@ unsafe impl Unit for Portable {
     #[inline(always)]
     unsafe fn to_floats(x: [i32; 16]) -> [f32; 16] {
         x.map(|x| x as f32)
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(from: *const f32) -> [f32; 16] {
+        from.cast::<[f32; 16]>().read_unaligned()
     }
 
     #[inline(always)]

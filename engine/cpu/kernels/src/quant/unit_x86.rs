@@ -97,6 +97,11 @@ unsafe impl Unit for Avx512Vnni {
     }
 
     #[inline(always)]
+    unsafe fn numbers(from: *const f32) -> __m512 {
+        _mm512_loadu_ps(from)
+    }
+
+    #[inline(always)]
     unsafe fn halves(from: *const u8) -> __m512 {
         _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))
     }
@@ -229,6 +234,11 @@ unsafe impl Unit for Avx2 {
     #[inline(always)]
     unsafe fn to_floats(x: [__m256i; 2]) -> [__m256; 2] {
         [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])]
+    }
+
+    #[inline(always)]
+    unsafe fn numbers(from: *const f32) -> [__m256; 2] {
+        [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))]
     }
 
     #[inline(always)]
