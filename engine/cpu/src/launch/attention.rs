@@ -29,7 +29,7 @@ use crate::block::{Base, Block};
 use crate::codegen::{CompiledKernel, KernelFailure};
 use crate::frame::Frame;
 use crate::view::View;
-use domain::Known;
+use domain::{Known, Spans};
 
 /// Rows and keys of the largest tile that the routine asks for.
 const TILE: (usize, usize) = (96, 64);
@@ -159,6 +159,8 @@ struct Context<'a> {
     edge: Option<Tiles<'a>>,
     mask: Option<Tiles<'a>>,
     domain: Known,
+    /// Where the domain is the mask and leaves keys that lie together.
+    spans: Option<Spans>,
     /// Whether the domain is the mask, so that no code is needed to know which scores of a tile count.
     exact: bool,
     /// Positions along the point axes, point after point.
@@ -206,7 +208,15 @@ pub(super) fn run(
             log_sum_exp: std::ptr::null_mut(),
         })
         .collect();
+    let size = |view: &View, axis: AxisId| view.line(axis).map_or(1, |line| line.extent);
+    let (queries, keys) = (size(out, launch.rows), size(k, launch.keys));
+    let domain = Known::of(&launch.domain, launch, frame)?;
+    // Scores outside of the domain are computed then: they must not fail.
+    let exact = !launch.domain.is_open()
+        && (launch.interior.as_ref()).is_none_or(|own| own.failures.is_empty());
+    let spans = || Spans::of(&domain, count, queries, keys);
     let context = Context {
+        spans: (exact && launch.edge.is_some()).then(spans).flatten(),
         interior: tiles(
             run,
             frame,
@@ -215,10 +225,8 @@ pub(super) fn run(
         ),
         edge: tiles(run, frame, launch.edge.as_ref(), bound.edge.as_ref()),
         mask: tiles(run, frame, launch.mask.as_ref(), bound.mask.as_ref()),
-        domain: Known::of(&launch.domain, launch, frame)?,
-        // Scores outside of the domain are computed then: they must not fail.
-        exact: !launch.domain.is_open()
-            && (launch.interior.as_ref()).is_none_or(|own| own.failures.is_empty()),
+        domain,
+        exact,
         positions: &positions,
         axes,
         failed: Mutex::new(None),
@@ -227,12 +235,11 @@ pub(super) fn run(
         row: view.step(row),
         element: view.step(element),
     };
-    let size = |view: &View, axis: AxisId| view.line(axis).map_or(1, |line| line.extent);
     let attention = girih_kernels::attention::Attention {
         points: &points,
         group: group(launch, &bound.points, k, v),
-        queries: size(out, launch.rows),
-        keys: size(k, launch.keys),
+        queries,
+        keys,
         features: size(q, launch.width),
         values: size(v, launch.value),
         scale: launch.scale as f32,
@@ -343,7 +350,14 @@ unsafe extern "C" fn edge(
         let first = tile.wrapping_add((row - i0) * ld);
         // SAFETY: the routine gives the tile with rows `ld` elements apart, which nobody else has meanwhile.
         let scores = unsafe { std::slice::from_raw_parts_mut(first, j1 - j0) };
-        leave(scores, context.domain.of_row(point, row, &(j0..j1)));
+        if let Some(spans) = &context.spans {
+            let span = spans.of_row(point, row);
+            let [from, to] = [span.start, span.end].map(|at| at.clamp(j0, j1) - j0);
+            scores[..from].fill(f32::NEG_INFINITY);
+            scores[to.max(from)..].fill(f32::NEG_INFINITY);
+        } else {
+            leave(scores, context.domain.of_row(point, row, &(j0..j1)));
+        }
     }
 }
 

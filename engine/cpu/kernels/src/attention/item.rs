@@ -380,9 +380,7 @@ impl<'a> Run<'a> {
         for segment in &running.segments {
             for row in segment.rows.clone() {
                 let weighted = &memory[layout.block.weighted + row * layout.o_stride..][..values];
-                let sum: f32 = memory[layout.block.sum + row * STRIP..][..STRIP]
-                    .iter()
-                    .sum();
+                let sum = total(&memory[layout.block.sum + row * STRIP..][..STRIP]);
                 let maximum = memory[layout.block.maximum + row];
                 if let Some(partials) = &self.work.partials {
                     let row = self.work.partial_row(group, block, chunk, row);
@@ -401,4 +399,18 @@ impl<'a> Run<'a> {
             }
         }
     }
+}
+
+/// The sum of a strip, halves added to each other: one after the other they would wait.
+fn total(strip: &[f32]) -> f32 {
+    let mut sums = [0.0; STRIP];
+    sums.copy_from_slice(strip);
+    let mut half = STRIP / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }

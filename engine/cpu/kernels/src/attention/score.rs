@@ -15,7 +15,7 @@ pub(super) const TILE: usize = 64;
 /// Tiles that are classified in one go.
 pub(super) const SPAN: usize = 64;
 /// Rows of a mixed tile that are classified alone.
-const BAND: usize = 24;
+const BAND: usize = 12;
 /// A mixed piece with fewer rows is not worth trimming its columns.
 const TRIM_ROWS: usize = 8;
 

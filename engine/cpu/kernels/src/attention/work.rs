@@ -195,9 +195,17 @@ impl<'a> Work<'a> {
         let inverse = if sum == 0.0 { 0.0 } else { 1.0 / sum };
         let query = query as isize;
         let o = point.o.wrapping_offset(query * attention.o.row);
-        for (f, a) in weighted.iter().enumerate() {
-            // SAFETY: an element of the result row.
-            unsafe { *o.wrapping_offset(f as isize * attention.o.element) = a * inverse };
+        if attention.o.element == 1 {
+            // SAFETY: the result row, which lies together and nobody else uses.
+            let row = unsafe { core::slice::from_raw_parts_mut(o, weighted.len()) };
+            for (o, a) in row.iter_mut().zip(weighted) {
+                *o = a * inverse;
+            }
+        } else {
+            for (f, a) in weighted.iter().enumerate() {
+                // SAFETY: an element of the result row.
+                unsafe { *o.wrapping_offset(f as isize * attention.o.element) = a * inverse };
+            }
         }
         // A row with a NaN weight has no maximum either.
         let maximum = if sum.is_nan() { sum } else { maximum };

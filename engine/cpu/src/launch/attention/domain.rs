@@ -144,10 +144,12 @@ impl Known {
 }
 
 impl Known {
-    /// Which of at most 64 keys count for a row, a bit for each; of what is not known, all.
-    pub(super) fn of_row(&self, point: usize, row: usize, keys: &Range<usize>) -> u64 {
-        match self {
-            Self::Nothing | Self::All => u64::MAX,
+    /// Which of so many keys count for a row, if they are known to lie together.
+    fn span(&self, point: usize, row: usize, keys: usize) -> Option<Range<usize>> {
+        let fitted = |at: i128| at.clamp(0, keys as i128) as usize;
+        Some(match self {
+            Self::Nothing | Self::Or(..) => return None,
+            Self::All => 0..keys,
             Self::Affine {
                 row: factor,
                 key,
@@ -155,14 +157,52 @@ impl Known {
             } => {
                 // Positions and factors are below 2^63: nothing here overflows.
                 let rest = i128::from(*factor) * row as i128 + i128::from(*offset);
-                let (key, start) = (i128::from(*key), keys.start as i128);
+                let key = i128::from(*key);
                 match key.signum() {
                     // rest + key · j >= 0 from here on, or up to here.
-                    1 => between(-rest.div_euclid(key) - start, 64),
-                    -1 => between(0, rest.div_euclid(-key) + 1 - start),
-                    _ if rest >= 0 => u64::MAX,
-                    _ => 0,
+                    1 => fitted(-quotient(rest, key))..keys,
+                    -1 => 0..fitted(quotient(rest, -key) + 1),
+                    _ if rest >= 0 => 0..keys,
+                    _ => 0..0,
                 }
+            }
+            Self::Labels {
+                rows: of_rows,
+                keys: of_keys,
+            } => {
+                let (&[label], own) = (
+                    of_rows.of(point, row..row + 1)?,
+                    of_keys.of(point, 0..keys)?,
+                ) else {
+                    return None;
+                };
+                of_keys.sorted.then_some(())?;
+                own.partition_point(|own| *own < label)..own.partition_point(|own| *own <= label)
+            }
+            Self::And(x, y) => {
+                let (x, y) = (x.span(point, row, keys)?, y.span(point, row, keys)?);
+                x.start.max(y.start)..x.end.min(y.end)
+            }
+        })
+    }
+
+    /// Whether all points have the same pairs.
+    fn is_shared(&self) -> bool {
+        match self {
+            Self::Nothing | Self::All | Self::Affine { .. } => true,
+            Self::Labels { rows, keys } => rows.shared && keys.shared,
+            Self::And(x, y) | Self::Or(x, y) => x.is_shared() && y.is_shared(),
+        }
+    }
+
+    /// Which of at most 64 keys count for a row, a bit for each; of what is not known, all.
+    pub(super) fn of_row(&self, point: usize, row: usize, keys: &Range<usize>) -> u64 {
+        match self {
+            Self::Nothing | Self::All => u64::MAX,
+            Self::Affine { .. } => {
+                let span = self.span(point, row, keys.end).unwrap_or(keys.clone());
+                let [from, to] = [span.start, span.end].map(|at| at.saturating_sub(keys.start));
+                below(to) & !below(from)
             }
             Self::Labels {
                 rows: of_rows,
@@ -172,11 +212,6 @@ impl Known {
                 let (Some([label]), Some(own)) = (label, of_keys.of(point, keys.clone())) else {
                     return u64::MAX;
                 };
-                if of_keys.sorted {
-                    let from = own.partition_point(|own| own < label);
-                    let to = own.partition_point(|own| own <= label);
-                    return between(from as i128, to as i128);
-                }
                 let equal = own.iter().enumerate().filter(|(_, own)| *own == label);
                 equal.fold(0, |bits, (at, _)| bits | 1 << at)
             }
@@ -186,13 +221,47 @@ impl Known {
     }
 }
 
-/// Bits `from..to`, as far as there are such.
-fn between(from: i128, to: i128) -> u64 {
-    let below = |end: i128| match u32::try_from(end.clamp(0, 64)) {
-        Ok(64) | Err(_) => u64::MAX,
-        Ok(end) => (1 << end) - 1,
-    };
-    below(to) & !below(from)
+/// `x` divided by a positive number, rounded down; integers of 128 bits divide slowly.
+fn quotient(x: i128, by: i128) -> i128 {
+    match (i64::try_from(x), i64::try_from(by)) {
+        (Ok(x), Ok(by)) => x.div_euclid(by).into(),
+        _ => x.div_euclid(by),
+    }
+}
+
+/// The lowest bits.
+fn below(count: usize) -> u64 {
+    let bits = u32::try_from(count)
+        .ok()
+        .and_then(|count| 1_u64.checked_shl(count));
+    bits.map_or(u64::MAX, |bit| bit - 1)
+}
+
+/// The keys that count for each row of each point, where they lie together for all of them.
+pub(super) struct Spans {
+    spans: Vec<Range<usize>>,
+    /// Rows of a point, or 0 if all points have those of the first.
+    rows: usize,
+}
+
+impl Spans {
+    pub(super) fn of(known: &Known, points: usize, rows: usize, keys: usize) -> Option<Self> {
+        let shared = known.is_shared();
+        let points = if shared { points.min(1) } else { points };
+        let all = (0..points).flat_map(|point| (0..rows).map(move |row| (point, row)));
+        let spans = all.map(|(point, row)| known.span(point, row, keys));
+        Some(Self {
+            spans: spans.collect::<Option<_>>()?,
+            rows: if shared { 0 } else { rows },
+        })
+    }
+
+    /// # Panics
+    ///
+    /// If there is no such point or row.
+    pub(super) fn of_row(&self, point: usize, row: usize) -> &Range<usize> {
+        &self.spans[point * self.rows + row]
+    }
 }
 
 impl Labels {
@@ -278,9 +347,15 @@ mod tests {
                 let expected = keys.clone().map(|key| counts(row as i64, key as i64));
                 let expected = expected.enumerate();
                 let expected = expected.fold(0, |bits, (at, own)| bits | u64::from(own) << at);
-                let all = between(0, keys.len() as i128);
+                let all = below(keys.len());
                 let found = known.of_row(0, row, &keys) & all;
                 assert_eq!(found, expected, "{known:?}: row {row} of {keys:?}");
+                if let Some(spans) = Spans::of(known, 3, 9, 9) {
+                    let span = spans.of_row(2, row);
+                    let inside = keys.clone().map(|key| span.contains(&key)).enumerate();
+                    let inside = inside.fold(0, |bits, (at, own)| bits | u64::from(own) << at);
+                    assert_eq!(inside, expected, "{known:?}: row {row} has {span:?}");
+                }
                 match known.of_tile(0, row..row + 1, keys.clone()) {
                     Some(true) => assert_eq!(found, all),
                     Some(false) => assert_eq!(found, 0),
