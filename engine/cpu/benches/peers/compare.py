@@ -98,8 +98,8 @@ def peers(name, shape, threads, options, only=None):
         precisions = ["f32"] + ["bf16"] * ("bf16" in options.compute)
         for precision in precisions:
             more += [(f"OpenVINO, {precision}", lambda p=precision: openvino_call(work, threads, p))]
-    if name == "attention_alibi" and options.compile:
-        more += [("torch flex_attention, compiled", lambda: workloads.attention_alibi_compiled(work))]
+    if options.compile and work.hidden:
+        more += [("torch flex_attention, compiled", lambda: workloads.flex(work))]
     if options.compile and name not in ("selective_scan", "rwkv6", "delta_rule", "mamba2_ssd"):
         # Compilers unroll a loop over time; a thousand steps take them minutes.
         way, call = next(iter(work.ways.items()))

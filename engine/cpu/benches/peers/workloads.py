@@ -24,6 +24,9 @@ class Work:
     config: dict = field(default_factory=dict)
     # Of a whole model.
     module: torch.nn.Module | None = None
+    # Of attention: `hidden(i, j)` says which keys a query does not read, `score` is as `flex_attention` takes it.
+    hidden: Callable | None = None
+    score: Callable | None = None
 
 
 def normal(*shape):
@@ -184,7 +187,7 @@ def attention(hidden, t, h, e, config, causal=False):
     if causal:
         own = {"torch sdpa, is_causal": unbatched(lambda q, k, v: sdpa(q, k, v, is_causal=True), q, k, v)}
         ways = own | ways
-    return Work({"q": q, "k": k, "v": v}, ways, config={"h": h, "e": e} | config)
+    return Work({"q": q, "k": k, "v": v}, ways, config={"h": h, "e": e} | config, hidden=hidden)
 
 
 def attention_causal(t=2048, h=8, e=64):
@@ -211,18 +214,21 @@ def attention_alibi(t=2048, h=8, e=64, cap=30.0):
         scores = q @ k.mT / math.sqrt(e) + slope[:, None, None] * (j - i)
         return (cap * torch.tanh(scores / cap)).masked_fill(j > i, -math.inf).softmax(-1) @ v
 
-    return Work({"q": q, "k": k, "v": v}, {"torch eager": plain}, {"slope": slope}, {"h": h, "e": e, "cap": cap})
+    def score(s, b, h, i, j):
+        return cap * torch.tanh((s + slope[h] * (j - i)) / cap)
+
+    inputs, config = {"q": q, "k": k, "v": v}, {"h": h, "e": e, "cap": cap}
+    return Work(inputs, {"torch eager": plain}, {"slope": slope}, config, hidden=lambda i, j: j > i, score=score)
 
 
-def attention_alibi_compiled(work, t=2048):
-    """`flex_attention` compiled for the scores of `attention_alibi`: needs a C++ compiler."""
+def flex(work):
+    """`flex_attention` compiled for the mask, and for the scores if there are such: needs a C++ compiler."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     q, k, v = (work.inputs[name][None] for name in "qkv")
-    slope, cap = work.params["slope"], work.config["cap"]
-    block = create_block_mask(lambda b, h, i, j: j <= i, None, None, t, t, device="cpu")
-    score = lambda s, b, h, i, j: cap * torch.tanh((s + slope[h] * (j - i)) / cap)
-    call = torch.compile(lambda q, k, v: flex_attention(q, k, v, score_mod=score, block_mask=block), dynamic=False)
+    t = q.shape[2]
+    block = create_block_mask(lambda b, h, i, j: ~work.hidden(i, j), None, None, t, t, device="cpu")
+    call = torch.compile(lambda q, k, v: flex_attention(q, k, v, score_mod=work.score, block_mask=block), dynamic=False)
     call(q, k, v)
     return lambda: call(q, k, v)[0]
 

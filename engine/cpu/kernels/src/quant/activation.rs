@@ -27,6 +27,9 @@ pub(super) struct Activations {
 /// Below this, 127 over the magnitude would not be finite.
 const LEAST_MAGNITUDE: f32 = 1e-36;
 
+/// Blocks whose scales are computed together: divisions take as long for all of them as for one.
+const TOGETHER: usize = 16;
+
 /// Quantizes a row of `k` elements and writes its blocks `stride` apart, the last one filled up with zeros.
 ///
 /// # Safety
@@ -42,47 +45,95 @@ pub(super) unsafe fn quantize_row(
     to: *mut Activations,
     stride: usize,
 ) {
-    for block in 0..k.div_ceil(BLOCK) {
+    let mut block = 0;
+    while block < k.div_ceil(BLOCK) {
         let source = row.at(0, block * BLOCK);
-        let count = BLOCK.min(k - block * BLOCK);
-        let quantized = if row.col == 1 && count == BLOCK {
+        let left = k - block * BLOCK;
+        let own = to.wrapping_add(block * stride);
+        if row.col == 1 && left >= TOGETHER * BLOCK {
             // SAFETY: contiguous elements of the row, which nobody writes.
-            quantize(shape, signed, unsafe {
-                &*source.ptr.cast::<[f32; BLOCK]>()
-            })
-        } else {
-            let mut elements = [0.0_f32; BLOCK];
-            for (i, element) in elements.iter_mut().enumerate().take(count) {
-                // SAFETY: inside the row.
-                *element = unsafe { *source.at(0, i).ptr };
-            }
-            quantize(shape, signed, &elements)
-        };
-        let to = to.wrapping_add(block * stride);
+            let blocks = unsafe { &*source.ptr.cast::<[[f32; BLOCK]; TOGETHER]>() };
+            // SAFETY: inside what the caller vouches for.
+            unsafe { quantize_together(shape, signed, blocks, own, stride) };
+            block += TOGETHER;
+            continue;
+        }
+        let mut elements = [0.0_f32; BLOCK];
+        for (i, element) in elements.iter_mut().enumerate().take(left) {
+            // SAFETY: inside the row.
+            *element = unsafe { *source.at(0, i).ptr };
+        }
+        let (factor, scale) = scales(magnitude(&elements));
+        let quantized = quantize(shape, signed, &elements, factor, scale);
         // SAFETY: inside what the caller vouches for.
-        unsafe { to.write(quantized) };
+        unsafe { own.write(quantized) };
+        block += 1;
     }
 }
 
+/// # Safety
+///
+/// - `to` is valid for writing as many blocks, `stride` apart.
 #[inline(always)]
-fn quantize(shape: &Shape, signed: bool, elements: &[f32; BLOCK]) -> Activations {
+unsafe fn quantize_together(
+    shape: &Shape,
+    signed: bool,
+    blocks: &[[f32; BLOCK]; TOGETHER],
+    to: *mut Activations,
+    stride: usize,
+) {
+    let (mut factors, mut steps) = ([0.0; TOGETHER], [0.0; TOGETHER]);
+    for (factor, block) in factors.iter_mut().zip(blocks) {
+        *factor = magnitude(block);
+    }
+    for (factor, step) in factors.iter_mut().zip(&mut steps) {
+        (*factor, *step) = scales(*factor);
+    }
+    for (i, block) in blocks.iter().enumerate() {
+        let quantized = quantize(shape, signed, block, factors[i], steps[i]);
+        // SAFETY: inside what the caller vouches for.
+        unsafe { to.wrapping_add(i * stride).write(quantized) };
+    }
+}
+
+/// The greatest magnitude; NaN if there is one.
+#[inline(always)]
+fn magnitude(elements: &[f32; BLOCK]) -> f32 {
     // Magnitudes order as their bits do, NaN above infinity.
     let bits = elements.iter().fold(0_i32, |most, element| {
         most.max((element.to_bits() & 0x7fff_ffff).cast_signed())
     });
-    let magnitude = f32::from_bits(bits.cast_unsigned());
+    f32::from_bits(bits.cast_unsigned())
+}
+
+/// What elements are multiplied with to be quants, and what quants are multiplied with to be elements.
+#[inline(always)]
+fn scales(magnitude: f32) -> (f32, f32) {
+    if magnitude.is_finite() && magnitude > LEAST_MAGNITUDE {
+        (127.0 / magnitude, magnitude / 127.0)
+    } else if magnitude.is_finite() {
+        (0.0, 0.0)
+    } else {
+        (0.0, f32::NAN)
+    }
+}
+
+#[inline(always)]
+fn quantize(
+    shape: &Shape,
+    signed: bool,
+    elements: &[f32; BLOCK],
+    factor: f32,
+    scale: f32,
+) -> Activations {
     let mut activations = Activations {
         quants: [0; BLOCK],
-        scale: 0.0,
+        scale,
         _unused: 0,
         begin: [0; 2],
     };
     let mut sums = [0_i32; 2];
-    if !magnitude.is_finite() {
-        activations.scale = f32::NAN;
-    } else if magnitude > LEAST_MAGNITUDE {
-        let factor = 127.0 / magnitude;
-        activations.scale = magnitude / 127.0;
+    if factor > 0.0 {
         // As integers of 32 bits, which vectors round and add; bytes would be added one by one.
         let mut quants = [0_i32; BLOCK];
         for (quant, element) in quants.iter_mut().zip(elements) {
@@ -92,13 +143,14 @@ fn quantize(shape: &Shape, signed: bool, elements: &[f32; BLOCK]) -> Activations
             *to = *quant as i8;
         }
         let (first, second) = quants.split_at(BLOCK / 2);
-        sums = [first.iter().sum(), second.iter().sum()];
-    }
-    if shape.parts == 1 {
-        sums = [sums[0] + sums[1], 0];
+        if shape.parts == 1 {
+            sums[0] = first.iter().zip(second).map(|(x, y)| x + y).sum();
+        } else {
+            sums = [first.iter().sum(), second.iter().sum()];
+        }
     }
     activations.begin = if shape.least {
-        sums.map(|sum| (sum as f32 * activations.scale).to_bits().cast_signed())
+        sums.map(|sum| (sum as f32 * scale).to_bits().cast_signed())
     } else if signed && shape.bits == 8 {
         [0; 2]
     } else {
