@@ -106,10 +106,11 @@ struct Names {
 }
 
 impl Names {
+    /// Loops beside one another share their symbols, and so the new ones.
     fn define(&mut self, kind: &str, symbol: &Arc<str>) -> Arc<str> {
-        let name: Arc<str> = format!("{kind}{}", self.defined.len()).into();
-        self.defined.insert(Arc::clone(symbol), Arc::clone(&name));
-        name
+        let count = self.defined.len();
+        let name = self.defined.entry(Arc::clone(symbol));
+        Arc::clone(name.or_insert_with(|| format!("{kind}{count}").into()))
     }
 
     /// Gives the region's sizes the new names, and the symbols that nobody inside defines.

@@ -49,6 +49,44 @@ fn several_launches_are_one_region() {
     assert_eq!(Region::from_text(&region.to_text()).unwrap(), region);
 }
 
+/// Two loops beside one another, both cut along the features.
+const LOOPS: &str = "girih-graph 1
+axis t time
+graph g(x: f32[t, d=64], s: f32[d=64]) -> (y: f32[t, d=64], z: f32[t, d=64]) {
+  %2, %3 = recurrence {axis: t} : f32[d=64], f32[t, d=64] {
+    carry %4 = s : f32[d=64]
+    slice %5 = x : f32[d=64]
+    %6 = tanh %4 : f32[d=64]
+    %7 = add %6, %5 : f32[d=64]
+    return %7, %7
+  }
+  %8, %9 = recurrence {axis: t, reverse} : f32[d=64], f32[t, d=64] {
+    carry %10 = s : f32[d=64]
+    slice %11 = %3 : f32[d=64]
+    %12 = tanh %10 : f32[d=64]
+    %13 = sub %12, %11 : f32[d=64]
+    return %13, %13
+  }
+  return %3, %9
+}
+";
+
+#[test]
+fn loops_beside_one_another_are_what_they_are_alone() {
+    let graph = text::parse(LOOPS).unwrap_or_else(|error| panic!("{error}"));
+    let plan = crate::lower(&graph);
+    let count = plan.root.launches.len();
+    let cut = |launch: &crate::plan::Launch| matches!(&launch.work, Work::Recurrence(own) if own.part.is_some());
+    assert_eq!(plan.root.launches.iter().filter(|own| cut(own)).count(), 2);
+    let (both, _) = Region::new(&plan, &plan.root, 0..count).unwrap();
+    assert_eq!(both.symbols, [Arc::from("t")]);
+    let both = Region::from_text(&both.to_text()).unwrap();
+    for at in 0..count {
+        let (alone, _) = Region::new(&plan, &plan.root, at..at + 1).unwrap();
+        assert_eq!(both.part(at..at + 1).unwrap().0, alone);
+    }
+}
+
 fn refused(from: &str, to: &str, message: &str) {
     let plan = plan();
     let (region, _) = Region::new(&plan, &plan.root, 0..plan.root.launches.len()).unwrap();
