@@ -4,5 +4,6 @@ pub mod causal_graph;
 pub mod compare;
 pub mod direct;
 pub mod mutate;
+pub mod narrow;
 pub mod random_graph;
 pub mod shrink;

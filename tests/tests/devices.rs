@@ -517,3 +517,10 @@ fn hosts_and_plugins_of_older_minors_have_no_devices() {
     assert_eq!(Library::open_as(&path, older).unwrap().devices().count(), 0);
     assert_eq!(Library::open(&path).unwrap().devices().count(), 1);
 }
+
+/// The device has no code for products: the host widens the factors that the plan keeps narrow for devices.
+#[test]
+fn narrow_factors_are_widened_by_the_host() {
+    let device = Direct::<Template>::open().unwrap();
+    girih_tests::narrow::check(&OnDevice::new("template", device, Cpu::default()));
+}

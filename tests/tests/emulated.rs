@@ -15,6 +15,7 @@ use girih_runtime::backend::{Backend, Bindings, silent};
 use girih_runtime::reference::Reference;
 use girih_tests::compare::{Tried, failures};
 use girih_tests::direct::Direct;
+use girih_tests::narrow;
 
 /// Graphs that are tried unless `GIRIH_GRAPHS` says otherwise.
 const GRAPHS: u64 = 3;
@@ -61,6 +62,17 @@ fn random_graphs_compute_what_the_reference_does() {
         .unwrap_or(GRAPHS);
     let failures = failures(&backends, 0..graphs, ATTEMPTS);
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
+
+/// Whole graphs whose factors have 16 bits, by the driver's products and by generated code.
+#[test]
+fn narrow_factors_compute_what_the_reference_does() {
+    for products in [Products::Off, Products::All] {
+        let Some(backend) = emulated(products) else {
+            return;
+        };
+        narrow::check(&backend);
+    }
 }
 
 /// Two keys, in one region.

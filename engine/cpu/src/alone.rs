@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use girih_graph::Extent;
 use girih_kernels::{Level, Pool};
 use girih_plan::plan::{BufferId, BufferKind, Plan, Section};
+use girih_plan::widen_factors;
 use girih_runtime::backend::{Bindings, CompileError, Done, Progress, RunError};
 use girih_runtime::plugin::native::Natives;
 
@@ -76,7 +77,7 @@ impl Piece {
 }
 
 impl Cpu {
-    /// A launch of a section of a plan that [`lower`](girih_plan::lower) made.
+    /// A launch of a section of a plan that [`lower_for`](girih_plan::lower_for) made, whatever it was asked for.
     ///
     /// # Errors
     ///
@@ -129,6 +130,7 @@ impl Cpu {
             }
             *kernel = number;
         });
+        widen_factors(&mut own, &mut kernels);
         touched
             .retain(|buffer, _| !matches!(own.buffers[buffer.index()].kind, BufferKind::Table(_)));
         let options = CodeOptions {

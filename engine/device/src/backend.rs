@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use girih_cpu::Cpu;
 use girih_graph::{Call, Graph};
-use girih_plan::{lower, settle_calls, simplify_all};
+use girih_plan::{Wants, lower_for, settle_calls, simplify_all};
 use girih_runtime::backend::{Backend, CompileError, Executable, RunError};
 use girih_runtime::device::Device;
 
@@ -56,7 +56,10 @@ impl OnDevice {
             );
             return Err(self.unsupported(graph, reason));
         }
-        let mut plan = lower(&simplify_all(&settled));
+        let wants = Wants {
+            narrow_factors: true,
+        };
+        let mut plan = lower_for(&simplify_all(&settled), wants);
         plan.calls = choices;
         match Planned::new(&self.context, &settled, plan) {
             Ok(planned) => Ok(planned),

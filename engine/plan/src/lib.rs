@@ -29,6 +29,7 @@ mod promise;
 pub mod region;
 mod simplify;
 mod text;
+mod widen;
 
 use girih_graph::{Graph, verify};
 
@@ -36,10 +37,11 @@ pub use calls::{CallChoice, settle_calls};
 pub use chunk::{Choice, How, chunk_recurrences};
 pub use dead::drop_dead_values;
 pub use explain::explain;
-pub use lower::lower;
+pub use lower::{Wants, lower, lower_for};
 pub use merge::merge_equal_values;
 pub use promise::Broken;
 pub use simplify::{rules, simplify};
+pub use widen::widen_factors;
 
 /// A function from graph to graph that keeps what is computed.
 #[derive(Clone, Copy, Debug)]

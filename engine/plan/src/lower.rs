@@ -41,24 +41,38 @@ use crate::promise::{self, Watch};
 use crate::simplify_all;
 use value::{Form, ValueIx, Values};
 
-/// The plan of a graph. The graph should be simplified, and its calls settled
+/// What a backend asks of plans. By default nothing: every backend takes such a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Products of matrices whose factors both have the same 16 bits read them as they are, and give `f32`;
+    /// else such factors are widened first. [`widen_factors`](crate::widen_factors) undoes it.
+    pub narrow_factors: bool,
+}
+
+/// The plan of a graph for any backend. The graph should be simplified, and its calls settled
 /// ([`settle_calls`](crate::settle_calls)). Loops that are faster in chunks or
 /// blocks of their steps are computed so.
 pub fn lower(graph: &Graph) -> Plan {
+    lower_for(graph, Wants::default())
+}
+
+/// As [`lower`], for a backend that asks for something.
+pub fn lower_for(graph: &Graph, wants: Wants) -> Plan {
     let (chunked, choices) = chunk_recurrences(graph, None);
     let mut plan = if choices.iter().any(|choice| choice.how != How::Steps) {
-        lower_as_it_is(&simplify_all(&chunked))
+        lower_as_it_is(&simplify_all(&chunked), wants)
     } else {
-        lower_as_it_is(graph)
+        lower_as_it_is(graph, wants)
     };
     plan.broken.extend(promise::stepped(&choices));
     plan.choices = choices;
     plan
 }
 
-fn lower_as_it_is(graph: &Graph) -> Plan {
+fn lower_as_it_is(graph: &Graph, wants: Wants) -> Plan {
     let mut shared = Shared {
         axes: &graph.axes,
+        wants,
         kernels: Vec::new(),
         by_kernel: HashMap::new(),
         depth: 0,
@@ -167,6 +181,7 @@ fn used(kernels: Vec<Kernel>, root: &mut Section) -> Vec<Kernel> {
 /// What all sections of a plan share.
 struct Shared<'g> {
     axes: &'g AxisTable,
+    wants: Wants,
     kernels: Vec<Kernel>,
     by_kernel: HashMap<Kernel, usize>,
     /// How many loops and routes lie around what is planned.
@@ -347,17 +362,33 @@ impl<'s, 'g> Planner<'s, 'g> {
         if self.attention(ix, product, out) {
             return;
         }
-        let operands = self.values.all[ix].operands.clone();
+        let factors = self.factors(ix);
         let work = crate::plan::Contract {
-            left: self.demand(operands[0]),
-            right: self.demand(operands[1]),
+            left: self.demand(factors[0]),
+            right: self.demand(factors[1]),
             out,
             batch: product.batch.clone(),
             rows: product.rows.clone(),
             columns: product.columns.clone(),
             inner: product.inner.clone(),
         };
-        self.launch(ix, Work::Contract(work), operands, Vec::new());
+        self.launch(ix, Work::Contract(work), factors.to_vec(), Vec::new());
+    }
+
+    /// What a product reads: its operands, or the values of 16 bits that both are widened from.
+    fn factors(&self, ix: ValueIx) -> [ValueIx; 2] {
+        let operands = &self.values.all[ix].operands;
+        let wide = [operands[0], operands[1]];
+        let narrow = wide.map(|factor| self.values.all[factor].widened(&self.values.all));
+        match narrow {
+            [Some(left), Some(right)]
+                if self.shared.wants.narrow_factors
+                    && self.values.ty(left).dtype == self.values.ty(right).dtype =>
+            {
+                [left, right]
+            }
+            _ => wide,
+        }
     }
 
     fn concat(&mut self, ix: ValueIx, from: &[AxisId], axis: AxisId, home: TensorId) {

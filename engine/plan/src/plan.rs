@@ -282,7 +282,9 @@ pub struct ReadFailure {
 }
 
 /// `out[batch…, rows…, columns…] = Σ over inner… of left[batch…, rows…, inner…] ·
-/// right[batch…, inner…, columns…]`, in `f32` or `f64`.
+/// right[batch…, inner…, columns…]`. Factors and result are all `f32` or all `f64`; in a plan that was
+/// made [so](crate::Wants::narrow_factors) factors may both be `f16` or both `bf16` beside a result in `f32`:
+/// they are multiplied, and products summed, as `f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contract {
     /// First factor.
@@ -299,6 +301,18 @@ pub struct Contract {
     pub columns: Vec<AxisId>,
     /// Axes of both factors.
     pub inner: Vec<AxisId>,
+}
+
+impl Contract {
+    /// Whether its factors have 16 bits.
+    pub fn is_narrow(&self, tensors: &[Tensor]) -> bool {
+        is_narrow(tensors[self.left.index()].dtype)
+    }
+}
+
+/// Whether these are reals of 16 bits.
+pub(crate) const fn is_narrow(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16)
 }
 
 /// Attention, tile by tile: for every point, `out[i, f] = Σ_j a[i, j] · v[j, f]`, where `a` is

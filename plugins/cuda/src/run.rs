@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use girih_graph::{Extent, ExtentError};
+use girih_graph::{DType, Extent, ExtentError};
 
 use crate::driver::product::{Product, Shape, Steps};
 use crate::driver::{Call, Driver, DriverError, Grid, Module};
@@ -235,8 +235,8 @@ fn shape(
         })
     };
     Ok(Shape {
-        factors: product.dtype,
-        out: product.dtype,
+        factors: product.factors,
+        out: product.result,
         batches: number(&product.batches)?,
         rows: number(&product.rows)?,
         columns: number(&product.columns)?,
@@ -252,8 +252,8 @@ fn starts(
     product: &source::Product,
     lookup: &dyn Fn(&str) -> Option<i64>,
 ) -> Result<[Start; 3], ExtentError> {
-    let size = product.dtype.size() as i64;
-    let start = |own: &source::Matrix| {
+    let start = |own: &source::Matrix, dtype: DType| {
+        let size = dtype.size() as i64;
         Ok(Start {
             buffer: own.buffer.index(),
             bytes: number(&own.offset, lookup)?
@@ -262,9 +262,9 @@ fn starts(
         })
     };
     Ok([
-        start(&product.left)?,
-        start(&product.right)?,
-        start(&product.out)?,
+        start(&product.left, product.factors)?,
+        start(&product.right, product.factors)?,
+        start(&product.out, product.result)?,
     ])
 }
 

@@ -17,7 +17,7 @@ use girih_dsl::elaborate::{Request, elaborate};
 use girih_dsl::program::{Loader, Program as Source};
 use girih_plan::plan::{Plan, Work};
 use girih_plan::region::Region;
-use girih_plan::{lower, simplify_all};
+use girih_plan::{Wants, lower_for, simplify_all};
 
 struct Disk;
 
@@ -75,7 +75,10 @@ fn plans(file: &Path) -> Vec<(String, Plan)> {
             };
             // Methods that need more than their defaults say so elsewhere.
             if let Some(model) = elaborate(&source, &request, &mut Sink::new()) {
-                let plan = lower(&simplify_all(&model.graph));
+                let wants = Wants {
+                    narrow_factors: true,
+                };
+                let plan = lower_for(&simplify_all(&model.graph), wants);
                 all.push((format!("{name}.{method}"), plan));
             }
         }

@@ -5,12 +5,16 @@
 use girih_cuda::driver::nvrtc;
 use girih_cuda::source::program;
 use girih_graph::text;
+use girih_plan::{Wants, lower_for, simplify_all};
 
 /// The code of the launches of a graph.
 #[track_caller]
 fn check(name: &str, graph: &str) {
     let graph = text::parse(&format!("girih-graph 1\n{graph}")).unwrap();
-    let plan = girih_plan::lower(&girih_plan::simplify_all(&graph));
+    let wants = Wants {
+        narrow_factors: true,
+    };
+    let plan = lower_for(&simplify_all(&graph), wants);
     let program = program(&plan.kernels, &plan.root).unwrap();
     // That the compiler is absent is said where examples are compiled.
     if nvrtc::load().is_ok() {
@@ -73,6 +77,15 @@ fn products() {
         "product",
         "axis t\ngraph g(x: f32[t, d=64], w: f32[e=32, d=64]) -> (y: f32[t, e=32]) {\n\
          %0 = contract x, w {over: d} : f32[t, e=32]\nreturn %0\n}\n",
+    );
+}
+
+#[test]
+fn products_of_sixteen_bits() {
+    check(
+        "narrow",
+        "axis t\ngraph g(x: bf16[t, d=64], w: bf16[e=32, d=64]) -> (y: bf16[t, e=32]) {\n\
+         %0 = contract x, w {over: d} : bf16[t, e=32]\nreturn %0\n}\n",
     );
 }
 

@@ -11,6 +11,7 @@ use girih_graph::op::{Binary, Combine};
 use girih_graph::{AxisId, DType, Extent, NodeId, ValueType};
 
 use super::value::{Form, ValueIx, Values};
+use crate::plan::is_narrow;
 
 /// Products of fewer elements are not worth a call.
 const SMALL: i64 = 1 << 10;
@@ -54,7 +55,7 @@ pub(super) fn add(
         return values.reduce(Combine::Sum, over, terms, node);
     }
     // Narrow reals are multiplied exactly and summed in f32.
-    let narrow = matches!(x.dtype, DType::F16 | DType::BF16);
+    let narrow = is_narrow(x.dtype);
     let dtype = if narrow { DType::F32 } else { x.dtype };
     let mut widen = |value: ValueIx| {
         if narrow {

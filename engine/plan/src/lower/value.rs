@@ -13,7 +13,7 @@ use girih_graph::{AxisId, DType, Extent, NodeId, Region, ValueId, ValueType};
 
 use super::contract::{self, Product};
 use crate::kernel::Constant;
-use crate::plan::TensorId;
+use crate::plan::{TensorId, is_narrow};
 
 /// Position in [`Values::all`].
 pub(super) type ValueIx = usize;
@@ -26,6 +26,17 @@ pub(super) struct Value {
     pub(super) operands: Vec<ValueIx>,
     /// The node of the region that it comes from, for labels.
     pub(super) node: Option<NodeId>,
+}
+
+impl Value {
+    /// The value that this one is with more bits, if it is a real of 16 bits as `f32`: its operand.
+    pub(super) fn widened(&self, all: &[Self]) -> Option<ValueIx> {
+        let (Form::Cast, DType::F32, [operand]) = (&self.form, self.ty.dtype, &self.operands[..])
+        else {
+            return None;
+        };
+        is_narrow(all[*operand].ty.dtype).then_some(*operand)
+    }
 }
 
 /// How a value is computed.

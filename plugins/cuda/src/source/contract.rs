@@ -34,6 +34,9 @@ pub(super) const OUT: usize = 2;
 /// A contraction, taken apart.
 pub(super) struct Product<'a> {
     pub(super) tensors: [&'a Tensor; 3],
+    /// Of both factors.
+    pub(super) factors: DType,
+    /// Of the result and of sums.
     pub(super) dtype: DType,
     pub(super) batch: Vec<Line>,
     pub(super) rows: Vec<Line>,
@@ -46,14 +49,22 @@ impl<'a> Product<'a> {
         let tensors = [contract.left, contract.right, contract.out]
             .map(|tensor| &section.tensors[tensor.index()]);
         let [left, right, out] = tensors;
-        let dtype = out.dtype;
-        if !matches!(dtype, DType::F32 | DType::F64) || left.dtype != dtype || right.dtype != dtype
-        {
-            return Err(Refusal::new(format!("a product of `{dtype}`")));
+        let (factors, dtype) = (left.dtype, out.dtype);
+        let known = match factors {
+            DType::F32 | DType::F64 => dtype == factors,
+            DType::F16 | DType::BF16 => dtype == DType::F32,
+            DType::I64 | DType::I32 | DType::I8 | DType::U8 | DType::Bool => false,
+        };
+        if !known || right.dtype != factors {
+            return Err(Refusal::new(format!(
+                "a product of `{factors}` and `{}` as `{dtype}`",
+                right.dtype
+            )));
         }
         let by_result = |axes| reordered(lines::group(axes, &[out, left, right]));
         Ok(Self {
             tensors,
+            factors,
             dtype,
             batch: by_result(&contract.batch),
             rows: by_result(&contract.rows),
@@ -64,8 +75,20 @@ impl<'a> Product<'a> {
 
     /// Declarations of the tensors' elements.
     fn parameters(&self, qualifier: &str) -> String {
-        let ty = stored(self.dtype);
-        format!("const {ty}*{qualifier} left, const {ty}*{qualifier} right, {ty}*{qualifier} out")
+        let (factor, ty) = (stored(self.factors), stored(self.dtype));
+        format!(
+            "const {factor}*{qualifier} left, const {factor}*{qualifier} right, {ty}*{qualifier} out"
+        )
+    }
+
+    /// An element of a factor as it is multiplied.
+    fn element(&self, factor: usize, at: &str) -> String {
+        let element = format!("{}[{at}]", ["left", "right"][factor]);
+        if self.factors == self.dtype {
+            element
+        } else {
+            format!("read({element})")
+        }
     }
 
     fn offset(
@@ -199,7 +222,6 @@ impl Builder<'_> {
         let (ty, fma) = (stored(product.dtype), function("fma", product.dtype));
         let across =
             !lines::contiguous(&product.inner, sides.many) && lines::contiguous(many, sides.many);
-        let operand = ["left", "right"];
         let batch = product.batch.as_slice();
         let inner = product.inner.as_slice();
         let of_few = product.offset(
@@ -247,16 +269,14 @@ impl Builder<'_> {
         code.open(format!(
             "{guard}for (i64 k = {first}; k < inner; k += {step})"
         ));
-        code.line(format!(
-            "const {ty} y = {}[{of_many}];",
-            operand[sides.many]
-        ));
+        let [x, y] = [(sides.few, &of_few), (sides.many, &of_many)]
+            .map(|(factor, at)| product.element(factor, at));
+        code.line(format!("const {ty} y = {y};"));
         code.line("#pragma unroll");
         code.open(format!("for (int own = 0; own < {AT_ONCE}; ++own)"));
         code.line("const i64 few = start + own;");
         code.line(format!(
-            "if (few < fews) sums[own] = {fma}({}[{of_few}], y, sums[own]);",
-            operand[sides.few]
+            "if (few < fews) sums[own] = {fma}({x}, y, sums[own]);"
         ));
         code.close();
         code.close();
@@ -323,9 +343,9 @@ impl Builder<'_> {
         code.open("for (i64 batch = blockIdx.y; batch < batches; batch += gridDim.y)");
         code.line(format!("{ty} sums[{OWN}][{OWN}] = {{}};"));
         code.open(format!("for (i64 k0 = 0; k0 < inner; k0 += {DEPTH})"));
-        for (tensor, shared, source, own, count) in [
-            (LEFT, "a", "left", rows, ("row", "rows")),
-            (RIGHT, "b", "right", columns, ("column", "columns")),
+        for (tensor, shared, own, count) in [
+            (LEFT, "a", rows, ("row", "rows")),
+            (RIGHT, "b", columns, ("column", "columns")),
         ] {
             let (name, limit) = count;
             let at = product.offset(
@@ -345,7 +365,8 @@ impl Builder<'_> {
             }
             code.line(format!("const i64 {name} = {name}0 + m, k = k0 + d;"));
             code.line(format!(
-                "{shared}[d][m] = {name} < {limit} && k < inner ? {source}[{at}] : ({ty})0;"
+                "{shared}[d][m] = {name} < {limit} && k < inner ? {} : ({ty})0;",
+                product.element(tensor, &at)
             ));
             code.close();
         }
@@ -459,7 +480,9 @@ pub(super) fn small(
     body.line(format!("{ty} sum = 0;"));
     let (from, by) = if team > 1 { ("lane", team) } else { ("0", 1) };
     body.line(format!(
-        "for (i64 k = {from}; k < inner; k += {by}) sum = {fma}(left[{left}], right[{right}], sum);"
+        "for (i64 k = {from}; k < inner; k += {by}) sum = {fma}({}, {}, sum);",
+        product.element(LEFT, &left),
+        product.element(RIGHT, &right)
     ));
     if team > 1 {
         body.line(format!(

@@ -13,8 +13,10 @@ use super::lines::Line;
 /// A product for a library, as formulas over sizes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Product {
-    /// Of both factors and the result.
-    pub dtype: DType,
+    /// Of both factors.
+    pub factors: DType,
+    /// Of the result.
+    pub result: DType,
     /// Products of matrices.
     pub batches: Extent,
     /// Rows of the left factor and of the result.
@@ -56,6 +58,7 @@ pub const LEAST: u64 = (contract::TILE * contract::TILE * contract::DEPTH) as u6
 pub(super) fn of(product: &contract::Product<'_>) -> Option<Product> {
     let contract::Product {
         tensors,
+        factors,
         dtype,
         batch,
         rows,
@@ -84,7 +87,8 @@ pub(super) fn of(product: &contract::Product<'_>) -> Option<Product> {
         }
     };
     Some(Product {
-        dtype: *dtype,
+        factors: *factors,
+        result: *dtype,
         batches: extent(batch),
         rows: extent(row),
         columns: extent(column),

@@ -1,26 +1,37 @@
 //! Products of every shape that a way of their own is made for, by generated code and by the driver.
 
 use girih_cuda::run::Products;
+use girih_graph::DType;
 
-use crate::host::{Ready, assert_close, emulator, noise, plan};
+use crate::host::{Ready, assert_close, bytes, emulator, noise, numbers, plan};
 
-/// `y[…] = Σ x · w` for shapes of named axes: `x` over b, m, k and `w` over b, k, n in some orders.
-fn check(orders: [&str; 3], dtype: &str, shapes: &[[usize; 4]]) {
+/// `y[…] = Σ x · w` for shapes of named axes: `x` over b, m, k and `w` over b, k, n in some orders. Factors have this dtype
+/// in memory, the result is `f64` if they are, else `f32`.
+fn check(orders: [&str; 3], dtype: DType, shapes: &[[usize; 4]]) {
     let Some(emulator) = emulator() else { return };
-    let ty = |order: &str| {
+    let result = if dtype == DType::F64 {
+        DType::F64
+    } else {
+        DType::F32
+    };
+    let ty = |dtype: DType, order: &str| {
         let axes: Vec<String> = order.chars().map(|axis| axis.to_string()).collect();
         format!("{dtype}[{}]", axes.join(", "))
     };
     let [x, w, y] = orders;
     let graph = format!(
-        "axis b\naxis m\naxis n\naxis k\ngraph g(x: {}, w: {}) -> (y: {}) {{\n  %0 = contract x, w {{over: k}} : {}\n  return %0\n}}\n",
-        ty(x),
-        ty(w),
-        ty(y),
-        ty(y)
+        "axis b\naxis m\naxis n\naxis k\ngraph g(x: {}, w: {}) -> (y: {y_ty}) {{\n\
+         %0 = cast x : {}\n%1 = cast w : {}\n%2 = contract %0, %1 {{over: k}} : {y_ty}\nreturn %2\n}}\n",
+        ty(dtype, x),
+        ty(dtype, w),
+        ty(result, x),
+        ty(result, w),
+        y_ty = ty(result, y),
     );
+    let noise = |name: &str, at: usize| numbers(dtype, &bytes(dtype, &[noise(name, at)]))[0];
     let plan = plan(&graph);
     let ready = Ready::new(&emulator, &plan).unwrap();
+    assert_eq!(ready.products(), [(dtype, result)]);
     for [b, m, n, k] in shapes.iter().copied() {
         let extent = |axis: char| match axis {
             'b' => b,
@@ -82,16 +93,23 @@ const SHAPES: &[[usize; 4]] = &[
 
 #[test]
 fn rows_and_columns_as_they_lie() {
-    check(["mk", "kn", "mn"], "f32", SHAPES);
-    check(["mk", "nk", "mn"], "f32", SHAPES);
-    check(["km", "kn", "mn"], "f32", SHAPES);
-    check(["km", "nk", "mn"], "f32", SHAPES);
+    check(["mk", "kn", "mn"], DType::F32, SHAPES);
+    check(["mk", "nk", "mn"], DType::F32, SHAPES);
+    check(["km", "kn", "mn"], DType::F32, SHAPES);
+    check(["km", "nk", "mn"], DType::F32, SHAPES);
 }
 
 #[test]
 fn batches_and_doubles() {
-    check(["bmk", "bkn", "bmn"], "f32", SHAPES);
-    check(["mbk", "bnk", "mbn"], "f64", SHAPES);
+    check(["bmk", "bkn", "bmn"], DType::F32, SHAPES);
+    check(["mbk", "bnk", "mbn"], DType::F64, SHAPES);
+}
+
+#[test]
+fn factors_of_sixteen_bits_are_read_as_they_are() {
+    check(["mk", "kn", "mn"], DType::BF16, SHAPES);
+    check(["mk", "nk", "mn"], DType::F16, SHAPES);
+    check(["bmk", "bkn", "bmn"], DType::BF16, SHAPES);
 }
 
 /// How many products of a graph over `t` are the driver's, and whether they give what generated code does.
@@ -151,16 +169,25 @@ fn what_is_worth_a_call_is_called() {
     check_products(LARGE, 16, Products::All, 2);
 }
 
-/// Factors of 16 bits, which the plan widens.
+/// Factors of 16 bits, products with others, and one that is joined of parts.
 const NARROW: &str = "axis t
-graph g(x: bf16[t, d=64], w: bf16[e=48, d=64]) -> (y: bf16[t, e=48]) {
+graph g(x: bf16[t, d=64], w: bf16[e=48, d=64], z: f32[t, d=64], u: f16[t, d=64]) -> (y: bf16[t, e=48], m: f32[t, e=48], o: f32[t, e=48]) {
   %0 = contract x, w {over: d} : bf16[t, e=48]
   %1 = sigmoid %0 : bf16[t, e=48]
-  return %1
+  %2 = cast w : f32[e=48, d=64]
+  %3 = contract z, %2 {over: d} : f32[t, e=48]
+  %4 = cast u : f32[t, d=64]
+  %5 = contract %4, %2 {over: d} : f32[t, e=48]
+  return %1, %3, %5
 }
 ";
 
 #[test]
-fn narrow_factors_are_multiplied_in_full() {
-    check_products(NARROW, 40, Products::Large, 1);
+fn only_equal_factors_stay_narrow() {
+    let Some(emulator) = emulator() else { return };
+    let plan = plan(NARROW);
+    let products = Ready::new(&emulator, &plan).unwrap().products();
+    let wide = (DType::F32, DType::F32);
+    assert_eq!(products, [(DType::BF16, DType::F32), wide, wide]);
+    check_products(NARROW, 40, Products::Large, 3);
 }

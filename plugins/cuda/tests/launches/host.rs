@@ -11,6 +11,7 @@ use girih_cuda::run::{Bound, Places, Products};
 use girih_cuda::source::{Program, Refusal, program};
 use girih_graph::{DType, text};
 use girih_plan::plan::{BufferKind, Plan};
+use girih_plan::{Wants, lower_for, simplify_all};
 
 /// Elements as numbers.
 pub(crate) type Numbers = Vec<f64>;
@@ -29,9 +30,13 @@ fn say(what: &str) {
         .unwrap();
 }
 
+/// The plan of a graph, as the backend over devices makes it.
 pub(crate) fn plan(graph: &str) -> Plan {
     let graph = text::parse(&format!("girih-graph 1\n{graph}")).unwrap();
-    girih_plan::lower(&girih_plan::simplify_all(&graph))
+    let wants = Wants {
+        narrow_factors: true,
+    };
+    lower_for(&simplify_all(&graph), wants)
 }
 
 /// Numbers as the bytes of a dtype that tests give.
@@ -49,7 +54,7 @@ pub(crate) fn bytes(dtype: DType, numbers: &[f64]) -> Vec<u8> {
     numbers.iter().flat_map(each).collect()
 }
 
-fn numbers(dtype: DType, bytes: &[u8]) -> Numbers {
+pub(crate) fn numbers(dtype: DType, bytes: &[u8]) -> Numbers {
     let each = |own: &[u8]| match dtype {
         DType::F64 => f64::from_le_bytes(own.try_into().unwrap()),
         DType::F32 => f64::from(f32::from_le_bytes(own.try_into().unwrap())),
@@ -95,6 +100,13 @@ impl<'a> Ready<'a> {
             module: emulator.compile(&program).unwrap(),
             program,
         })
+    }
+
+    /// The dtypes of factors and results of what a driver may multiply.
+    pub(crate) fn products(&self) -> Vec<(DType, DType)> {
+        let launches = self.program.launches.iter();
+        let products = launches.filter_map(|own| own.product.as_ref());
+        products.map(|own| (own.factors, own.result)).collect()
     }
 
     /// The results, and how many products were the emulator's own.

@@ -1,6 +1,6 @@
 //! Loops that one kernel goes through.
 
-use girih_plan::plan::Work;
+use girih_plan::plan::{Section, Work};
 
 use crate::host::{assert_close, emulator, noise, plan, run};
 
@@ -86,6 +86,52 @@ fn a_recurrent_network() {
         let found = run(&emulator, &plan, &[("t", steps as i64)], &noise).unwrap();
         assert_close("last", &found[0], &state);
         assert_close("y", &found[1], &y);
+    }
+}
+
+/// The same with weights and what is carried in 16 bits: the product in the loop reads them as they are.
+#[test]
+fn a_recurrent_network_of_sixteen_bits() {
+    let Some(emulator) = emulator() else { return };
+    let graph = "axis t time\naxis b=2\naxis d=24\naxis e=24 over d\n\
+         graph rnn(x: bf16[t, b=2, d=24], s: bf16[b=2, d=24], w: bf16[e=24, d=24]) -> (last: bf16[b=2, d=24]) {\n\
+         %3 = recurrence {axis: t} : bf16[b=2, d=24] {\n\
+         carry %5 = s : bf16[b=2, d=24]\n\
+         slice %6 = x : bf16[b=2, d=24]\n\
+         keep %7 = w : bf16[e=24, d=24]\n\
+         %8 = contract %5, %7 {over: d} : bf16[b=2, e=24]\n\
+         %9 = rename %8 {axes: [e: d]} : bf16[b=2, d=24]\n\
+         %10 = add %9, %6 : bf16[b=2, d=24]\n\
+         %11 = tanh %10 : bf16[b=2, d=24]\n\
+         return %11\n}\nreturn %3\n}\n";
+    let plan = plan(graph);
+    let loops = plan.root.launches.iter().filter_map(|own| match &own.work {
+        Work::Recurrence(own) => Some(&own.body),
+        _ => None,
+    });
+    let narrow = |body: &&Section| {
+        let is_narrow =
+            |work: &Work| matches!(work, Work::Contract(own) if own.is_narrow(&body.tensors));
+        body.launches.iter().any(|own| is_narrow(&own.work))
+    };
+    assert_eq!(loops.filter(narrow).count(), 1, "{plan}");
+    let rounded = |x: f64| f64::from(half::bf16::from_f64(x));
+    let given = |name: &str, at: usize| rounded(noise(name, at));
+    let mut state: Vec<f64> = (0..48).map(|at| given("s", at)).collect();
+    for t in 0..3 {
+        let before = state.clone();
+        for b in 0..2 {
+            for d in 0..24 {
+                let terms = (0..24).map(|e| given("w", d * 24 + e) * before[b * 24 + e]);
+                let sum = rounded(rounded(terms.sum()) + given("x", (t * 2 + b) * 24 + d));
+                state[b * 24 + d] = rounded(sum.tanh());
+            }
+        }
+    }
+    let found = run(&emulator, &plan, &[("t", 3)], &given).unwrap();
+    for (x, y) in found[0].iter().zip(&state) {
+        // Sums in another order may be rounded to the other neighbor.
+        assert!((x - y).abs() <= 0.03, "{x} for {y}");
     }
 }
 
