@@ -13,6 +13,8 @@
 use std::alloc::{self, Layout};
 use std::ptr::NonNull;
 
+use girih_kernels::LARGE_PAGE;
+
 use crate::fence;
 
 /// Alignment of every block: a cache line, and the widest vector.
@@ -72,10 +74,8 @@ impl Block {
     /// Tells the system that large pages may be used, where it has any: see `girih_kernels`'s `pages`. Not for memory that
     /// is touched here and there, of which most would be there for nothing.
     fn prefer_large_pages(&self) {
-        /// Bytes of such a page.
-        const LARGE: usize = 2 << 20;
-        let skipped = self.first.as_ptr().align_offset(LARGE);
-        let whole = self.bytes.saturating_sub(skipped) / LARGE * LARGE;
+        let skipped = self.first.as_ptr().align_offset(LARGE_PAGE);
+        let whole = self.bytes.saturating_sub(skipped) / LARGE_PAGE * LARGE_PAGE;
         #[cfg(target_os = "linux")]
         if whole > 0 {
             let first = self.first.as_ptr().wrapping_add(skipped);

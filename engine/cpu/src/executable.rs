@@ -25,6 +25,7 @@ use crate::backend::{Compute, Cpu};
 use crate::bind::{Binder, Bound, Symbols};
 use crate::block::Block;
 use crate::codegen::Code;
+use crate::kept::Kept;
 use crate::launch::Branches;
 use crate::numbers::{all_symbols, known};
 use crate::parameter::{Parameter, Uses};
@@ -32,9 +33,6 @@ use crate::schedule::{Needs, held, initials_first};
 use crate::tables::Tables;
 use crate::weights::Weights;
 use lane::Lane;
-
-/// Sets of sizes whose bound plans are kept.
-const KEPT: usize = 4;
 
 /// A plan with its code.
 pub(crate) struct Compiled {
@@ -50,7 +48,7 @@ pub(crate) struct Compiled {
     /// Every size symbol of the graph.
     symbols: Vec<Arc<str>>,
     needs: Needs,
-    bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
+    bound: Kept<Bound>,
     arenas: Mutex<Vec<Block>>,
     branches: Branches,
     results: Mutex<Vec<Arc<Block>>>,
@@ -81,7 +79,7 @@ impl Compiled {
             symbols: all_symbols(graph, &plan),
             needs,
             plan,
-            bound: Mutex::default(),
+            bound: Kept::default(),
             arenas: Mutex::default(),
             branches: Branches::default(),
             results: Mutex::default(),
@@ -91,19 +89,12 @@ impl Compiled {
     /// The plan with numbers for these sizes, and the most bytes that its values may have.
     fn bind(&self, sizes: &Sizes, limit: u64) -> Result<Arc<Bound>, RunError> {
         let symbols = known(&self.symbols, sizes);
-        let mut kept = lock(&self.bound);
-        if let Some(at) = kept.iter().position(|(known, _)| *known == symbols) {
-            let entry = kept.remove(at);
-            kept.push(entry);
-            let bound = Arc::clone(&kept[kept.len() - 1].1);
-            drop(kept);
+        if let Some(bound) = self.bound.find(&symbols) {
             self.check_memory(&symbols, &bound, limit)?;
             return Ok(bound);
         }
         // Of many sets of sizes, as the steps of a stream have them, little differs from one to the next.
-        let full = kept.len() >= KEPT;
-        let mut old = full.then(|| kept.remove(0).1);
-        drop(kept);
+        let mut old = self.bound.oldest();
         let touched = self.needs.touched(&self.plan.root);
         let binder = self.binder(symbols.clone(), limit);
         let bound = match old.as_mut().and_then(Arc::get_mut) {
@@ -120,7 +111,7 @@ impl Compiled {
             None => Arc::new(binder.section(&self.plan.root, &touched)?),
         };
         self.check_memory(&symbols, &bound, limit)?;
-        lock(&self.bound).push((symbols, Arc::clone(&bound)));
+        self.bound.keep(symbols, &bound);
         Ok(bound)
     }
 

@@ -12,6 +12,7 @@ mod fence;
 mod frame;
 mod growing;
 pub mod items;
+pub mod kept;
 mod launch;
 pub mod loops;
 pub mod memory;

@@ -4,6 +4,8 @@
 #![expect(unsafe_code, reason = "kernels are run on raw buffers")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
+#[path = "codegen/case.rs"]
+mod case;
 #[path = "codegen/cases.rs"]
 mod cases;
 #[path = "codegen/interpret.rs"]
@@ -24,9 +26,10 @@ use girih_kernels::level::{self, Level};
 use girih_plan::kernel::{Affine, Guard, GuardOutside, LoopKind, StepOp};
 use proptest::prelude::*;
 
+use case::{Cases, close};
 use cases::{positions, reals};
 use interpret::{Number, Sizes};
-use machine::{Cases, close, run_close, run_compiled};
+use machine::{run_close, run_compiled};
 use maker::{Maker, access, affine};
 
 const F32: DType = DType::F32;

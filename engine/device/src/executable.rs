@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
-use girih_cpu::numbers::{Numbers, Symbols, all_symbols, known};
+use girih_cpu::kept::Kept;
+use girih_cpu::numbers::{Numbers, all_symbols, known};
 use girih_cpu::schedule::{Needs, held, initials_first};
 use girih_cpu::stretch::Stretch;
 use girih_cpu::view::{View, dense_steps};
@@ -29,9 +30,6 @@ use crate::program::Compiled;
 use crate::route::Branches;
 use crate::run::{Frame, Run, at, places, stage};
 
-/// Sets of sizes whose bound plans are kept.
-const KEPT: usize = 4;
-
 /// A plan with its code.
 pub(crate) struct Planned {
     context: Arc<Context>,
@@ -40,7 +38,7 @@ pub(crate) struct Planned {
     compiled: Compiled,
     symbols: Vec<Arc<str>>,
     needs: Needs,
-    bound: Mutex<Vec<(Symbols, Arc<Bound>)>>,
+    bound: Kept<Bound>,
     pool: Pool,
     branches: Branches,
     results: Mutex<Vec<Arc<Memory>>>,
@@ -62,7 +60,7 @@ impl Planned {
             symbols: all_symbols(graph, &plan),
             needs,
             plan,
-            bound: Mutex::default(),
+            bound: Kept::default(),
             pool: Pool::default(),
             branches: Branches::default(),
             results: Mutex::default(),
@@ -85,25 +83,15 @@ impl Planned {
             let held = held(&self.plan, &bound.bytes, bound.arena);
             numbers.check_limit(&bound.views, &bound.bytes, held)
         };
-        let mut kept = lock(&self.bound);
-        if let Some(place) = kept.iter().position(|(known, _)| *known == symbols) {
-            let entry = kept.remove(place);
-            let bound = Arc::clone(&entry.1);
-            kept.push(entry);
-            drop(kept);
+        if let Some(bound) = self.bound.find(&symbols) {
             fits(&bound)?;
             return Ok(bound);
         }
-        drop(kept);
         let touched = self.needs.touched(&self.plan.root);
         let (root, program) = (&self.plan.root, &self.compiled.root);
         let bound = Arc::new(bind(&self.plan, &numbers, root, program, &touched)?);
         fits(&bound)?;
-        let mut kept = lock(&self.bound);
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push((symbols, Arc::clone(&bound)));
+        self.bound.keep(symbols, &bound);
         Ok(bound)
     }
 

@@ -4,6 +4,8 @@
 #![expect(unsafe_code, reason = "kernels are run on raw memory")]
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is how a test fails")]
 
+#[path = "../../../engine/cpu/tests/codegen/case.rs"]
+mod case;
 #[path = "../../../engine/cpu/tests/codegen/cases.rs"]
 mod cases;
 #[path = "../../../engine/cpu/tests/codegen/interpret.rs"]
@@ -20,8 +22,8 @@ mod random;
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Affine, Guard, GuardOutside, LoopKind};
 
+use case::Cases;
 use interpret::Sizes;
-use machine::Cases;
 use maker::{Maker, access, affine};
 
 #[test]

@@ -26,5 +26,6 @@ pub mod table;
 mod tiles;
 
 pub use level::{Level, LevelError};
+pub use pages::LARGE_PAGE;
 pub use pool::Pool;
 pub use table::{Routines, routines};

@@ -17,10 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use memmap2::{MmapMut, MmapOptions};
 
 /// Bytes of a large page.
-const LARGE: usize = 2 << 20;
+pub const LARGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a slab that pieces share. They take memory only when they are touched.
-const SLAB: usize = 16 * LARGE;
+const SLAB: usize = 16 * LARGE_PAGE;
 
 /// What the address of every piece is a multiple of: a cache line.
 const ALIGN: usize = 64;
@@ -105,13 +105,13 @@ unsafe impl Sync for Slab {}
 
 impl Slab {
     fn new(bytes: usize) -> Result<Self, ()> {
-        let padded = bytes.checked_add(LARGE).ok_or(())?;
+        let padded = bytes.checked_add(LARGE_PAGE).ok_or(())?;
         let mut map = MmapOptions::new().len(padded).map_anon().map_err(|_| ())?;
         // Without large pages it is memory all the same.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         let start = map.as_mut_ptr();
-        let first = start.wrapping_add(start.align_offset(LARGE));
+        let first = start.wrapping_add(start.align_offset(LARGE_PAGE));
         Ok(Self {
             first: NonNull::new(first).ok_or(())?,
             bytes,

@@ -4,8 +4,8 @@ use girih_graph::op::{Binary, Combine, Unary};
 use girih_graph::{DType, Extent};
 use girih_plan::kernel::{Constant, Guard, GuardOutside, LoopKind, StepId, StepOp};
 
+use crate::case::Cases;
 use crate::interpret::{self, Number, Sizes};
-use crate::machine::Cases;
 use crate::maker::{Maker, access, affine};
 
 const F32: DType = DType::F32;

@@ -2,28 +2,11 @@
 //! the interpreter.
 
 use girih_cpu::codegen::{Code, CodeOptions, CompiledKernel, KernelFailure};
-use girih_graph::DType;
 use girih_kernels::level;
 use girih_plan::kernel::{Kernel, Loop};
 
-use crate::interpret::{self, Number, Sizes};
-
-/// How close two numbers have to be: `scale` is the size of the terms that they come from.
-pub(crate) fn close(dtype: DType, x: Number, y: Number, scale: f64) -> bool {
-    let (Number::Real(x), Number::Real(y)) = (x, y) else {
-        return x.int() == y.int();
-    };
-    if x.is_nan() || y.is_nan() {
-        return x.is_nan() && y.is_nan();
-    }
-    let (relative, least) = match dtype {
-        DType::F64 => (1e-13, 1e-290),
-        DType::F32 => (4e-6, 1e-37),
-        DType::F16 => (3e-3, 1e-6),
-        _ => (2e-2, 1e-37),
-    };
-    x.to_bits() == y.to_bits() || (x - y).abs() <= (x.abs().max(y.abs()) + scale) * relative + least
-}
+use crate::case::{Cases, close};
+use crate::interpret::{self, Sizes};
 
 /// Memory of whole pages with forbidden pages around; what is in it ends at its end.
 struct Fenced {
@@ -115,41 +98,8 @@ pub(crate) fn run_compiled(
     Ok(memory.iter().map(Fenced::bytes).collect())
 }
 
-/// Kernels that are run and compared with the interpreter.
-#[derive(Default)]
-pub(crate) struct Cases(Vec<Case>);
-
-struct Case {
-    name: String,
-    kernel: Kernel,
-    sizes: Sizes,
-    buffers: Vec<Vec<u8>>,
-    scale: f64,
-}
-
 impl Cases {
-    pub(crate) fn add(&mut self, name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
-        self.add_close(name, kernel, sizes, buffers, 1.0);
-    }
-
-    /// As [`Cases::add`], with the size of the terms that results come from.
-    pub(crate) fn add_close(
-        &mut self,
-        name: &str,
-        kernel: &Kernel,
-        sizes: &Sizes,
-        buffers: &[Vec<u8>],
-        scale: f64,
-    ) {
-        self.0.push(Case {
-            name: name.to_owned(),
-            kernel: kernel.clone(),
-            sizes: sizes.clone(),
-            buffers: buffers.to_vec(),
-            scale,
-        });
-    }
-
+    /// Runs all, at every level.
     pub(crate) fn run(self) {
         for case in self.0 {
             run_close(

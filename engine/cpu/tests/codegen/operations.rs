@@ -4,8 +4,8 @@ use girih_graph::DType;
 use girih_graph::op::{Binary, Combine, Unary};
 use girih_plan::kernel::{Constant, LoopKind, StepOp};
 
+use crate::case::Cases;
 use crate::interpret::{self, Number, Sizes};
-use crate::machine::Cases;
 use crate::maker::{Maker, access, affine};
 
 /// Values at which operations are special.

@@ -6,8 +6,8 @@ use girih_plan::kernel::{
     Access, Affine, Constant, Guard, GuardOutside, Kernel, LoopKind, StepId, StepOp,
 };
 
+use crate::case::Cases;
 use crate::interpret::{self, Number, Sizes};
-use crate::machine::Cases;
 use crate::maker::{Maker, access, affine};
 
 /// Choices from random bytes; zeros when they are used up.

@@ -230,15 +230,8 @@ impl Prepared {
         for (attribute, stored) in transposed.into_iter().zip(&columns.matrices) {
             // `CUBLAS_OP_N` and `CUBLAS_OP_T`.
             let operation = i32::from(stored.transposed);
-            // SAFETY: the description was just made; the value is a number of 32 bits.
-            unsafe {
-                result::set_matmul_desc_attribute(
-                    own.operation,
-                    attribute,
-                    (&raw const operation).cast(),
-                    size_of::<i32>(),
-                )
-            }?;
+            // SAFETY: the description was just made; the attribute is a number of 32 bits.
+            unsafe { set(&Of::Operation(own.operation, attribute), &operation) }?;
         }
         let dtypes = [shape.factors, shape.factors, shape.out];
         for (at, (stored, dtype)) in columns.matrices.iter().zip(dtypes).enumerate() {
@@ -286,32 +279,17 @@ impl Prepared {
                 out,
             ),
         ];
-        let set = numbers.into_iter().try_for_each(|(attribute, value)| {
-            // SAFETY: the wishes were just made; the value is a number of 32 bits.
-            unsafe {
-                result::set_matmul_pref_attribute(
-                    wishes,
-                    attribute,
-                    (&raw const value).cast(),
-                    size_of::<u32>(),
-                )
-            }
+        let told = numbers.into_iter().try_for_each(|(attribute, value)| {
+            // SAFETY: the wishes were just made; the attribute is a number of 32 bits.
+            unsafe { set(&Of::Wishes(wishes, attribute), &value) }
         });
-        let workspace = Multiplier::WORKSPACE;
         let attribute = PreferenceAttribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-        let set = set.and_then(|()| {
-            // SAFETY: as above; the value is a size.
-            unsafe {
-                result::set_matmul_pref_attribute(
-                    wishes,
-                    attribute,
-                    (&raw const workspace).cast(),
-                    size_of::<usize>(),
-                )
-            }
+        let told = told.and_then(|()| {
+            // SAFETY: as above; the attribute is a size.
+            unsafe { set(&Of::Wishes(wishes, attribute), &Multiplier::WORKSPACE) }
         });
         let [a, b, d] = self.layouts;
-        let found = set.and_then(|()| {
+        let found = told.and_then(|()| {
             // SAFETY: all of them live.
             unsafe { result::get_matmul_algo_heuristic(handle, self.operation, a, b, d, d, wishes) }
         });
@@ -353,24 +331,40 @@ fn batches(layout: sys::cublasLtMatrixLayout_t, count: u64, apart: u64) -> Resul
     }
     let (count, apart) = (count as i32, apart.cast_signed());
     let attribute = LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT;
-    // SAFETY: the layout lives; the value is a number of 32 bits.
-    unsafe {
-        result::set_matrix_layout_attribute(
-            layout,
-            attribute,
-            (&raw const count).cast(),
-            size_of::<i32>(),
-        )
-    }?;
+    // SAFETY: the layout lives; the attribute is a number of 32 bits.
+    unsafe { set(&Of::Layout(layout, attribute), &count) }?;
     let attribute = LayoutAttribute::CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET;
-    // SAFETY: as above; the value is a number of 64 bits.
-    unsafe {
-        result::set_matrix_layout_attribute(
-            layout,
-            attribute,
-            (&raw const apart).cast(),
-            size_of::<i64>(),
-        )
+    // SAFETY: as above; the attribute is a number of 64 bits.
+    unsafe { set(&Of::Layout(layout, attribute), &apart) }
+}
+
+/// An attribute of something.
+enum Of {
+    Operation(sys::cublasLtMatmulDesc_t, DescAttribute),
+    Layout(sys::cublasLtMatrixLayout_t, LayoutAttribute),
+    Wishes(sys::cublasLtMatmulPreference_t, PreferenceAttribute),
+}
+
+/// Sets an attribute.
+///
+/// # Safety
+///
+/// What has it lives, and the attribute is a `T` for the library.
+unsafe fn set<T>(attribute: &Of, value: &T) -> Result<(), CublasError> {
+    let (value, bytes) = (std::ptr::from_ref(value).cast(), size_of::<T>());
+    match *attribute {
+        Of::Operation(own, attribute) => {
+            // SAFETY: as the caller vouches, here and below.
+            unsafe { result::set_matmul_desc_attribute(own, attribute, value, bytes) }
+        }
+        Of::Layout(own, attribute) => {
+            // SAFETY: as above.
+            unsafe { result::set_matrix_layout_attribute(own, attribute, value, bytes) }
+        }
+        Of::Wishes(own, attribute) => {
+            // SAFETY: as above.
+            unsafe { result::set_matmul_pref_attribute(own, attribute, value, bytes) }
+        }
     }
 }
 

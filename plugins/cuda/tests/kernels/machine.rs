@@ -7,49 +7,18 @@ use girih_cuda::driver::emulator::Emulator;
 use girih_cuda::driver::{Driver, Module};
 use girih_cuda::run::{Bound, Places};
 use girih_cuda::source::{Program, program};
-use girih_graph::{DType, Extent};
+use girih_graph::Extent;
 use girih_plan::kernel::{Kernel, Loop};
 use girih_plan::plan::{Buffer, BufferId, BufferKind, KernelLaunch, Launch, Section, Work};
 
-use crate::interpret::{self, Number, Sizes};
-
-/// Kernels that are compiled together.
-#[derive(Default)]
-pub(crate) struct Cases(Vec<Case>);
-
-struct Case {
-    name: String,
-    kernel: Kernel,
-    sizes: Sizes,
-    buffers: Vec<Vec<u8>>,
-    scale: f64,
-}
+use crate::case::{Case, Cases, close};
+use crate::interpret::{self, Sizes};
 
 /// Kernels of one library.
 const TOGETHER: usize = 100;
 
 impl Cases {
-    pub(crate) fn add(&mut self, name: &str, kernel: &Kernel, sizes: &Sizes, buffers: &[Vec<u8>]) {
-        self.add_close(name, kernel, sizes, buffers, 1.0);
-    }
-
-    pub(crate) fn add_close(
-        &mut self,
-        name: &str,
-        kernel: &Kernel,
-        sizes: &Sizes,
-        buffers: &[Vec<u8>],
-        scale: f64,
-    ) {
-        self.0.push(Case {
-            name: name.to_owned(),
-            kernel: kernel.clone(),
-            sizes: sizes.clone(),
-            buffers: buffers.to_vec(),
-            scale,
-        });
-    }
-
+    /// Runs all, many of them compiled together.
     pub(crate) fn run(self) {
         let Some(emulator) = emulator() else {
             return;
@@ -220,21 +189,4 @@ impl Case {
             }
         }
     }
-}
-
-/// How close two numbers have to be: `scale` is the size of the terms that they come from.
-pub(crate) fn close(dtype: DType, x: Number, y: Number, scale: f64) -> bool {
-    let (Number::Real(x), Number::Real(y)) = (x, y) else {
-        return x.int() == y.int();
-    };
-    if x.is_nan() || y.is_nan() {
-        return x.is_nan() && y.is_nan();
-    }
-    let (relative, least) = match dtype {
-        DType::F64 => (1e-13, 1e-290),
-        DType::F32 => (4e-6, 1e-37),
-        DType::F16 => (3e-3, 1e-6),
-        _ => (2e-2, 1e-37),
-    };
-    x.to_bits() == y.to_bits() || (x - y).abs() <= (x.abs().max(y.abs()) + scale) * relative + least
 }
