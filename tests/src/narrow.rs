@@ -51,7 +51,7 @@ pub fn check(backend: &dyn Backend) {
                 .to_dtype(dtype)
         };
         let weights = |dtype| {
-            let numbers = (0..32 * 32).map(|at| ((at * 5) % 19) as f64 / 64.0 - 0.14);
+            let numbers = (0..32 * 32_u32).map(|at| f64::from((at * 5) % 19) / 64.0 - 0.14);
             let tensor = Tensor::new([32, 32], numbers.collect::<Vec<f64>>());
             tensor
                 .expect("as many numbers as positions")

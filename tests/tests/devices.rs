@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use girih_cpu::Cpu;
 use girih_device::OnDevice;
-use girih_graph::{Graph, text};
+use girih_graph::{DType, Graph, text};
 use girih_runtime::backend::{Backend, Bindings, Outputs, RunError, silent};
 use girih_runtime::device::{Code, Device, DeviceError, Info, Memory, Place, RegionCall};
 use girih_runtime::plugin::Library;
@@ -294,6 +294,25 @@ fn states_and_parameters_stay_on_the_device() {
     let mut mixed = same.clone().input("x", ones());
     mixed.states.clone_from(&given.states);
     assert!(expected_state(&*plain.compile(&graph).unwrap(), &mixed) > 1.0);
+}
+
+#[test]
+fn parameters_of_sixteen_bits_are_widened_on_the_device() {
+    let device = Faulty::new(How::Right);
+    let graph = text::parse(STEP).unwrap();
+    let executable = over(Arc::clone(&device) as Arc<dyn Device>)
+        .compile(&graph)
+        .unwrap();
+    for dtype in [DType::BF16, DType::F16] {
+        let numbers: Vec<f32> = (0..64_u8).map(|at| f32::from(at) / 8.0 - 3.0).collect();
+        let narrow = |_: &str| Ok(Tensor::new([64], numbers.clone())?.to_dtype(dtype));
+        let before = device.written.load(Ordering::Relaxed);
+        let params = executable.load(&mut narrow.clone(), &mut silent).unwrap();
+        let written = device.written.load(Ordering::Relaxed) - before;
+        assert_eq!(written, 64 * 2);
+        let found = params["w"].to_host().unwrap();
+        assert_eq!(found, Tensor::new([64], numbers.clone()).unwrap());
+    }
 }
 
 /// Two kernels: what the second reads is at positions that are data.

@@ -9,8 +9,11 @@ use girih_cpu::Piece;
 use girih_cpu::stretch::Stretch;
 use girih_graph::DType;
 use girih_runtime::backend::{Data, DeviceTensor, RunError};
-use girih_runtime::device::{Device, Memory, Place};
+use girih_runtime::device::{Device, Failure, Memory, Place};
 use girih_runtime::tensor::{Tensor, byte_count};
+
+use crate::context::Context;
+use crate::own::{self, Own};
 
 /// A tensor on a device, row-major. Clones share the data.
 #[derive(Clone)]
@@ -150,6 +153,43 @@ impl Array {
             shape: converted.shape().to_vec(),
             copy: Arc::default(),
         })
+    }
+
+    /// A tensor as `dtype`, copied to the device. What has 16 bits and is wanted in 32 gets them there: less is copied, and the
+    /// host converts nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`uploaded`](Self::uploaded).
+    pub(crate) fn loaded(
+        context: &Context,
+        tensor: &Tensor,
+        dtype: DType,
+    ) -> Result<Self, RunError> {
+        let device = &context.device;
+        let is_narrow = matches!(tensor.dtype(), DType::F16 | DType::BF16);
+        if is_narrow
+            && dtype == DType::F32
+            && let Some(code) = own::code(context, Own::Widen, tensor.dtype())?
+        {
+            let narrow = Self::uploaded(device, tensor, tensor.dtype())?;
+            let count = narrow.size() / tensor.dtype().size();
+            let bytes = (count * dtype.size()) as u64;
+            let wide = Arc::new(allocated(&**device, bytes)?);
+            let spare = allocated(&**device, Failure::BYTES as u64)?;
+            let of = |memory| Place { memory, offset: 0 };
+            let sizes = [("n0", count as i64), ("s0", 1), ("t0", 1)];
+            let sizes = sizes.map(|(name, size)| (name.to_owned(), size)).into();
+            let places = [narrow.place(), of(&wide)];
+            own::run(context, &code, &places, &sizes, of(&spare))?;
+            return Ok(Self {
+                store: Store::Written(wide, 0),
+                dtype,
+                copy: Arc::default(),
+                ..narrow
+            });
+        }
+        Self::uploaded(device, tensor, dtype)
     }
 
     /// Where it lies.

@@ -323,7 +323,7 @@ impl Executable for Planned {
             let data = source.given(path)?;
             Sizes::check_param(&self.plan.axes, path, &ty, data.dtype(), data.shape())?;
             let tensor = data.into_tensor(path)?;
-            let array = Array::uploaded(&self.context.device, &tensor, ty.dtype)?;
+            let array = Array::loaded(&self.context, &tensor, ty.dtype)?;
             params.insert(path.to_owned(), Data::Device(Arc::new(array)));
         }
         tell(progress, total, total)?;

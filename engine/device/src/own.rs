@@ -24,6 +24,8 @@ use crate::context::{Context, lock};
 pub(crate) enum Own {
     /// `to[i…] = from[i…]` over so many axes. Places: `from`, `to`.
     Copy(usize),
+    /// `to[i] = from[i]`, as `f32`. Places: `from`, `to`.
+    Widen,
     /// `to[k, r…] = from[at[k] + r…]`, with so many axes beside the items'. Places: `from`, `at`, `to`.
     Gather(usize),
     /// `out[i…, r…] += weights[i…] · made[row[i…], r…]` where `row` is not negative, over so many axes of items and so
@@ -126,6 +128,7 @@ impl Steps {
 fn kernel(own: Own, dtype: DType) -> Kernel {
     let rank = match own {
         Own::Copy(rank) => rank,
+        Own::Widen => 1,
         Own::Gather(rest) => 1 + rest,
         Own::Add(items, rest) => items + rest,
     };
@@ -138,6 +141,13 @@ fn kernel(own: Own, dtype: DType) -> Kernel {
             let load = StepOp::Load(access(0, over(0..rank, "s")));
             let stored = steps.push(load, dtype, &[]);
             (stored, access(1, over(0..rank, "t")), vec![dtype; 2])
+        }
+        Own::Widen => {
+            let load = StepOp::Load(access(0, over(0..1, "s")));
+            let narrow = steps.push(load, dtype, &[]);
+            let stored = steps.push(StepOp::Cast(narrow), DType::F32, &[narrow]);
+            let to = access(1, over(0..1, "t"));
+            (stored, to, vec![dtype, DType::F32])
         }
         Own::Gather(_) => {
             let load = StepOp::Load(access(1, over(0..1, "p")));
@@ -247,12 +257,13 @@ mod tests {
         for own in [
             Own::Copy(0),
             Own::Copy(3),
+            Own::Widen,
             Own::Gather(0),
             Own::Gather(2),
             Own::Add(1, 0),
             Own::Add(2, 2),
         ] {
-            for dtype in [DType::F32, DType::BF16] {
+            for dtype in [DType::F16, DType::BF16] {
                 let kernel = kernel(own, dtype);
                 assert_eq!(kernel.check(), Ok(()), "{own:?}");
                 let plan = plan(kernel);
