@@ -199,6 +199,43 @@ fn what_is_broken_gets_its_named_error_and_the_host_goes_on() {
 }
 
 #[test]
+fn what_a_plugin_makes_is_ended_with_the_last_that_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = broken(folder.path(), "COUNTS", &[]);
+    let open = || Library::open(&path).unwrap();
+    let counts = |library: &Arc<Library>| twice(library, &[0.0, 0.0]).unwrap();
+    let first = open();
+    assert_eq!(counts(&first), [1.0, 0.0]);
+    let kernel = PluginNative::new(&first, "twice").unwrap();
+    drop(first);
+    let second = open();
+    assert_eq!(counts(&second), [2.0, 0.0], "a kernel still uses it");
+    drop(kernel);
+    assert_eq!(counts(&second), [2.0, 1.0]);
+    drop(second);
+    assert_eq!(counts(&open()), [3.0, 2.0]);
+}
+
+/// What the agreed file was is what runs, though another lies at its path when it is loaded.
+#[test]
+#[cfg(target_os = "linux")]
+fn another_file_that_comes_between_is_not_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = broken(folder.path(), "NONE", &[]);
+    let other = broken(folder.path(), "COUNTS", &[]);
+    let agreed = Note::read(&path).unwrap().hash;
+    let library = Library::open_if(&path, &|note| {
+        assert_eq!(note.hash, agreed);
+        std::fs::rename(&other, &path).unwrap();
+        Ok(())
+    });
+    assert_eq!(twice(&library.unwrap(), &[4.0, 1.0]).unwrap(), [8.0, 2.0]);
+    // Nor is it taken for what was loaded before.
+    let library = Library::open(&path).unwrap();
+    assert_eq!(twice(&library, &[4.0, 1.0]).unwrap(), [1.0, 0.0]);
+}
+
+#[test]
 fn kernels_that_fail_say_who_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let check = |how: &str, code: NativeCode, said: &str| {

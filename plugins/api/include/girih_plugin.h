@@ -445,8 +445,9 @@ typedef struct {
      * - State: after `girih_plugin_query`, once for each `deinit`; may happen several times.   - Thread: [load]. */
     girih_status (*init)(const girih_host *host, void **self);
 
-    /* Ends what `init` made, after every kernel was released. Processes may end without it. NULL: nothing to end.
-     * - Thread: any one. */
+    /* Ends what `init` made. Processes may end without it, so nothing may depend on it. NULL: nothing to end.
+     * - State: once for each `init` that was done, after every kernel was released and every device closed; the code
+     *   stays loaded.   - Thread: [any]. */
     void (*deinit)(void *self);
 
     /* The table of a capability, or NULL. Valid until `deinit`; gives the same each time.

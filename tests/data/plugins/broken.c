@@ -8,7 +8,7 @@ enum {
     NONE, WRONG_MAJOR, NO_QUERY, QUERY_NULL, NEWER_TABLE, SMALL_TABLE, HUGE_TABLE, NO_NOTE, OTHER_NOTE, NULL_SOURCE,
     BAD_UTF8, NULL_GET, UNKNOWN_NEED, INIT_FAILS, INIT_STRAY_STATUS, HUGE_COUNT, NULL_OPS, NULL_OP, SMALL_OP, NULL_NAME,
     BAD_NAME, TWICE, NULL_PREPARE, NULL_RUN, PREPARE_FAILS, HUGE_WORKSPACE, ODD_ALIGN, RUN_FAILS, RUN_STRAY_STATUS,
-    UNSUPPORTED, ENDLESS_NEEDS
+    UNSUPPORTED, ENDLESS_NEEDS, COUNTS
 };
 
 #ifndef GIRIH_TEST_ID
@@ -30,6 +30,9 @@ GIRIH_NOTE(note, GIRIH_TEST_ID, "1.0.0", "MIT", "https://example.org", GIRIH_OPS
 
 static girih_note other = {{0}, 0, 0, 0, 0, 0, 0, "x", "x", "x", "x", "x", "x"};
 
+/* COUNTS: how often it began and ended. */
+static int begun, ended;
+
 static girih_status prepare(void *self, const girih_spec *spec, girih_prepared *out) {
     (void)self;
     if (BROKEN == PREPARE_FAILS) return spec->host->error(spec->host, GIRIH_INTERNAL, "no luck");
@@ -46,6 +49,7 @@ static girih_status run(void *kernel, const girih_call *call) {
     const float *x = call->operands[0].data;
     float *y = call->results[0].data;
     for (int64_t i = 0; i < call->results[0].shape[0]; i++) y[i] = 2 * x[i];
+    if (BROKEN == COUNTS) y[0] = (float)begun, y[1] = (float)ended;
     return NULL;
 }
 
@@ -58,10 +62,15 @@ static const girih_op *all[2] = {&op, &op};
 static girih_ops ops = {sizeof ops, 1, all};
 
 static girih_status init(const girih_host *host, void **self) {
-    (void)self;
+    *self = &begun;
+    begun++;
     if (BROKEN == INIT_FAILS) return host->error(host, GIRIH_INTERNAL, "the moon is not full");
     if (BROKEN == INIT_STRAY_STATUS) return (girih_status)&other;
     return NULL;
+}
+
+static void deinit(void *self) {
+    if (self == &begun) ended++;
 }
 
 static const void *get(void *self, const char *capability) {
@@ -91,6 +100,7 @@ const girih_plugin *query_name(const girih_host_info *host) {
 #endif
     plugin.source = "@native\nfn twice(x: f32[n]) -> f32[n] = 2 * x\n";
     plugin.init = init;
+    plugin.deinit = deinit;
     plugin.get = get;
     switch (BROKEN) {
     case WRONG_MAJOR: plugin.major = 7; break;

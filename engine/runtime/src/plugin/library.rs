@@ -1,11 +1,13 @@
 //! Loads a plugin's library and checks every table that it gives.
 //!
 //! What is checked can be: sizes, nulls, counts, texts, names, versions. A library that lies about its code – writes where
-//! it may not, never returns – is found by `girih plugin check`, in processes of their own. Libraries are never unloaded.
+//! it may not, never returns – is found by `girih plugin check`, in processes of their own. Libraries are never unloaded;
+//! what a plugin made when it began is ended with the last that uses it.
 #![expect(unsafe_code, reason = "loads libraries and reads their tables")]
 
 use std::collections::BTreeSet;
 use std::ffi::{c_char, c_void};
+use std::fs::File;
 use std::mem::{MaybeUninit, offset_of};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,14 +60,30 @@ pub struct Library {
     source: String,
     ops: Vec<Entry>,
     devices: Vec<Kind>,
-    state: *mut c_void,
+    started: Started,
     minor: u16,
 }
 
+/// A plugin that began, and ends when this is dropped. Kernels and devices share the library that has it.
+#[derive(Debug)]
+struct Started {
+    state: *mut c_void,
+    deinit: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
 // SAFETY: the plugin's state is only handed back to functions that any thread may call, several at once.
-unsafe impl Send for Library {}
+unsafe impl Send for Started {}
 // SAFETY: as above.
-unsafe impl Sync for Library {}
+unsafe impl Sync for Started {}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(deinit) = self.deinit {
+            // SAFETY: once, with what `init` made; whoever used it is gone, and any thread may ask.
+            unsafe { deinit(self.state) };
+        }
+    }
+}
 
 /// One operation's functions.
 #[derive(Clone, Debug)]
@@ -88,20 +106,40 @@ impl Library {
         Self::open_as(path, Speak::OURS)
     }
 
+    /// Loads a library if its note, which holds the hash of the file, is `agreed` to. On Linux it is the file with this
+    /// hash that is loaded, whatever lies at its path by then. Elsewhere the system opens the path again, and everywhere
+    /// whoever may write the file may do so between the two.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and what `agreed` says.
+    pub fn open_if(
+        path: &Path,
+        agreed: &dyn Fn(&Note) -> Result<(), PluginError>,
+    ) -> Result<Arc<Self>, PluginError> {
+        let (note, file) = Note::opened(path)?;
+        agreed(&note)?;
+        Self::of(path, note, file, Speak::OURS)
+    }
+
     /// Loads a library as an older or newer host would, for `girih plugin check`.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_as(path: &Path, speak: Speak) -> Result<Arc<Self>, PluginError> {
-        let note = Note::read(path)?;
+        let (note, file) = Note::opened(path)?;
+        Self::of(path, note, file, speak)
+    }
+
+    fn of(path: &Path, note: Note, file: File, speak: Speak) -> Result<Arc<Self>, PluginError> {
         note.suits()?;
         let id = note.id.clone();
         let broken = |problem: String| PluginError::Broken {
             id: id.clone(),
             problem,
         };
-        let query = find_query(path, &id)?;
+        let query = find_query(path, file, &id)?;
         let Some(table) = ask(query, speak) else {
             return Err(PluginError::Version {
                 id: id.clone(),
@@ -131,7 +169,8 @@ impl Library {
         let get = table
             .get
             .ok_or_else(|| broken("`get` is null".to_owned()))?;
-        let state = start(&table, &note)?;
+        let started = start(&table, &note)?;
+        let state = started.state;
         // SAFETY: after `init`, with a text that ends with zero.
         let ops = unsafe { get(state, raw::OPS.as_ptr()) };
         // SAFETY: the plugin gave it as the table of its operations.
@@ -149,7 +188,7 @@ impl Library {
             source,
             ops,
             devices,
-            state,
+            started,
             minor: table.minor,
         }))
     }
@@ -223,7 +262,7 @@ impl Library {
     }
 
     pub(super) fn state(&self) -> *mut c_void {
-        self.state
+        self.started.state
     }
 }
 
@@ -233,8 +272,8 @@ impl Library {
 ///
 /// The library cannot be loaded, or its table is broken.
 pub fn answers(path: &Path, speak: Speak) -> Result<Option<Speak>, PluginError> {
-    let note = Note::read(path)?;
-    let query = find_query(path, &note.id)?;
+    let (note, file) = Note::opened(path)?;
+    let query = find_query(path, file, &note.id)?;
     let Some(table) = ask(query, speak) else {
         return Ok(None);
     };
@@ -250,8 +289,8 @@ pub fn answers(path: &Path, speak: Speak) -> Result<Option<Speak>, PluginError> 
     }))
 }
 
-/// Loads the file, for good, and finds its one function.
-fn find_query(path: &Path, id: &str) -> Result<raw::QueryFn, PluginError> {
+/// Loads the file that lies at `path`, for good, and finds its one function.
+fn find_query(path: &Path, file: File, id: &str) -> Result<raw::QueryFn, PluginError> {
     let refused = |reason: String| PluginError::Load {
         id: id.to_owned(),
         reason,
@@ -261,12 +300,33 @@ fn find_query(path: &Path, id: &str) -> Result<raw::QueryFn, PluginError> {
         path: path.to_owned(),
         source,
     })?;
-    let library = open_library(&path).map_err(|error| refused(error.to_string()))?;
+    let library = match of_descriptor(&file) {
+        Some(own) => open_library(&own),
+        None => open_library(&path),
+    };
+    let library = library.map_err(|error| refused(error.to_string()))?;
     // SAFETY: the header gives this function its type.
     let found = unsafe { library.get::<raw::QueryFn>(raw::QUERY.to_bytes_with_nul()) };
     let query = *found.map_err(|_| PluginError::NoQuery { id: id.to_owned() })?;
     std::mem::forget(library);
+    // The system knows the library by its descriptor's name, which must become no other's.
+    std::mem::forget(file);
     Ok(query)
+}
+
+/// A path that means an open file itself, where the system has one.
+fn of_descriptor(file: &File) -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd as _;
+        let own = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        own.exists().then_some(own)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        None
+    }
 }
 
 #[cfg(unix)]
@@ -296,15 +356,19 @@ fn ask(query: raw::QueryFn, speak: Speak) -> Option<*const raw::Plugin> {
     (!table.is_null()).then_some(table)
 }
 
-fn start(table: &raw::Plugin, note: &Note) -> Result<*mut c_void, PluginError> {
+fn start(table: &raw::Plugin, note: &Note) -> Result<Started, PluginError> {
     let mut state = std::ptr::null_mut();
+    let started = |state| Started {
+        state,
+        deinit: table.deinit,
+    };
     let Some(init) = table.init else {
-        return Ok(state);
+        return Ok(started(state));
     };
     // SAFETY: the first call of the plugin's own code, with the host's constant table.
     let status = with_memory(|| unsafe { init(&raw const HOST, &raw mut state) });
     match taken(status) {
-        None => Ok(state),
+        None => Ok(started(state)),
         Some(said) => Err(PluginError::Init {
             id: note.id.clone(),
             message: said.message,

@@ -3,6 +3,8 @@
 //! A note is 512 bytes that begin with a magic number, anywhere in the file. It is read before the library is loaded, so
 //! that another machine's, another version's or an unknown library is refused without running any of its code.
 
+use std::fs::{File, Metadata};
+use std::io::Read as _;
 use std::path::Path;
 
 use girih_plugin::note::TARGET;
@@ -46,18 +48,35 @@ impl Note {
     ///
     /// The file cannot be read, has no note, or one that says nothing.
     pub fn read(path: &Path) -> Result<Self, PluginError> {
+        Self::opened(path).map(|(note, _)| note)
+    }
+
+    /// As [`read`](Self::read), with the file that it was read from, whatever the path means by now.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(super) fn opened(path: &Path) -> Result<(Self, File), PluginError> {
         let failed = |source| PluginError::Read {
             path: path.to_owned(),
             source,
         };
-        let about = std::fs::metadata(path).map_err(failed)?;
-        if !about.is_file() || about.len() > LIMIT {
+        let suits = |about: Metadata| {
+            if about.is_file() && about.len() <= LIMIT {
+                return Ok(());
+            }
             let problem = format!("only files up to {} MiB are read", LIMIT >> 20);
-            return Err(failed(std::io::Error::other(problem)));
-        }
-        let bytes = std::fs::read(path).map_err(failed)?;
+            Err(std::io::Error::other(problem))
+        };
+        // Before it is opened, too: a pipe would wait for somebody to write.
+        std::fs::metadata(path).and_then(suits).map_err(failed)?;
+        let file = File::open(path).map_err(failed)?;
+        file.metadata().and_then(suits).map_err(failed)?;
+        let mut bytes = Vec::new();
+        let read = (&file).take(LIMIT).read_to_end(&mut bytes);
+        read.map_err(failed)?;
         match find(&bytes) {
-            Ok(Some(note)) => Ok(note),
+            Ok(Some(note)) => Ok((note, file)),
             Ok(None) => Err(PluginError::NoNote {
                 path: path.to_owned(),
             }),

@@ -164,11 +164,11 @@ impl Plugins {
         if let Some(library) = loaded.get(id) {
             return Ok(Arc::clone(library));
         }
-        let (path, note) = self.locate(id)?;
-        if let Some(refused) = Self::refusal(&note, &path, &self.lock()?) {
-            return Err(refused);
-        }
-        let library = Library::open(&path)?;
+        let (path, _) = self.locate(id)?;
+        let lock = self.lock()?;
+        let library = Library::open_if(&path, &|note| {
+            Self::refusal(note, &path, &lock).map_or(Ok(()), Err)
+        })?;
         loaded.insert(id.to_owned(), Arc::clone(&library));
         Ok(library)
     }
