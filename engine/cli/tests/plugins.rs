@@ -204,19 +204,23 @@ fn the_readme_makes_a_plugin() {
         .split("## Write a plugin in ten minutes")
         .nth(1)
         .unwrap();
-    let script = section
-        .split("```sh\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
-    assert_eq!(script.lines().count(), 5, "{script}");
+    let section = section.split("\n## ").next().unwrap();
+    let blocks = |kind: &str| -> Vec<&str> {
+        let start = format!("```{kind}\n");
+        let blocks = section.split(&start).skip(1);
+        blocks.map(|own| own.split("```").next().unwrap()).collect()
+    };
+    let script = blocks("sh").concat();
+    assert_eq!(script.lines().count(), 8, "{script}");
+    let ([model], [says]) = (&blocks("girih")[..], &blocks("text")[..]) else {
+        panic!("one model, and what is said: {section}");
+    };
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("averaged.girih"), model).unwrap();
     let own = Path::new(env!("CARGO_BIN_EXE_girih")).parent().unwrap();
     let path = std::env::var("PATH").unwrap();
     let output = Command::new("sh")
-        .args(["-e", "-c", script])
+        .args(["-e", "-c", &script])
         .current_dir(folder.path())
         .env("PATH", format!("{}:{path}", own.display()))
         .env("GIRIH_DATA", folder.path().join("data"))
@@ -226,6 +230,9 @@ fn the_readme_makes_a_plugin() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("nothing wrong (seed 0)"), "{said}");
     assert!(said.contains("org.example.smooth 1.0.0"), "{said}");
+    assert!(said.contains(says), "{said}");
+    let (status, said) = girih(folder.path(), &["fmt", "--check", "averaged.girih"]);
+    assert_eq!(status, 0, "{said}");
 }
 
 /// The plugin of this repository that is there to be used.
