@@ -173,6 +173,13 @@ pub struct Grid {
     pub arguments: Vec<u64>,
 }
 
+impl Grid {
+    /// Whether both run one entry.
+    pub fn is_of_code(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.module, &other.module) && self.entry == other.entry
+    }
+}
+
 impl Call {
     /// The code that it runs.
     fn module(&self) -> Option<Arc<dyn Module>> {
@@ -198,6 +205,17 @@ pub trait Recorded: Send + Sync {
     ///
     /// As for [`Driver::launch`].
     unsafe fn replay(&self) -> Result<(), DriverError>;
+
+    /// Has the call at a position be this one from now on: the same entry, with another grid or other arguments.
+    ///
+    /// # Errors
+    ///
+    /// The driver cannot; the recording must then not be replayed any more.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Driver::launch`], whenever it is replayed.
+    unsafe fn change(&self, at: usize, grid: &Grid) -> Result<(), DriverError>;
 }
 
 /// What a driver's own module is.

@@ -3,7 +3,9 @@
 //!
 //! A step of a stream with the same sizes and the same memory as one before – states take turns
 //! between two places – asks for the same launches, word by word: the second time they are recorded,
-//! which a GPU keeps as a graph, and from then on all of them are asked for at once.
+//! which a GPU keeps as a graph, and from then on all of them are asked for at once. Steps over what grows have other
+//! sizes each time, but mostly the same launches with other numbers: of those that come one after another the third is
+//! recorded, and the next ones change in it what differs.
 
 #![expect(unsafe_code, reason = "the host says where buffers lie")]
 
@@ -16,7 +18,7 @@ use girih_plugin::Error;
 
 use crate::device::{Memory, Settings, lock, told};
 use crate::driver::product::Shape;
-use crate::driver::{Call, Driver, Module, Recorded};
+use crate::driver::{Call, Driver, DriverError, Module, Recorded};
 use crate::run::{Bound, Places, RunError};
 use crate::source::Program;
 
@@ -28,8 +30,16 @@ pub struct Region {
     parts: Vec<Part>,
     buffers: usize,
     symbols: usize,
-    /// The last runs, the newest last.
-    known: Mutex<Vec<Known>>,
+    runs: Mutex<Runs>,
+}
+
+/// What is remembered of runs.
+#[derive(Default)]
+struct Runs {
+    /// The last ones, the newest last.
+    known: Vec<Known>,
+    /// Those that came for the first time.
+    growing: Growing,
 }
 
 /// A launch of a region.
@@ -72,8 +82,23 @@ struct Known {
 struct Recording {
     recorded: Box<dyn Recorded>,
     /// Has their memory.
-    _sized: Vec<Arc<Sized>>,
+    sized: Vec<Arc<Sized>>,
 }
+
+/// Runs that came for the first time, one after another, and ask for the same code.
+#[derive(Default)]
+struct Growing {
+    /// Of the newest.
+    calls: Vec<Call>,
+    /// How many.
+    count: usize,
+    recording: Option<Recording>,
+    /// Its launches cannot be changed.
+    fixed: bool,
+}
+
+/// Runs after which the next one is recorded: states that take turns are two.
+const IN_A_ROW: usize = 2;
 
 impl Region {
     /// A region whose launches get their code from `code`.
@@ -107,7 +132,7 @@ impl Region {
             parts,
             buffers: region.section.buffers.len(),
             symbols: region.symbols.len(),
-            known: Mutex::default(),
+            runs: Mutex::default(),
         })
     }
 
@@ -141,21 +166,22 @@ impl Region {
         let numbers = symbols.iter().map(|symbol| symbol.cast_unsigned());
         let key = numbers.chain(buffers.iter().copied()).chain([failure]);
         let key: Vec<u64> = key.collect();
-        let mut known = lock(&self.known);
-        let Some(at) = known.iter().position(|own| own.key == key) else {
-            let (calls, _sized) = calls()?;
+        let mut runs = lock(&self.runs);
+        let Some(at) = runs.known.iter().position(|own| own.key == key) else {
+            let (calls, sized) = calls()?;
             // SAFETY: as above.
-            unsafe { launch(&**driver, &calls) }?;
-            if known.len() >= KEPT {
-                known.remove(0);
+            unsafe { runs.growing.run(&**driver, calls, sized) }?;
+            if runs.known.len() >= KEPT {
+                runs.known.remove(0);
             }
-            known.push(Known {
+            runs.known.push(Known {
                 key,
                 recording: None,
             });
             return Ok(());
         };
-        let mut own = known.remove(at);
+        runs.growing.count = 0;
+        let mut own = runs.known.remove(at);
         let recording = match &mut own.recording {
             Some(recording) => recording,
             place @ None => {
@@ -164,13 +190,13 @@ impl Region {
                 let recorded = unsafe { driver.record(&calls) };
                 place.insert(Recording {
                     recorded: recorded.map_err(told)?,
-                    _sized: sized,
+                    sized,
                 })
             }
         };
         // SAFETY: as the caller vouches.
         unsafe { recording.recorded.replay() }.map_err(told)?;
-        known.push(own);
+        runs.known.push(own);
         Ok(())
     }
 
@@ -197,6 +223,80 @@ impl Region {
         }
         Ok((calls, all))
     }
+}
+
+impl Growing {
+    /// Asks for all launches of a run.
+    ///
+    /// # Errors
+    ///
+    /// A device that fails.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Driver::launch`].
+    unsafe fn run(
+        &mut self,
+        driver: &dyn Driver,
+        calls: Vec<Call>,
+        sized: Vec<Arc<Sized>>,
+    ) -> Result<(), Error> {
+        if !same_code(&self.calls, &calls) {
+            *self = Self::default();
+        }
+        let before = std::mem::replace(&mut self.calls, calls);
+        self.count += 1;
+        if let Some(recording) = &mut self.recording {
+            // SAFETY: as the caller vouches.
+            if unsafe { changed(&*recording.recorded, &before, &self.calls) }.is_ok() {
+                // What the last run used is freed in the order in which things happen.
+                recording.sized = sized;
+                // SAFETY: as above.
+                return unsafe { recording.recorded.replay() }.map_err(told);
+            }
+            self.recording = None;
+            self.fixed = true;
+        } else if self.count > IN_A_ROW && !self.fixed {
+            // SAFETY: it is replayed with what later callers vouch for; scratch lives as long.
+            let recorded = unsafe { driver.record(&self.calls) }.map_err(told)?;
+            let recording = self.recording.insert(Recording { recorded, sized });
+            // SAFETY: as above.
+            return unsafe { recording.recorded.replay() }.map_err(told);
+        }
+        // SAFETY: as above.
+        unsafe { launch(driver, &self.calls) }
+    }
+}
+
+/// Whether calls differ in grids and arguments alone.
+fn same_code(these: &[Call], others: &[Call]) -> bool {
+    let same = |pair: (&Call, &Call)| match pair {
+        (Call::Grid(own), Call::Grid(other)) => own.is_of_code(other),
+        (Call::Product(own), Call::Product(other)) => own == other,
+        (Call::Grid(_), Call::Product(_)) | (Call::Product(_), Call::Grid(_)) => false,
+    };
+    these.len() == others.len() && these.iter().zip(others).all(same)
+}
+
+/// Has a recording of some calls be one of others, of the same code.
+///
+/// # Safety
+///
+/// As for [`Recorded::change`].
+unsafe fn changed(
+    recorded: &dyn Recorded,
+    before: &[Call],
+    after: &[Call],
+) -> Result<(), DriverError> {
+    for (at, (before, after)) in before.iter().zip(after).enumerate() {
+        if let (Call::Grid(before), Call::Grid(after)) = (before, after)
+            && (before.grid != after.grid || before.arguments != after.arguments)
+        {
+            // SAFETY: as the caller vouches.
+            unsafe { recorded.change(at, after) }?;
+        }
+    }
+    Ok(())
 }
 
 /// # Safety

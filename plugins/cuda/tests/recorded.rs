@@ -5,12 +5,12 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use girih_cuda::device::{Gpu, Settings};
 use girih_cuda::driver::emulator::Emulator;
 use girih_cuda::driver::product::Shape;
-use girih_cuda::driver::{Call, Driver, DriverError, Info, Module, Recorded};
+use girih_cuda::driver::{Call, Driver, DriverError, Grid, Info, Module, Recorded};
 use girih_cuda::run::Products;
 use girih_cuda::source::Program;
 use girih_graph::text;
@@ -28,6 +28,37 @@ struct Counting {
     products: AtomicUsize,
     /// Whether it has products at all.
     multiplies: bool,
+    changed: Arc<Changes>,
+}
+
+/// Launches of recordings that became others.
+#[derive(Default)]
+struct Changes {
+    count: AtomicUsize,
+    /// Whether the driver cannot.
+    refused: AtomicBool,
+}
+
+/// A recording whose changes are counted.
+struct Counted(Box<dyn Recorded>, Arc<Changes>);
+
+impl Recorded for Counted {
+    unsafe fn replay(&self) -> Result<(), DriverError> {
+        // SAFETY: as the caller vouches.
+        unsafe { self.0.replay() }
+    }
+
+    unsafe fn change(&self, at: usize, grid: &Grid) -> Result<(), DriverError> {
+        if self.1.refused.load(Ordering::Relaxed) {
+            return Err(DriverError::Call {
+                what: "changing a recorded launch",
+                why: "not today".to_owned(),
+            });
+        }
+        self.1.count.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as the caller vouches.
+        unsafe { self.0.change(at, grid) }
+    }
 }
 
 /// The emulator, counted; where there is no compiler for it, that is said.
@@ -44,6 +75,7 @@ fn counting(multiplies: bool) -> Option<Arc<Counting>> {
         recorded: AtomicUsize::default(),
         products: AtomicUsize::default(),
         multiplies,
+        changed: Arc::default(),
     }))
 }
 
@@ -113,7 +145,8 @@ impl Driver for Counting {
         self.recorded.fetch_add(calls.len(), Ordering::Relaxed);
         self.count(calls);
         // SAFETY: as the caller vouches.
-        unsafe { self.inner.record(calls) }
+        let recorded = unsafe { self.inner.record(calls) }?;
+        Ok(Box::new(Counted(recorded, Arc::clone(&self.changed))))
     }
 }
 
@@ -161,7 +194,9 @@ fn what_comes_again_is_recorded() {
     };
     // Positions of `t` and `n`, in the order of the region's symbols.
     let run = |t: i64, n: i64, at: [i64; 2]| {
-        let x: Vec<u8> = [1.0_f32, 2.0, 3.0].map(f32::to_ne_bytes).concat();
+        let x: Vec<u8> = (1..=16_u8)
+            .flat_map(|x| f32::from(x).to_ne_bytes())
+            .collect();
         gpu.write(of(given(0)), &x).unwrap();
         gpu.write(of(given(1)), &at.map(i64::to_ne_bytes).concat())
             .unwrap();
@@ -203,6 +238,32 @@ fn what_comes_again_is_recorded() {
     // Guards have the numbers of their launches in the region.
     let (_, [status, position, launch]) = run(3, 1, [7, 0]);
     assert!(status > 0 && position == 7 && launch == 0);
+
+    // Over what grows the third new run in a row is recorded, and what differs is changed in the next ones.
+    let changes = || driver.changed.count.swap(0, Ordering::Relaxed);
+    let grown = |t: i64| {
+        let (found, failure) = run(t, 1, [t - 1, 0]);
+        let (sum, sums) = (t * (t + 1) / 2, t * (t + 1) * (t + 2) / 6);
+        assert_eq!((found, failure), ([sum as f32, sums as f32], [0, 0, 0]));
+        (counts(), changes())
+    };
+    counts();
+    assert_eq!(grown(4), ([launched, 0], 0));
+    assert_eq!(grown(5), ([launched, 0], 0));
+    assert_eq!(grown(6), ([0, launched], 0));
+    for t in 7..=9 {
+        let ([asked, recorded], changed) = grown(t);
+        assert_eq!((asked, recorded), (0, 0));
+        assert!((1..=launched).contains(&changed), "{changed}");
+    }
+    assert_eq!(grown(9), ([0, launched], 0), "it came again");
+    assert_eq!(grown(9), ([0, 0], 0));
+    assert!(grown(10).1 > 0, "and grows on");
+    // A driver that cannot is asked for each launch.
+    driver.changed.refused.store(true, Ordering::Relaxed);
+    for t in 11..=14 {
+        assert_eq!(grown(t), ([launched, 0], 0));
+    }
 }
 
 /// Two products that are worth a call, and what is between them.

@@ -1,8 +1,8 @@
 //! NVIDIA's driver: one context and one stream for each device.
 //!
 //! Memory is allocated in the order of the stream, so that giving it back waits for nothing. Kernels
-//! of a stream run one after another. What is recorded becomes a graph, captured on a stream that is
-//! for nothing else. Products are cuBLASLt's, where it is installed.
+//! of a stream run one after another. What is recorded becomes a [`graph`]. Products are cuBLASLt's, where it is
+//! installed.
 
 use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,6 +14,10 @@ use super::cublaslt::Multiplier;
 use super::product::Shape;
 use super::{Call, Driver, DriverError, Grid, Info, Module, Recorded, nvrtc, own};
 use crate::source::{Program, THREADS};
+
+mod graph;
+
+use graph::Graph;
 
 /// A device of this machine.
 pub struct Cuda {
@@ -39,21 +43,6 @@ struct Handle(sys::CUstream);
 
 // SAFETY: handles of the driver may be used by any thread.
 unsafe impl Send for Handle {}
-
-/// A graph of launches.
-struct Graph {
-    shared: Arc<Shared>,
-    /// By one thread at a time.
-    executable: Mutex<Executable>,
-    /// Code that it runs.
-    _modules: Vec<Arc<dyn Module>>,
-}
-
-/// What a graph became.
-struct Executable(sys::CUgraphExec);
-
-// SAFETY: as for `Handle`.
-unsafe impl Send for Executable {}
 
 // SAFETY: handles of the driver may be used by any thread; each call makes the context current first.
 unsafe impl Send for Shared {}
@@ -330,59 +319,8 @@ impl Driver for Cuda {
     }
 
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
-        self.shared.enter()?;
-        let turn = &self.shared.capturing;
-        let turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // What other threads ask for meanwhile is no part of it.
-        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        // SAFETY: the stream lives, and nobody else captures on it.
-        let begun = unsafe { result::stream::begin_capture(turn.0, mode) };
-        begun.map_err(|error| failed("beginning a graph", error))?;
-        let asked = calls.iter().try_for_each(|call| {
-            // SAFETY: nothing runs; the caller vouches for when it does.
-            unsafe { self.shared.ask(call, turn.0) }
-        });
-        // SAFETY: it captures since above, whatever became of the calls.
-        let graph = unsafe { result::stream::end_capture(turn.0) };
-        asked?;
-        let graph = graph.map_err(|error| failed("ending a graph", error))?;
-        // SAFETY: the graph was just captured.
-        let made = unsafe { result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0)) };
-        // SAFETY: nobody else has it; what was made of it stays.
-        let _ = unsafe { result::graph::destroy(graph) };
-        Ok(Box::new(Graph {
-            shared: Arc::clone(&self.shared),
-            executable: Mutex::new(Executable(
-                made.map_err(|error| failed("making a graph", error))?,
-            )),
-            _modules: calls.iter().filter_map(Call::module).collect(),
-        }))
-    }
-}
-
-impl Recorded for Graph {
-    unsafe fn replay(&self) -> Result<(), DriverError> {
-        self.shared.enter()?;
-        let graph = self
-            .executable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: both live; the caller vouches for the memory.
-        let launched = unsafe { result::graph::launch(graph.0, self.shared.stream) };
-        launched.map_err(|error| failed("launching a graph", error))
-    }
-}
-
-impl Drop for Graph {
-    fn drop(&mut self) {
-        if self.shared.wait().is_ok() {
-            let graph = self
-                .executable
-                .get_mut()
-                .unwrap_or_else(PoisonError::into_inner);
-            // SAFETY: nothing of it runs any more, and nobody else has it.
-            let _ = unsafe { result::graph::exec_destroy(graph.0) };
-        }
+        // SAFETY: as the caller vouches.
+        Ok(Box::new(unsafe { Graph::of(&self.shared, calls) }?))
     }
 }
 
@@ -392,24 +330,25 @@ impl Module for Loaded {}
 ///
 /// As for [`Driver::launch`], on a stream of the context that is current.
 unsafe fn run(call: &Grid, stream: sys::CUstream) -> Result<(), DriverError> {
-    let loaded: &Loaded = own(&call.module)?;
-    let mut places: Vec<*mut c_void> = (call.arguments.iter())
-        .map(|argument| std::ptr::from_ref(argument).cast_mut().cast())
-        .collect();
+    let (function, mut places) = (function(call)?, places(call));
     let [x, y] = call.grid;
     // SAFETY: the function takes so many arguments of eight bytes, which the call copies; the
     // caller vouches for the memory among them.
     let launched = unsafe {
-        result::launch_kernel(
-            loaded.entries[call.entry],
-            (x, y, 1),
-            (THREADS, 1, 1),
-            0,
-            stream,
-            &mut places,
-        )
+        result::launch_kernel(function, (x, y, 1), (THREADS, 1, 1), 0, stream, &mut places)
     };
     launched.map_err(|error| failed("a launch", error))
+}
+
+fn function(call: &Grid) -> Result<sys::CUfunction, DriverError> {
+    let loaded: &Loaded = own(&call.module)?;
+    Ok(loaded.entries[call.entry])
+}
+
+/// Where each argument of a call is.
+fn places(call: &Grid) -> Vec<*mut c_void> {
+    let place = |argument| std::ptr::from_ref::<u64>(argument).cast_mut().cast();
+    call.arguments.iter().map(place).collect()
 }
 
 impl Drop for Loaded {

@@ -11,7 +11,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use libloading::Library;
 
@@ -229,7 +229,7 @@ impl Driver for Emulator {
 
     unsafe fn record(&self, calls: &[Call]) -> Result<Box<dyn Recorded>, DriverError> {
         Ok(Box::new(Calls {
-            calls: calls.to_vec(),
+            calls: Mutex::new(calls.to_vec()),
             memory: Arc::clone(&self.memory),
         }))
     }
@@ -237,17 +237,36 @@ impl Driver for Emulator {
 
 /// What was recorded.
 struct Calls {
-    calls: Vec<Call>,
+    calls: Mutex<Vec<Call>>,
     memory: Arc<Memory>,
+}
+
+impl Calls {
+    fn calls(&self) -> MutexGuard<'_, Vec<Call>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Recorded for Calls {
     unsafe fn replay(&self) -> Result<(), DriverError> {
-        for call in &self.calls {
+        for call in &*self.calls() {
             // SAFETY: as the caller vouches.
             unsafe { launch(call, &self.memory) }?;
         }
         Ok(())
+    }
+
+    unsafe fn change(&self, at: usize, grid: &Grid) -> Result<(), DriverError> {
+        match self.calls().get_mut(at) {
+            Some(Call::Grid(own)) if own.is_of_code(grid) => {
+                *own = grid.clone();
+                Ok(())
+            }
+            _ => Err(DriverError::Call {
+                what: "changing a recorded launch",
+                why: "another entry was recorded".to_owned(),
+            }),
+        }
     }
 }
 
