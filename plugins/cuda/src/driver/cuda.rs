@@ -1,7 +1,7 @@
 //! NVIDIA's driver: one context and one stream for each device.
 //!
 //! Memory is allocated in the order of the stream, so that giving it back waits for nothing. Kernels
-//! of a stream run one after another. What is recorded becomes a [`graph`]. Products are cuBLASLt's, where it is
+//! of a stream run one after another. What is recorded becomes a graph (`graph`). Products are cuBLASLt's, where it is
 //! installed.
 
 use std::ffi::{CString, c_void};
