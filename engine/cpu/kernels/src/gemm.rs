@@ -19,6 +19,7 @@ mod product;
 mod row;
 pub(crate) mod scratch;
 mod share;
+mod strip;
 pub(crate) mod tile;
 
 use std::ffi::c_void;

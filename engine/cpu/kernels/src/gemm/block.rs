@@ -133,7 +133,7 @@ unsafe fn compute_piece<E: Element>(
         for from in (0..block.m).step_by(height) {
             let rows = height.min(block.m - from);
             // SAFETY: strips lie one after the other, as long as `padded` says.
-            unsafe { pack_strip(rows, k, a.at(from, 0), strips.add(from * padded(k))) };
+            unsafe { (kernels.pack)(rows, k, a.at(from, 0), strips.add(from * padded(k))) };
         }
         strips.cast_const()
     };
@@ -191,31 +191,4 @@ unsafe fn compute_piece<E: Element>(
 /// What `k` elements of a row take in a strip: the last steps are fewer, but their rows still [`STEPS`] apart.
 fn padded(k: usize) -> usize {
     k.next_multiple_of(STEPS)
-}
-
-/// Copies `rows` rows of `k` elements to `[k / STEPS][rows][STEPS]`.
-///
-/// # Safety
-///
-/// - The elements of `a` are valid for reading.
-/// - `to` is valid for writing `rows * padded(k)` elements.
-unsafe fn pack_strip<E: Element>(rows: usize, k: usize, a: View<E>, to: *mut E) {
-    for from in (0..k).step_by(STEPS) {
-        let steps = STEPS.min(k - from);
-        for row in 0..rows {
-            let source = a.at(row, from);
-            let to = to.wrapping_add(from * rows + row * STEPS);
-            if a.col == 1 && steps == STEPS {
-                // SAFETY: `STEPS` contiguous elements in both.
-                unsafe { std::ptr::copy_nonoverlapping(source.ptr, to, STEPS) };
-                continue;
-            }
-            for step in 0..steps {
-                // SAFETY: `row < rows` and `from + step < k`.
-                let value = unsafe { *source.at(0, step).ptr };
-                // SAFETY: inside the strip.
-                unsafe { *to.wrapping_add(step) = value };
-            }
-        }
-    }
 }

@@ -4,8 +4,10 @@
     reason = "vector instructions exist only on some machines"
 )]
 
+use super::View;
 use super::dots::{Dots, dots};
 use super::row::{OneRow, row};
+use super::strip::pack_strip;
 use super::tile::{Tile, tile};
 use crate::lanes::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -27,6 +29,8 @@ pub(crate) struct Kernels<E: 'static> {
     pub(super) wide_cols: usize,
     /// As `tiles`, wide: for so few rows that a tile of usual width would wait for its own sums.
     pub(super) wide: &'static [ComputeTile<E>],
+    /// See [`pack_strip`].
+    pub(super) pack: unsafe fn(rows: usize, k: usize, View<E>, to: *mut E),
     /// One row of `C` from contiguous rows of `B`.
     pub(super) row: unsafe fn(&OneRow<E>),
     /// Elements of `C` from rows of `A` and columns of `B` that are both contiguous; by rows less one.
@@ -57,6 +61,12 @@ macro_rules! kernels {
             }
 
             # $feature
+            unsafe fn pack(rows: usize, k: usize, a: View<$element>, to: *mut $element) {
+                // SAFETY: the obligations of `pack_strip`.
+                unsafe { pack_strip(rows, k, a, to) };
+            }
+
+            # $feature
             unsafe fn one_row(at: &OneRow<$element>) {
                 // SAFETY: the obligations of `row`.
                 unsafe { row::<L>(at) };
@@ -74,6 +84,7 @@ macro_rules! kernels {
                 masked: &[$(compute::<$rows, 2, true>),*],
                 wide_cols: $wide * L::COUNT,
                 wide: &[$(compute::<$wide_rows, $wide, false>),*],
+                pack,
                 row: one_row,
                 dots: &[$(by_dots::<$dot_rows, $dot_cols>),*],
             };

@@ -211,7 +211,7 @@ unsafe fn multiply_strips(
                 // SAFETY: the strip is packed in the kernels' format, and the rows are there.
                 unsafe { multiply(&at, sums) };
                 // SAFETY: the tile lies inside `C`; the caller vouches for the epilogue.
-                unsafe { target.store(sums, tile.start, strip, b.n()) };
+                unsafe { (kernels.store)(target, sums, tile.start, strip, b.n()) };
             }
         }
     }

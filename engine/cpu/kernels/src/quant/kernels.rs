@@ -7,6 +7,7 @@
 use super::QuantKind;
 use super::activation::{Activations, quantize_row};
 use super::kind::Shape;
+use super::product::Target;
 use super::strip::{
     ExactStrip, Format, Strip, Unpacked, decode, multiply, multiply_exact, multiply_unpacked,
     unpack,
@@ -45,6 +46,9 @@ pub(super) struct Kernels {
     /// See [`decode`].
     pub(super) decode:
         unsafe fn(quants: *const u8, scales: *const u8, blocks: usize, to: *mut f32, stride: usize),
+    /// See [`Target::store`].
+    pub(super) store:
+        unsafe fn(&Target, sums: &mut [[f32; 16]], row: usize, strip: usize, n: usize),
     /// See [`quantize_row`].
     pub(super) quantize:
         unsafe fn(&Shape, row: View<f32>, k: usize, to: *mut Activations, stride: usize),
@@ -80,6 +84,18 @@ macro_rules! formats {
                     ) {
                         // SAFETY: the obligations of `quantize_row`.
                         unsafe { quantize_row(shape, <$unit>::SIGNED, row, k, to, stride) };
+                    }
+
+                    # $feature
+                    unsafe fn store(
+                        target: &Target,
+                        sums: &mut [[f32; 16]],
+                        row: usize,
+                        strip: usize,
+                        n: usize,
+                    ) {
+                        // SAFETY: the obligations of `Target::store`.
+                        unsafe { target.store(sums, row, strip, n) };
                     }
 
                     # $feature
@@ -161,7 +177,7 @@ macro_rules! formats {
                                 as unsafe fn(*const u8, *const u8, usize, *mut f32, usize),)*
                         };
                         let sixteen = $sixteen.then_some(sixteen);
-                        Kernels { by_rows, sixteen, unpack, exact, decode, quantize }
+                        Kernels { by_rows, sixteen, unpack, exact, decode, store, quantize }
                     }
                 }
             };

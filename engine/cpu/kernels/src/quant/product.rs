@@ -216,7 +216,7 @@ impl Product<'_> {
             for (at, sums) in sums.chunks_mut(MOST_ROWS).enumerate() {
                 let row = tile.start + at * MOST_ROWS;
                 // SAFETY: the rows lie inside `C`; the caller vouches for the epilogue.
-                unsafe { self.target.store(sums, row, strip, self.b.n()) };
+                unsafe { (self.kernels.store)(self.target, sums, row, strip, self.b.n()) };
             }
         }
     }
@@ -251,6 +251,7 @@ impl Target<'_> {
     /// # Safety
     ///
     /// - The tile's elements of `C` are valid for writing.
+    #[inline(always)]
     pub(super) unsafe fn store(
         &self,
         sums: &mut [[f32; ROWS]],
