@@ -61,7 +61,6 @@ pub(super) struct Tile<E> {
 pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED: bool>(
     tile: &Tile<L::Element>,
 ) {
-    let vectors_per_panel = PANEL / L::COUNT;
     let in_vector = |v: usize| tile.cols.saturating_sub(v * L::COUNT).min(L::COUNT);
     if tile.c_col == 1 {
         // They are written, perhaps read, when the sums are done.
@@ -83,27 +82,22 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
             }
             next = next.wrapping_add(tile.b_row);
         }
-        for step in 0..steps {
-            let row: [L::Vector; V] = std::array::from_fn(|v| {
-                let panel = v / vectors_per_panel * tile.b_panel;
-                let at = b.wrapping_add(panel + v % vectors_per_panel * L::COUNT);
-                if tile.fetches {
-                    L::fetch(at.wrapping_add(AHEAD * tile.b_row));
-                }
-                if MASKED {
-                    L::load_first(at, in_vector(v))
-                } else {
-                    L::load(at)
-                }
-            });
-            #[expect(clippy::needless_range_loop, reason = "keeps the sums in registers")]
-            for r in 0..R {
-                let factor = L::splat(*a.add(r * STEPS + step));
-                for v in 0..V {
-                    sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
+        if steps == STEPS && !tile.fetches {
+            for four in (0..STEPS).step_by(4) {
+                for step in four..four + 4 {
+                    add::<L, R, V, MASKED, false>(tile, &mut sums, a.wrapping_add(step), b);
+                    b = b.wrapping_add(tile.b_row);
                 }
             }
-            b = b.wrapping_add(tile.b_row);
+        } else {
+            for step in 0..steps {
+                if tile.fetches {
+                    add::<L, R, V, MASKED, true>(tile, &mut sums, a.wrapping_add(step), b);
+                } else {
+                    add::<L, R, V, MASKED, false>(tile, &mut sums, a.wrapping_add(step), b);
+                }
+                b = b.wrapping_add(tile.b_row);
+            }
         }
         a = a.wrapping_add(R * STEPS);
         left -= steps;
@@ -132,6 +126,35 @@ pub(super) unsafe fn tile<L: Lanes, const R: usize, const V: usize, const MASKED
         }
     } else {
         scatter::<L, R, V>(tile, &sums);
+    }
+}
+
+/// Adds the products of one step, the row of `B` at `b`.
+#[inline(always)]
+unsafe fn add<L: Lanes, const R: usize, const V: usize, const MASKED: bool, const FETCHES: bool>(
+    tile: &Tile<L::Element>,
+    sums: &mut [[L::Vector; V]; R],
+    a: *const L::Element,
+    b: *const L::Element,
+) {
+    let row: [L::Vector; V] = std::array::from_fn(|v| {
+        let panel = v / (PANEL / L::COUNT) * tile.b_panel;
+        let at = b.wrapping_add(panel + v % (PANEL / L::COUNT) * L::COUNT);
+        if FETCHES {
+            L::fetch(at.wrapping_add(AHEAD * tile.b_row));
+        }
+        if MASKED {
+            L::load_first(at, tile.cols.saturating_sub(v * L::COUNT).min(L::COUNT))
+        } else {
+            L::load(at)
+        }
+    });
+    #[expect(clippy::needless_range_loop, reason = "keeps the sums in registers")]
+    for r in 0..R {
+        let factor = L::splat(*a.add(r * STEPS));
+        for v in 0..V {
+            sums[r][v] = L::mul_add(factor, row[v], sums[r][v]);
+        }
     }
 }
 
