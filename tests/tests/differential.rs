@@ -96,6 +96,92 @@ graph route(
     }
 }
 
+/// A loop over `t` with a matrix for each head, whose next value and what is read of it these lines make.
+fn heads(reverse: &str, state: &str, body: &str) -> RandomGraph {
+    let printed = format!(
+        "girih-graph 1
+graph heads(
+  q: f32[h, t, e],
+  k: f32[h, t, e],
+  v: f32[h, t, f],
+  a: f32[h, t, e],
+) -> (
+  y: f32[t, h, f],
+  last: f32[{state}],
+) {{
+  %0 = const 0.25                : f32
+  %1 = expand %0 {{axes: [{state}]}} : f32[{state}]
+  %2 = mul k, %0                 : f32[h, t, e]
+  %3, %4 = recurrence {{axis: t{reverse}}} : f32[{state}], f32[t, h, f] {{
+    carry %5 = %1                : f32[{state}]
+    slice %6 = q                 : f32[h, e]
+    slice %7 = %2                : f32[h, e]
+    slice %8 = v                 : f32[h, f]
+    slice %9 = a                 : f32[h, e]
+{body}  }}
+  return %4, %3
+}}
+"
+    );
+    RandomGraph {
+        graph: text::parse(&printed).expect("it is well-formed"),
+        sizes: BTreeMap::new(),
+    }
+}
+
+#[test]
+fn steps_of_matrices_of_many_heads_are_those_of_the_reference() {
+    let faded = "    %10 = mul %7, %8             : f32[h, e, f]
+    %11 = add %5, %10            : f32[h, e, f]
+    %12 = contract %6, %11 {over: e} : f32[h, f]
+    %13 = mul %9, %5             : f32[h, e, f]
+    %14 = add %13, %10           : f32[h, e, f]
+    return %14, %12
+";
+    let corrected = "    %10 = contract %7, %5 {over: e} : f32[h, f]
+    %11 = sub %8, %10            : f32[h, f]
+    %12 = mul %7, %11            : f32[h, e, f]
+    %13 = add %5, %12            : f32[h, e, f]
+    %14 = contract %6, %13 {over: e} : f32[h, f]
+    return %13, %14
+";
+    let summed_along = "    %10 = mul %8, %7             : f32[h, f, e]
+    %11 = add %5, %10            : f32[h, f, e]
+    %12 = contract %6, %11 {over: e} : f32[h, f]
+    return %11, %12
+";
+    let bodies = [
+        ("h, e, f", faded),
+        ("h, e, f", corrected),
+        ("h, f, e", summed_along),
+    ];
+    // One step and none, heads for one thread and for several, columns that fill vectors and that do not.
+    let sizes = [
+        (1, 1, 3, 5),
+        (0, 2, 3, 5),
+        (3, 0, 3, 5),
+        (3, 2, 0, 5),
+        (3, 2, 3, 0),
+        (9, 5, 4, 64),
+        (2, 7, 33, 70),
+    ];
+    for (state, body) in bodies {
+        for reverse in ["", ", reverse"] {
+            let mut random = heads(reverse, state, body);
+            for (seed, (t, h, e, f)) in (0..).zip(sizes) {
+                let named = [("t", t), ("h", h), ("e", e), ("f", f)];
+                random.sizes = named.map(|(axis, size)| (axis.to_owned(), size)).into();
+                assert_eq!(
+                    difference(&backends(), &random, seed),
+                    None,
+                    "{:?}",
+                    random.sizes
+                );
+            }
+        }
+    }
+}
+
 /// Decays, what is added, and where the state starts, of one narrow loop.
 type Loop = (Vec<f64>, Vec<f64>, f64);
 

@@ -31,7 +31,7 @@ fn plan(text: &str) -> String {
 fn recurrence(attribute: &str, next: &str) -> String {
     format!(
         "axis t: time
-model M(h: axis = 4, p: axis = 64, n: axis = 64) {{
+model M(h: axis = 4, p: axis = 16, n: axis = 64) {{
   forward(a: f32[t, h], x: f32[t, h, p], k: f32[t, h, n], q: f32[t, h, n]) -> f32[t, h, p] {{
     {attribute}
     recurrence over t {{
@@ -85,6 +85,11 @@ fn loops_are_computed_as_their_algorithm_says() {
     let linear = "a * S + x * k";
     let free = plan(&recurrence("", linear));
     assert!(free.contains("in chunks of"), "{free}");
+    let wide = plan(&recurrence("", linear).replace("p: axis = 16", "p: axis = 64"));
+    assert!(
+        wide.contains("step by step: chunks would compute more than its steps do"),
+        "{wide}"
+    );
     let steps = plan(&recurrence("@algorithm(recurrent)", linear));
     assert!(
         steps.contains("step by step: its `@algorithm` says so"),

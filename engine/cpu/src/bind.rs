@@ -182,7 +182,7 @@ impl<'a> Binder<'a> {
             .launches
             .iter()
             .map(|launch| aligned(launch.scratch()));
-        bound.scratch = scratch.max().unwrap_or(0);
+        bound.scratch = apart(scratch.max().unwrap_or(0), self.threads);
         if moved {
             place(section, bound, touched);
         }
@@ -239,6 +239,17 @@ fn put<T>(all: &mut Vec<T>, at: usize, new: T) {
     match all.get_mut(at) {
         Some(old) => *old = new,
         None => all.push(new),
+    }
+}
+
+/// Bytes from one thread's memory to the next one's, if each has so many: cores fetch beyond what they read, but not
+/// beyond a page, and what another core writes again and again is not to be fetched.
+pub(crate) fn apart(bytes: usize, threads: usize) -> usize {
+    const PAGE: usize = 4 << 10;
+    if bytes == 0 || threads < 2 {
+        bytes
+    } else {
+        bytes.saturating_add(PAGE)
     }
 }
 

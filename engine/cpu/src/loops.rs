@@ -21,6 +21,8 @@ pub struct Layout {
     pub sequences: Vec<isize>,
     /// One for each value that is stacked.
     pub outputs: Vec<Output>,
+    /// Whether all that is carried is written over, and all that is stacked written where it belongs.
+    pub in_place: bool,
     /// Bytes of the body's memory and of the copies of what is carried.
     pub area: usize,
 }
@@ -129,7 +131,9 @@ impl Layout {
                 part,
             });
         }
+        let over = |own: &Carried| own.direct && own.copies[0] == own.copies[1];
         Ok(Self {
+            in_place: carried.iter().all(over) && outputs.iter().all(|own| own.direct),
             carried,
             sequences,
             outputs,

@@ -199,16 +199,16 @@ mod tests {
     fn graph(body: &str) -> Graph {
         let graph = format!(
             "girih-graph 1
-graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32[t, e=64]) {{
+graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=16], a: f32[t]) -> (y: f32[t, e=16]) {{
   %0 = const 0.0 : f32
-  %1 = expand %0 {{axes: [d, e]}} : f32[d=64, e=64]
-  %2, %3 = recurrence {{axis: t}} : f32[d=64, e=64], f32[t, e=64] {{
-    carry %4 = %1 : f32[d=64, e=64]
+  %1 = expand %0 {{axes: [d, e]}} : f32[d=64, e=16]
+  %2, %3 = recurrence {{axis: t}} : f32[d=64, e=16], f32[t, e=16] {{
+    carry %4 = %1 : f32[d=64, e=16]
     slice %5 = q : f32[d=64]
     slice %6 = k : f32[d=64]
-    slice %7 = v : f32[e=64]
+    slice %7 = v : f32[e=16]
     slice %8 = a : f32
-    %9 = mul %6, %7 : f32[d=64, e=64]
+    %9 = mul %6, %7 : f32[d=64, e=16]
 {body}  }}
   return %3
 }}
@@ -237,9 +237,9 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
     #[test]
     fn sums_over_a_fading_state_are_chunked() {
         check(
-            "    %10 = mul %8, %4 : f32[d=64, e=64]
-    %11 = add %10, %9 : f32[d=64, e=64]
-    %12 = contract %5, %11 {over: d} : f32[e=64]
+            "    %10 = mul %8, %4 : f32[d=64, e=16]
+    %11 = add %10, %9 : f32[d=64, e=16]
+    %12 = contract %5, %11 {over: d} : f32[e=16]
     return %11, %12
 ",
             "chunks",
@@ -247,12 +247,27 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
     }
 
     #[test]
+    fn steps_that_fill_vectors_are_not_chunked() {
+        let body = "    %10 = mul %8, %4 : f32[d=64, e=16]
+    %11 = add %10, %9 : f32[d=64, e=16]
+    %12 = contract %5, %11 {over: d} : f32[e=16]
+    return %11, %12
+";
+        let wide = |text: &str| text.replace("e=16", "e=64");
+        let printed = wide(&text::print(&graph(body)));
+        let graph = text::parse(&printed).unwrap();
+        let (same, choices) = chunk_recurrences(&graph, None);
+        assert_eq!(choices[0].how, How::Steps);
+        assert_eq!(same, graph);
+    }
+
+    #[test]
     fn a_stand_in_for_a_gradient_is_not_read() {
-        let body = "    %10 = grad_as %9, %4 : f32[d=64, e=64]
-    %11 = add %4, %10 : f32[d=64, e=64]
-    %12 = contract %5, %11 {over: d} : f32[e=64]
-    %13 = grad_as %7, %12 : f32[e=64]
-    %14 = add %12, %13 : f32[e=64]
+        let body = "    %10 = grad_as %9, %4 : f32[d=64, e=16]
+    %11 = add %4, %10 : f32[d=64, e=16]
+    %12 = contract %5, %11 {over: d} : f32[e=16]
+    %13 = grad_as %7, %12 : f32[e=16]
+    %14 = add %12, %13 : f32[e=16]
 ";
         let body = format!("{body}    return %11, %14\n");
         check(&body, "chunks");
@@ -264,17 +279,17 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
     #[test]
     fn what_is_not_linear_stays_a_loop() {
         check(
-            "    %10 = tanh %4 : f32[d=64, e=64]
-    %11 = add %10, %9 : f32[d=64, e=64]
-    %12 = contract %5, %11 {over: d} : f32[e=64]
+            "    %10 = tanh %4 : f32[d=64, e=16]
+    %11 = add %10, %9 : f32[d=64, e=16]
+    %12 = contract %5, %11 {over: d} : f32[e=16]
     return %11, %12
 ",
             "its state is not linear in itself",
         );
         check(
-            "    %10 = add %4, %9 : f32[d=64, e=64]
-    %11 = tanh %10 : f32[d=64, e=64]
-    %12 = contract %5, %11 {over: d} : f32[e=64]
+            "    %10 = add %4, %9 : f32[d=64, e=16]
+    %11 = tanh %10 : f32[d=64, e=16]
+    %12 = contract %5, %11 {over: d} : f32[e=16]
     return %10, %12
 ",
             "its state is read by a function that is not linear",
@@ -284,10 +299,10 @@ graph g(q: f32[t, d=64], k: f32[t, d=64], v: f32[t, e=64], a: f32[t]) -> (y: f32
     #[test]
     fn a_sum_over_the_state_that_the_state_needs_stays_a_loop() {
         check(
-            "    %10 = contract %6, %4 {over: d} : f32[e=64]
-    %11 = mul %6, %10 : f32[d=64, e=64]
-    %12 = sub %4, %11 : f32[d=64, e=64]
-    %13 = contract %5, %12 {over: d} : f32[e=64]
+            "    %10 = contract %6, %4 {over: d} : f32[e=16]
+    %11 = mul %6, %10 : f32[d=64, e=16]
+    %12 = sub %4, %11 : f32[d=64, e=16]
+    %13 = contract %5, %12 {over: d} : f32[e=16]
     return %12, %13
 ",
             "its state is not linear in itself",

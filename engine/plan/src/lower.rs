@@ -21,7 +21,7 @@ mod growth;
 mod join;
 mod memory;
 mod order;
-mod part;
+pub(crate) mod part;
 mod region;
 mod value;
 mod view;
@@ -222,6 +222,8 @@ struct Planner<'s, 'g> {
     users: Vec<Vec<ValueIx>>,
     /// Where a value lies, once somebody asked for it.
     home: BTreeMap<ValueIx, TensorId>,
+    /// Copies of values with their axes in another order.
+    copies: BTreeMap<(ValueIx, Vec<AxisId>), TensorId>,
     /// Parts of concatenations: which of their axes is the one they lie along.
     sliced: BTreeMap<TensorId, usize>,
     /// Which kernel computes a value for others to read; a position in `groups`.
@@ -250,6 +252,7 @@ impl<'s, 'g> Planner<'s, 'g> {
             values,
             users: Vec::new(),
             home: BTreeMap::new(),
+            copies: BTreeMap::new(),
             sliced: BTreeMap::new(),
             group: Vec::new(),
             groups: Vec::new(),

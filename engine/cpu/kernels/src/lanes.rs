@@ -16,6 +16,19 @@
     )
 )]
 
+/// Brings a line of memory into the cache, if there is memory; any address will do.
+#[inline(always)]
+pub fn fetch(at: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every CPU of this architecture has the instruction, which faults at no address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// The vector instructions of one level for one element type.
 ///
 /// # Safety
@@ -34,14 +47,7 @@ pub(crate) unsafe trait Lanes: Copy + 'static {
     /// Brings a line of memory into the cache, if there is memory; any address will do.
     #[inline(always)]
     fn fetch(at: *const Self::Element) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: every CPU of this architecture has the instruction, which faults at no address.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(at.cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
+        fetch(at.cast());
     }
 
     /// Brings a line of memory into the second-level cache, if there is memory; any address will do.

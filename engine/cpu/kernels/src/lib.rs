@@ -25,6 +25,7 @@ pub mod quant;
 pub mod table;
 mod tiles;
 
+pub use lanes::fetch;
 pub use level::{Level, LevelError};
 pub use pages::LARGE_PAGE;
 pub use pool::Pool;

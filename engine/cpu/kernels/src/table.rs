@@ -108,12 +108,11 @@ pub struct FadeArguments {
     pub state: *mut f32,
     /// From a row to the next.
     pub state_row: isize,
-    /// `[rows]`.
+    /// `[rows]`, or null: then it is 1.
     pub fade: *const f32,
     /// From a row's to the next.
     pub fade_row: isize,
-    /// `[rows, columns]`, or null: then `fade` is used. Else the state fades by `exp(times[c] * rates[r, c])`,
-    /// and `fade` is read and not used.
+    /// `[rows, columns]`, or null. Else the state fades by `exp(times[c] * rates[r, c])`, and `fade` is not read.
     pub rates: *const f32,
     /// From a row to the next.
     pub rates_row: isize,

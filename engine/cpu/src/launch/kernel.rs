@@ -12,7 +12,7 @@ use girih_runtime::backend::RunError;
 use super::Run;
 use crate::bind::{Binder, Bound};
 use crate::block::Base;
-use crate::codegen::KernelFailure;
+use crate::codegen::{CompiledKernel, KernelFailure};
 use crate::frame::Frame;
 
 /// Below so many steps of one element, starting other threads costs more than it saves: about
@@ -94,37 +94,22 @@ pub(super) fn run(
     bound: &BoundKernel,
     frame: &Frame<'_>,
 ) -> Result<(), RunError> {
-    run_range(run, launch, bound, 0..bound.points, &mut |at| {
-        frame.base(launch.buffers[at])
-    })
-}
-
-/// Runs a kernel over some points, with `base` saying where each of its buffers starts.
-pub(super) fn run_range(
-    run: &Run<'_>,
-    launch: &KernelLaunch,
-    bound: &BoundKernel,
-    points: std::ops::Range<usize>,
-    base: &mut dyn FnMut(usize) -> Base,
-) -> Result<(), RunError> {
     let mut few = [Base::NOWHERE; FEW];
     let many: Vec<Base>;
-    let count = launch.buffers.len();
-    let buffers = if count <= FEW {
-        for (at, slot) in few.iter_mut().take(count).enumerate() {
-            *slot = base(at);
+    let buffers = if let Some(few) = few.get_mut(..launch.buffers.len()) {
+        for (slot, buffer) in few.iter_mut().zip(&launch.buffers) {
+            *slot = frame.base(*buffer);
         }
-        &few[..count]
+        &*few
     } else {
-        many = (0..count).map(base).collect();
+        many = launch.buffers.iter().map(|own| frame.base(*own)).collect();
         &many
     };
     let buffers = Base::addresses(buffers);
     let kernel = run.code.kernel(launch.kernel);
     let (scratch, stride) = run.scratch.get();
     let failed: Mutex<Option<(usize, KernelFailure)>> = Mutex::new(None);
-    run.pool.split(points.len(), bound.grain, &|part, thread| {
-        let part = points.start + part.start..points.start + part.end;
+    run.pool.split(bound.points, bound.grain, &|part, thread| {
         let start = part.start;
         let scratch = scratch.at((stride * thread).cast_signed());
         // SAFETY: every buffer is as large as its views and kernels reach, which was checked
@@ -143,6 +128,51 @@ pub(super) fn run_range(
     match failed {
         None => Ok(()),
         Some((_, failure)) => Err(position_error(launch, &failure)),
+    }
+}
+
+/// A small kernel that a loop launches at every step, each time with its buffers further on.
+pub(super) struct Repeated<'a> {
+    launch: &'a KernelLaunch,
+    bound: &'a BoundKernel,
+    kernel: &'a CompiledKernel,
+    scratch: Base,
+    buffers: Vec<Base>,
+    /// Bytes from a step to the next.
+    moves: Vec<isize>,
+}
+
+impl<'a> Repeated<'a> {
+    /// `bases` are all buffers of the section at the first step, `moves` how far they are from one to the next. The
+    /// calling thread runs all steps, inside a region.
+    pub(super) fn new(
+        run: &'a Run<'_>,
+        launch: &'a KernelLaunch,
+        bound: &'a BoundKernel,
+        (bases, moves): (&[Base], &[isize]),
+    ) -> Self {
+        let own = launch.buffers.iter().map(|own| own.index());
+        Self {
+            launch,
+            bound,
+            kernel: run.code.kernel(launch.kernel),
+            scratch: run.scratch.get().0,
+            buffers: own.clone().map(|own| bases[own]).collect(),
+            moves: own.map(|own| moves[own]).collect(),
+        }
+    }
+
+    /// Runs all points and goes on.
+    pub(super) fn step(&mut self) -> Result<(), RunError> {
+        let buffers = Base::addresses(&self.buffers).get();
+        let (sizes, points) = (&self.bound.sizes, 0..self.bound.points);
+        // SAFETY: as in `run`; whoever made it vouches for the buffers at every step, and this thread alone runs
+        // with its scratch memory.
+        let result = unsafe { self.kernel.run(buffers, sizes, points, self.scratch.0) };
+        for (buffer, bytes) in self.buffers.iter_mut().zip(&self.moves) {
+            *buffer = buffer.at(*bytes);
+        }
+        result.map_err(|failure| position_error(self.launch, &failure))
     }
 }
 

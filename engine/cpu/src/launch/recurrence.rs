@@ -14,12 +14,14 @@
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 
+use girih_graph::{AxisId, Extent};
 use girih_kernels::Pool;
-use girih_plan::plan::{RecurrenceLaunch, TensorId};
+use girih_plan::plan::{RecurrenceLaunch, TensorId, Work};
 use girih_runtime::backend::RunError;
 
+use super::kernel::Repeated;
 use super::{BoundLaunch, Run, copy, run_section};
-use crate::bind::{Binder, Bound, buffer_of};
+use crate::bind::{Binder, Bound, apart, buffer_of};
 use crate::block::Base;
 use crate::frame::Frame;
 use crate::loops::{Carried, Layout, narrow};
@@ -27,6 +29,18 @@ use crate::view::View;
 
 /// Bytes of carried values that stay in a core's first cache beside what a step reads.
 const NEAR: usize = 24 << 10;
+
+/// Positions of a part whose vectors go along its axis come in so many: what routines work on at once.
+const VECTORS: usize = 64;
+
+/// Steps that memory is asked for before it is read.
+const AHEAD: isize = 8;
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+/// Lines of a step's slice that are asked for; longer ones follow one another as far as the CPU sees by itself.
+const LINES: usize = 8;
 
 /// Elements of carried values below which a part is not worth a thread.
 const WORTHWHILE: usize = 64;
@@ -113,11 +127,15 @@ pub(super) fn bind(
     let (bytes, elements) = (bytes / positions.max(1), elements / positions.max(1));
     let share = positions.div_ceil(binder.threads.max(1));
     let near = (NEAR / bytes.max(1)).max(1);
-    let length = if share.saturating_mul(elements) >= WORTHWHILE {
-        near.min(share)
+    let mut length = if share.saturating_mul(elements) >= WORTHWHILE {
+        // As many parts for every thread.
+        share.div_ceil(share.div_ceil(near))
     } else {
         near
     };
+    if is_innermost(launch, part.axis) {
+        length = length.next_multiple_of(VECTORS);
+    }
     let length = length.clamp(1, positions.max(1));
     let parts = positions.div_ceil(length);
     let rest = positions - parts.saturating_sub(1) * length;
@@ -141,11 +159,8 @@ pub(super) fn bind(
         bodies.push(bind_body(&inner, outer, launch, steps)?);
     }
     let threads = binder.threads.clamp(1, parts.max(1));
-    let area = bodies
-        .iter()
-        .map(|own| own.layout.area)
-        .max()
-        .unwrap_or_default();
+    let area = bodies.iter().map(|own| own.layout.area).max();
+    let area = apart(area.unwrap_or_default(), threads);
     Ok(BoundRecurrence {
         place: 0,
         bodies,
@@ -154,6 +169,16 @@ pub(super) fn bind(
         steps,
         threads,
         area,
+    })
+}
+
+/// Whether neighbors along an axis are neighbors in the memory of what is carried.
+fn is_innermost(launch: &RecurrenceLaunch, axis: AxisId) -> bool {
+    let one = Extent::constant(1);
+    launch.body.params.first().is_some_and(|param| {
+        let axes = &launch.body.tensors[param.index()].axes;
+        axes.iter()
+            .any(|(own, stride)| *own == axis && stride.step == one)
     })
 }
 
@@ -195,7 +220,13 @@ pub(super) fn run(
     let shared = run.shared();
     let (scratch, stride) = run.scratch.get();
     let failed: Mutex<Option<(usize, RunError)>> = Mutex::new(None);
-    let part = |number: usize, thread: usize| {
+    // Parts that run at the same time lie apart: neighbors write to the same pages.
+    let share = bound.parts.div_ceil(bound.threads);
+    let part = |item: usize, thread: usize| {
+        let number = (item % bound.threads) * share + item / bound.threads;
+        if number >= bound.parts {
+            return;
+        }
         let last = number + 1 == bound.parts;
         let body = if last {
             bound.bodies.last()
@@ -220,7 +251,7 @@ pub(super) fn run(
             }
         }
     };
-    run.pool.run(bound.parts, &part);
+    run.pool.run(share * bound.threads, &part);
     let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.map_or(Ok(()), |(_, error)| Err(error))
 }
@@ -265,59 +296,68 @@ fn run_part(
     for (at, invariant) in launch.invariants.iter().enumerate() {
         bases[param(sequences + invariants + at)] = outer(*invariant).1;
     }
+    // Buffers that lie further on at every step: where at position 0, and by how many bytes.
+    let mut moving: Vec<(usize, Base, isize)> = Vec::new();
+    for (at, ((sequence, _), bytes)) in launch.sequences.iter().zip(&bound.sequences).enumerate() {
+        moving.push((param(sequences + at), outer(*sequence).1, *bytes));
+    }
+    for (at, ((output, _), own)) in launch.outputs.iter().zip(&bound.outputs).enumerate() {
+        if own.direct {
+            moving.push((result(sequences + at), outer(*output).1, own.step));
+        }
+    }
     let mut side = 0;
-    for step in 0..steps {
-        run.tick()?;
-        let position = if launch.reverse {
-            steps - 1 - step
-        } else {
-            step
-        } as isize;
+    if bound.in_place && body.launches.iter().all(BoundLaunch::is_small) {
         for (at, carried) in bound.carried.iter().enumerate() {
             bases[param(at)] = copy_at(carried, side);
-            if carried.direct {
-                bases[result(at)] = copy_at(carried, 1 - side);
+            bases[result(at)] = copy_at(carried, side);
+        }
+        kernels_alone(run, launch, steps, body, (&mut bases, &moving))?;
+    } else {
+        for step in 0..steps {
+            run.tick()?;
+            let position = if launch.reverse {
+                steps - 1 - step
+            } else {
+                step
+            } as isize;
+            for (at, carried) in bound.carried.iter().enumerate() {
+                bases[param(at)] = copy_at(carried, side);
+                if carried.direct {
+                    bases[result(at)] = copy_at(carried, 1 - side);
+                }
             }
-        }
-        for (at, ((sequence, _), bytes)) in
-            launch.sequences.iter().zip(&bound.sequences).enumerate()
-        {
-            bases[param(sequences + at)] = outer(*sequence).1.at(bytes * position);
-        }
-        for (at, ((output, _), bound_output)) in
-            launch.outputs.iter().zip(&bound.outputs).enumerate()
-        {
-            if bound_output.direct {
-                bases[result(sequences + at)] = outer(*output).1.at(bound_output.step * position);
+            for (buffer, first, bytes) in &moving {
+                bases[*buffer] = first.at(bytes * position);
             }
-        }
-        // SAFETY: temporaries, copies, slices and outputs are all given memory as long as their
-        // views reach, which was checked when the launch was bound.
-        let inner = unsafe { Frame::new(body, &bases, own) };
-        run_section(run, section, &inner)?;
-        for (at, carried) in bound.carried.iter().enumerate() {
-            if !carried.direct {
-                let from = inner.view(section.results[at]);
-                let to = inner.view(section.params[at]);
-                let target = copy_at(carried, 1 - side);
-                // SAFETY: the result is memory of the body, the copy as above.
-                unsafe { copy((from, inner.base(from.buffer)), (to, target)) };
+            // SAFETY: temporaries, copies, slices and outputs are all given memory as long as their
+            // views reach, which was checked when the launch was bound.
+            let inner = unsafe { Frame::new(body, &bases, own) };
+            run_section(run, section, &inner)?;
+            for (at, carried) in bound.carried.iter().enumerate() {
+                if !carried.direct {
+                    let from = inner.view(section.results[at]);
+                    let to = inner.view(section.params[at]);
+                    let target = copy_at(carried, 1 - side);
+                    // SAFETY: the result is memory of the body, the copy as above.
+                    unsafe { copy((from, inner.base(from.buffer)), (to, target)) };
+                }
             }
-        }
-        for (at, ((output, _), bound_output)) in
-            launch.outputs.iter().zip(&bound.outputs).enumerate()
-        {
-            if !bound_output.direct {
-                let from = inner.view(section.results[sequences + at]);
-                let whole = frame.view(*output);
-                let base = frame.base(whole.buffer).at(bytes(whole));
-                let target = base.at(bound_output.step * position);
-                let source = inner.base(from.buffer);
-                // SAFETY: the result is memory of the body, the part is memory of the frame.
-                unsafe { copy((from, source), (&bound_output.part, target)) };
+            for (at, ((output, _), bound_output)) in
+                launch.outputs.iter().zip(&bound.outputs).enumerate()
+            {
+                if !bound_output.direct {
+                    let from = inner.view(section.results[sequences + at]);
+                    let whole = frame.view(*output);
+                    let base = frame.base(whole.buffer).at(bytes(whole));
+                    let target = base.at(bound_output.step * position);
+                    let source = inner.base(from.buffer);
+                    // SAFETY: the result is memory of the body, the part is memory of the frame.
+                    unsafe { copy((from, source), (&bound_output.part, target)) };
+                }
             }
+            side = 1 - side;
         }
-        side = 1 - side;
     }
     for (at, (last, carried)) in launch.finals.iter().zip(&bound.carried).enumerate() {
         if let Some(last) = last {
@@ -328,6 +368,57 @@ fn run_part(
             let base = frame.base(to.buffer).at(bytes(whole));
             // SAFETY: as for the start.
             unsafe { copy((from, copy_at(carried, side)), (&to, base)) };
+        }
+    }
+    Ok(())
+}
+
+/// All steps of a loop whose body is kernels that one thread runs, and whose values lie where they belong: addresses
+/// move on from step to step, and memory is asked for before it is read.
+fn kernels_alone(
+    run: &Run<'_>,
+    launch: &RecurrenceLaunch,
+    steps: usize,
+    body: &Bound,
+    (bases, moving): (&mut [Base], &[(usize, Base, isize)]),
+) -> Result<(), RunError> {
+    let mut moves = vec![0; bases.len()];
+    for (buffer, first, bytes) in moving {
+        let (start, step) = if launch.reverse {
+            (steps.saturating_sub(1).cast_signed(), -bytes)
+        } else {
+            (0, *bytes)
+        };
+        bases[*buffer] = first.at(bytes * start);
+        moves[*buffer] = step;
+    }
+    let mut kernels: Vec<Repeated<'_>> = launch
+        .body
+        .launches
+        .iter()
+        .zip(&body.launches)
+        .filter_map(|(launch, bound)| match (&launch.work, bound) {
+            (Work::Kernel(launch), BoundLaunch::Kernel(bound)) => {
+                Some(Repeated::new(run, launch, bound, (bases, &moves)))
+            }
+            _ => None,
+        })
+        .collect();
+    let lines: Vec<(usize, usize)> = moving
+        .iter()
+        .map(|(buffer, ..)| (*buffer, body.bytes[*buffer].div_ceil(LINE).min(LINES)))
+        .collect();
+    for _ in 0..steps {
+        run.tick()?;
+        for (buffer, lines) in &lines {
+            let ahead = bases[*buffer].at(moves[*buffer] * AHEAD);
+            for line in 0..*lines {
+                girih_kernels::fetch(ahead.at((line * LINE).cast_signed()).elements());
+            }
+            bases[*buffer] = bases[*buffer].at(moves[*buffer]);
+        }
+        for kernel in &mut kernels {
+            kernel.step()?;
         }
     }
     Ok(())

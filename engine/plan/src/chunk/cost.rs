@@ -2,13 +2,14 @@
 //!
 //! Costs are in elements that a step of a loop computes; sizes that are not known are taken as long.
 
-use girih_graph::{AxisId, AxisTable};
+use girih_graph::{AxisId, AxisTable, DType};
 
 use super::build::split;
 use super::element::Scan;
 use super::form::axes_of;
 use super::recognize::Linear;
 use super::scan::SHORTEST;
+use crate::lower::part;
 
 /// Chunk lengths that are tried.
 const LENGTHS: [u32; 3] = [64, 32, 16];
@@ -21,6 +22,22 @@ const BETWEEN: f64 = 30.0;
 
 /// What starting a launch costs.
 const LAUNCH: f64 = 4000.0;
+
+/// Multiply-adds of a step that take the time of one element elsewhere, if the loop is cut into parts whose states stay
+/// in the cache.
+const NEAR: f64 = 10.0;
+
+/// Elements of the largest state that stays there.
+const NEAR_ELEMENTS: f64 = 12_288.0;
+
+/// Elements of a part, if its positions have fewer.
+const PART_ELEMENTS: f64 = 6_144.0;
+
+/// What starting a part's step costs.
+const PART_LAUNCH: f64 = 400.0;
+
+/// Columns of a state below which its steps do not fill vectors.
+const FEW_COLUMNS: f64 = 32.0;
 
 /// How much faster chunks should be than steps: what is counted here is not all.
 const MARGIN: f64 = 1.25;
@@ -105,6 +122,17 @@ fn union(parts: &[&[AxisId]]) -> Vec<AxisId> {
 fn steps_cost(axes: &AxisTable, linear: &Linear<'_>) -> f64 {
     let body = &linear.recurrence.body;
     let state = |carried: usize| size(axes, &body.ty(body.params()[carried]).axes);
+    if let Some(parts) = near_parts(axes, linear) {
+        let updates = linear.states.iter().enumerate().map(|(carried, own)| {
+            let fades = f64::from(u8::from(own.decay.is_some()));
+            state(carried) * (1.0 + fades) / NEAR + parts * PART_LAUNCH
+        });
+        let terms = linear.readouts.iter().flat_map(|readout| &readout.terms);
+        let reads = terms
+            .filter_map(|term| term.base)
+            .map(|base| state(base.carried) / NEAR);
+        return updates.chain(reads).sum();
+    }
     let updates = linear.states.iter().enumerate().map(|(carried, own)| {
         let fades = f64::from(u8::from(own.decay.is_some()));
         state(carried) * (2.0 + fades) + LAUNCH
@@ -114,6 +142,28 @@ fn steps_cost(axes: &AxisTable, linear: &Linear<'_>) -> f64 {
         .filter_map(|term| term.base)
         .map(|base| state(base.carried) * 2.0);
     updates.chain(reads).sum()
+}
+
+/// Into how many parts the loop is cut, if one routine computes their steps and their states stay in the cache.
+fn near_parts(axes: &AxisTable, linear: &Linear<'_>) -> Option<f64> {
+    let recurrence = linear.recurrence;
+    let part = part::found(recurrence, &|axis| axes.extent(axis).clone())?;
+    let body = &recurrence.body;
+    let mut elements = 0.0;
+    for (carried, param) in body.params()[..recurrence.carried].iter().enumerate() {
+        let ty = body.ty(*param);
+        let over = linear.over(carried);
+        let mut columns = ty.without(&over);
+        if columns.len() > 1 {
+            columns.retain(|axis| *axis != part);
+        }
+        if ty.dtype != DType::F32 || size(axes, &columns) < FEW_COLUMNS {
+            return None;
+        }
+        elements += size(axes, &ty.axes);
+    }
+    let own = elements / size(axes, &[part]);
+    (own <= NEAR_ELEMENTS).then(|| (elements / own.max(PART_ELEMENTS)).max(1.0))
 }
 
 /// One step's share of a chunk.

@@ -11,10 +11,13 @@ use super::grow::{Grown, at};
 use super::value::{Form, ValueIx, View};
 use super::view::{self, Map, position, restricted};
 use crate::kernel::{
-    Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, Step, StepId, StepOp, Store,
-    varies,
+    Access, Affine, Constant, Guard, GuardOutside, Kernel, Loop, LoopKind, Step, StepId, StepOp,
+    Store, varies,
 };
 use crate::plan::{BufferId, KernelLaunch, Launch, ReadFailure, Stop, TensorId, Work, tile};
+
+/// How often a kernel reads what is worth a copy in another order.
+const AGAIN: i64 = 64;
 
 /// A tile of scores, which a kernel reads and rewrites in place.
 #[derive(Clone, Copy, Debug)]
@@ -236,7 +239,10 @@ impl Planner<'_, '_> {
         }
         let value = self.values.all[ix].clone();
         if emitter.grown.loaded.contains_key(&ix) {
-            let tensor = self.demand(ix);
+            let tensor = match self.turned(&emitter.grown, ix, map) {
+                Some(order) => self.demand_ordered(ix, &order),
+                None => self.demand(ix),
+            };
             return self.load(emitter, tensor, map, guards);
         }
         let dtype = value.ty.dtype;
@@ -334,6 +340,33 @@ impl Planner<'_, '_> {
                 unreachable!("what a kernel does not compute is loaded")
             }
         }
+    }
+
+    /// The order in which something given should lie, if a kernel reads it again and again and its neighbors are not
+    /// neighbors in memory.
+    fn turned(&self, grown: &Grown, ix: ValueIx, map: &Map) -> Option<Vec<AxisId>> {
+        let inner = grown.inner()?;
+        let along = map.iter().find(|(_, own)| *own == at(inner));
+        let (axis, _) = along?;
+        let axes = &self.values.ty(ix).axes;
+        let known = |axis: &AxisId| self.extent(*axis).as_constant();
+        let again = grown.loops.iter().enumerate().any(|(id, own)| {
+            let ignored = !map
+                .iter()
+                .any(|(_, affine)| affine.loops.iter().any(|(own, _)| *own == id));
+            own.kind == LoopKind::Outer
+                && ignored
+                && own.extent.as_constant().is_none_or(|size| size >= AGAIN)
+        });
+        let given = matches!(self.values.all[ix].form, Form::Given(_));
+        // Inside a loop the copy would be made at every step.
+        let whole = self.shared.depth == 0 && axes.iter().all(|axis| known(axis).is_some());
+        if !given || !whole || !again || self.innermost(ix) == Some(*axis) {
+            return None;
+        }
+        let mut order: Vec<AxisId> = axes.iter().copied().filter(|own| own != axis).collect();
+        order.push(*axis);
+        Some(order)
     }
 
     fn emit_operand(

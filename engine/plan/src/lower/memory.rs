@@ -164,8 +164,12 @@ impl Planner<'_, '_> {
         if value.ty.axes.last() == order.last() {
             return self.demand(ix);
         }
+        if let Some(copy) = self.copies.get(&(ix, order.to_vec())) {
+            return *copy;
+        }
         self.demand(ix);
         let tensor = self.dense(&ordered, BufferKind::Temporary);
+        self.copies.insert((ix, order.to_vec()), tensor);
         self.kernel(ix, tensor);
         tensor
     }

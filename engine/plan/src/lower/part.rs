@@ -8,7 +8,7 @@ use crate::kernel::{Kernel, LoopKind, StepOp};
 use crate::plan::{Section, TensorId, Work};
 
 /// The axis, if there is one: the outermost long one of what is carried.
-pub(super) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) -> Option<AxisId> {
+pub(crate) fn found(recurrence: &Recurrence, extent: &dyn Fn(AxisId) -> Extent) -> Option<AxisId> {
     let body = &recurrence.body;
     let first = body.params().first().filter(|_| recurrence.carried > 0)?;
     let everywhere = |axis: AxisId| {

@@ -11,6 +11,9 @@ use crate::plan::{
     TensorId, Work,
 };
 
+/// Elements of a step's slice that are read as fast as if more of them lay together.
+const TOGETHER: i64 = 64;
+
 impl<'g> Planner<'_, 'g> {
     /// Plans the node whose result `ix` somebody asked for, once.
     pub(super) fn launched(&mut self, ix: ValueIx, node: NodeId) {
@@ -48,15 +51,26 @@ impl<'g> Planner<'_, 'g> {
             .map(|r| self.value(*r))
             .collect();
         let firsts = recurrence.carried + recurrence.sequences;
+        let part = part::found(recurrence, &|axis| self.extent(axis)).map(|axis| Part {
+            axis,
+            symbol: self.shared.symbol("part"),
+            extent: self.extent(axis),
+        });
         let place = |planner: &mut Self, position: usize, operand: ValueIx| {
             let mut order = planner.body_order(planner.values.ty(operand));
             if position < recurrence.carried {
                 return planner.demand(operand);
             }
             if position < firsts {
-                // Every step reads one slice: it should lie together.
+                // Every step reads one slice: it should lie together. A part goes through all steps:
+                // what it reads should follow one another, unless that is little of every step.
                 order.retain(|own| *own != axis);
-                order.insert(0, axis);
+                let parts = part.as_ref().is_some_and(|part| {
+                    let rest = order.iter().skip(1).map(|own| planner.extent(*own));
+                    let rest = rest.map(|own| own.as_constant().unwrap_or(1));
+                    order.first() == Some(&part.axis) && rest.product::<i64>() >= TOGETHER
+                });
+                order.insert(usize::from(parts), axis);
             }
             planner.demand_ordered(operand, &order)
         };
@@ -100,11 +114,6 @@ impl<'g> Planner<'_, 'g> {
                 targets.push((position, axes));
             }
         }
-        let part = part::found(recurrence, &|axis| self.extent(axis)).map(|axis| Part {
-            axis,
-            symbol: self.shared.symbol("part"),
-            extent: self.extent(axis),
-        });
         let mut extents = self.extents.clone();
         let narrow = |axes: &mut Vec<(AxisId, Stride)>| {
             for (axis, stride) in axes {
@@ -203,16 +212,21 @@ impl<'g> Planner<'_, 'g> {
         self.extent(axis).as_constant().is_none_or(|size| size > 32)
     }
 
-    /// The axes of a carried value: dense, in the order that the body reads best. Where sums run
-    /// over its innermost axis, and not over that one's long neighbor, these change places: whole
+    /// The axes of a carried value: dense, in the order that the body reads best. Where sums of it, or of what it
+    /// becomes, run over its innermost axis, and not over that one's long neighbor, these change places: whole
     /// rows are added up then.
     fn carried_axes(&self, param: ValueId) -> Vec<(AxisId, Stride)> {
         let ty = self.region.ty(param);
         let mut order = self.body_order(ty);
+        let params = self.region.params().iter();
+        let mut pairs = params.zip(self.region.results());
+        let next = pairs.find(|(own, _)| **own == param).map(|(_, next)| *next);
+        let is_state = |value: &ValueId| *value == param || Some(*value) == next;
         if let [.., kept, summed] = order.as_mut_slice() {
             let sums = self.region.nodes().any(|(_, node)| match &node.op {
                 Op::Contract(over) => {
-                    node.operands.contains(&param) && over.contains(summed) && !over.contains(kept)
+                    let state = node.operands.iter().any(is_state);
+                    state && over.contains(summed) && !over.contains(kept)
                 }
                 _ => false,
             });

@@ -1,8 +1,8 @@
 //! One step of a linear recurrence: rows of a state fade, products are added, sums over rows are read.
 //!
-//! For every column `c`, over the rows `r` in their order: `next = fade[r] * state[r, c] + k[r] * x[c]` and
+//! For every column `c`, over the rows `r`: `next = fade[r] * state[r, c] + k[r] * x[c]` and
 //! `out[c] = sum of q[r] * seen[r, c]`, where what is seen is the state before or after, or before with a product
-//! added to it. A few columns at a time keep
+//! added to it; of the products, `q[r] * bonus[r]` is summed once for all columns. A few columns at a time keep
 //! their sums in registers; every element of the state is read and written once. A column's result depends on nothing
 //! but its own elements. The obligations of every function are those of [`Lanes`] and of the entry's type in the
 //! table.
@@ -38,9 +38,17 @@ const ADDS_THREE: u8 = 2;
 /// Vectors of columns whose sums are kept at once.
 const WIDE: usize = 4;
 
+/// The state stays as it is.
+const STAYS: u8 = 0;
+/// Rows fade, each by a number of its own.
+const FADES: u8 = 1;
+/// Elements fade, each by an exponential.
+const EXP: u8 = 2;
+
 #[inline(always)]
 pub(super) unsafe fn step<A: Arithmetic, L: Lanes<Element = f32>>(arguments: *const FadeArguments) {
-    let own = &*arguments;
+    // A copy, which nothing that is written can change: it is kept in registers.
+    let own = arguments.read();
     if own.k.is_null() {
         choose::<A, L, KEEPS>(own);
     } else if own.then.is_null() {
@@ -51,21 +59,32 @@ pub(super) unsafe fn step<A: Arithmetic, L: Lanes<Element = f32>>(arguments: *co
 }
 
 #[inline(always)]
-unsafe fn choose<A: Arithmetic, L: Lanes<Element = f32>, const ADDED: u8>(own: &FadeArguments) {
-    match (own.rates.is_null(), own.writes != 0, own.seen) {
-        (true, true, Seen::Before) if !own.bonus.is_null() => {
-            columns::<A, L, ADDED, false, true, BONUS>(own);
+unsafe fn choose<A: Arithmetic, L: Lanes<Element = f32>, const ADDED: u8>(own: FadeArguments) {
+    if own.writes == 0 && own.seen == Seen::Before {
+        return sums::<L>(own);
+    }
+    if !own.rates.is_null() {
+        read::<A, L, ADDED, EXP>(own);
+    } else if own.fade.is_null() {
+        read::<A, L, ADDED, STAYS>(own);
+    } else {
+        read::<A, L, ADDED, FADES>(own);
+    }
+}
+
+#[inline(always)]
+unsafe fn read<A: Arithmetic, L: Lanes<Element = f32>, const ADDED: u8, const DECAY: u8>(
+    own: FadeArguments,
+) {
+    match (own.writes != 0, own.seen) {
+        (true, Seen::Before) if DECAY != EXP && !own.bonus.is_null() => {
+            columns::<A, L, ADDED, DECAY, true, BONUS>(own);
         }
-        (true, true, Seen::Before) => columns::<A, L, ADDED, false, true, BEFORE>(own),
-        (true, true, Seen::After) => columns::<A, L, ADDED, false, true, AFTER>(own),
-        (true, true, Seen::Nothing) => columns::<A, L, ADDED, false, true, NOTHING>(own),
-        (false, true, Seen::Before) => columns::<A, L, ADDED, true, true, BEFORE>(own),
-        (false, true, Seen::After) => columns::<A, L, ADDED, true, true, AFTER>(own),
-        (false, true, Seen::Nothing) => columns::<A, L, ADDED, true, true, NOTHING>(own),
-        (_, false, Seen::Before) => columns::<A, L, KEEPS, false, false, BEFORE>(own),
-        (true, false, Seen::After) => columns::<A, L, ADDED, false, false, AFTER>(own),
-        (false, false, Seen::After) => columns::<A, L, ADDED, true, false, AFTER>(own),
-        (_, false, Seen::Nothing) => {}
+        (true, Seen::Before) => columns::<A, L, ADDED, DECAY, true, BEFORE>(own),
+        (true, Seen::After) => columns::<A, L, ADDED, DECAY, true, AFTER>(own),
+        (true, Seen::Nothing) => columns::<A, L, ADDED, DECAY, true, NOTHING>(own),
+        (false, Seen::After) => columns::<A, L, ADDED, DECAY, false, AFTER>(own),
+        (false, Seen::Before | Seen::Nothing) => {}
     }
 }
 
@@ -74,21 +93,70 @@ unsafe fn columns<
     A: Arithmetic,
     L: Lanes<Element = f32>,
     const ADDED: u8,
-    const EXP: bool,
+    const DECAY: u8,
     const WRITES: bool,
     const SEEN: u8,
 >(
-    own: &FadeArguments,
+    own: FadeArguments,
 ) {
     let mut at = 0;
     while at + WIDE * L::COUNT <= own.columns {
-        rows::<A, L, ADDED, EXP, WRITES, SEEN, WIDE>(own, at, L::COUNT);
+        rows::<A, L, ADDED, DECAY, WRITES, SEEN, WIDE>(own, at, L::COUNT);
         at += WIDE * L::COUNT;
     }
     while at < own.columns {
         let count = L::COUNT.min(own.columns - at);
-        rows::<A, L, ADDED, EXP, WRITES, SEEN, 1>(own, at, count);
+        rows::<A, L, ADDED, DECAY, WRITES, SEEN, 1>(own, at, count);
         at += L::COUNT;
+    }
+}
+
+/// The sums of a state that stays.
+#[inline(always)]
+unsafe fn sums<L: Lanes<Element = f32>>(own: FadeArguments) {
+    let mut at = 0;
+    while at + WIDE * L::COUNT <= own.columns {
+        sums_of::<L, WIDE>(own, at, L::COUNT);
+        at += WIDE * L::COUNT;
+    }
+    while at < own.columns {
+        let count = L::COUNT.min(own.columns - at);
+        sums_of::<L, 1>(own, at, count);
+        at += L::COUNT;
+    }
+}
+
+/// Those of `V` vectors of columns, or of the first `count` columns of one. Every other row has sums of its own, so
+/// that none waits for the one before.
+#[inline(always)]
+unsafe fn sums_of<L: Lanes<Element = f32>, const V: usize>(
+    own: FadeArguments,
+    first: usize,
+    count: usize,
+) {
+    let whole = V > 1 || count == L::COUNT;
+    let mut sums = [[L::splat(0.0); V]; 2];
+    let mut row = 0;
+    while row < own.rows {
+        for (half, sums) in sums.iter_mut().enumerate().take(own.rows - row) {
+            let row = (row + half).cast_signed();
+            let state = own.state.offset(row * own.state_row).add(first);
+            let q = L::splat(*own.q.offset(row * own.q_row));
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                let seen = part::<L>(state.add(vector * L::COUNT), whole, count);
+                *sum = L::mul_add(q, seen, *sum);
+            }
+        }
+        row += 2;
+    }
+    for vector in 0..V {
+        let sum = L::add(sums[0][vector], sums[1][vector]);
+        let out = own.out.add(first + vector * L::COUNT);
+        if whole {
+            L::store(out, sum);
+        } else {
+            L::store_first(out, sum, count);
+        }
     }
 }
 
@@ -98,18 +166,19 @@ unsafe fn rows<
     A: Arithmetic,
     L: Lanes<Element = f32>,
     const ADDED: u8,
-    const EXP: bool,
+    const DECAY: u8,
     const WRITES: bool,
     const SEEN: u8,
     const V: usize,
 >(
-    own: &FadeArguments,
+    own: FadeArguments,
     first: usize,
     count: usize,
 ) {
     let whole = V > 1 || count == L::COUNT;
     let changes = WRITES || SEEN == AFTER;
-    let mut x = [L::splat(0.0); V];
+    let zero = L::splat(0.0);
+    let mut x = [zero; V];
     let (mut then, mut times, mut gain) = (x, x, x);
     for vector in 0..V {
         let at = first + vector * L::COUNT;
@@ -119,61 +188,52 @@ unsafe fn rows<
         if ADDED == ADDS_THREE {
             then[vector] = part::<L>(own.then.add(at), whole, count);
         }
-        if EXP {
+        if DECAY == EXP {
             times[vector] = part::<L>(own.times.add(at), whole, count);
         }
         if SEEN == BONUS {
             gain[vector] = part::<L>(own.gain.add(at), whole, count);
         }
     }
-    let mut sums = [L::splat(0.0); V];
-    for row in 0..own.rows.cast_signed() {
-        let state = own.state.offset(row * own.state_row).add(first);
-        let rates = own
-            .rates
-            .wrapping_offset(row * own.rates_row)
-            .wrapping_add(first);
-        let fade = L::splat(*own.fade.offset(row * own.fade_row));
-        let k = if ADDED == KEEPS {
-            fade
+    let mut sums = [zero; V];
+    // The sum of what every gain is multiplied with.
+    let mut gains = zero;
+    // Moved on at every row, beyond the last row, too.
+    let mut state = own.state.wrapping_add(first);
+    let mut rates = own.rates.wrapping_add(first);
+    let (mut fade, mut k, mut bonus, mut q) = (own.fade, own.k, own.bonus, own.q);
+    for _ in 0..own.rows {
+        let fades = if DECAY == FADES {
+            L::splat(*fade)
         } else {
-            L::splat(*own.k.offset(row * own.k_row))
+            zero
         };
-        let bonus = if SEEN == BONUS {
-            L::splat(*own.bonus.offset(row * own.bonus_row))
-        } else {
-            fade
-        };
-        let q = if SEEN == NOTHING {
-            fade
-        } else {
-            L::splat(*own.q.offset(row * own.q_row))
-        };
+        let adds = if ADDED == KEEPS { zero } else { L::splat(*k) };
+        let reads = if SEEN == NOTHING { zero } else { L::splat(*q) };
+        if SEEN == BONUS {
+            gains = L::mul_add(reads, L::splat(*bonus), gains);
+        }
         for vector in 0..V {
             let at = vector * L::COUNT;
             let before = part::<L>(state.add(at), whole, count);
             let mut after = before;
             if changes {
-                let fade = if EXP {
+                if DECAY == FADES {
+                    after = L::mul(fades, before);
+                } else if DECAY == EXP {
                     let rates = part::<L>(rates.add(at), whole, count);
-                    exponentials::<A, L>(L::mul(times[vector], rates))
-                } else {
-                    fade
-                };
-                after = L::mul(fade, before);
+                    let fades = exponentials::<A, L>(L::mul(times[vector], rates));
+                    after = L::mul(fades, before);
+                }
                 if ADDED == ADDS {
-                    after = L::mul_add(k, x[vector], after);
+                    after = L::mul_add(adds, x[vector], after);
                 } else if ADDED == ADDS_THREE {
-                    after = L::mul_add(L::mul(k, x[vector]), then[vector], after);
+                    after = L::mul_add(L::mul(adds, x[vector]), then[vector], after);
                 }
             }
             if SEEN != NOTHING {
-                let seen = match SEEN {
-                    AFTER => after,
-                    BONUS => L::mul_add(bonus, gain[vector], before),
-                    _ => before,
-                };
-                sums[vector] = L::mul_add(q, seen, sums[vector]);
+                let seen = if SEEN == AFTER { after } else { before };
+                sums[vector] = L::mul_add(reads, seen, sums[vector]);
             }
             if WRITES && whole {
                 L::store(state.add(at), after);
@@ -181,9 +241,18 @@ unsafe fn rows<
                 L::store_first(state.add(at), after, count);
             }
         }
+        state = state.wrapping_offset(own.state_row);
+        rates = rates.wrapping_offset(own.rates_row);
+        fade = fade.wrapping_offset(own.fade_row);
+        k = k.wrapping_offset(own.k_row);
+        bonus = bonus.wrapping_offset(own.bonus_row);
+        q = q.wrapping_offset(own.q_row);
     }
     if SEEN != NOTHING {
-        for (vector, sum) in sums.into_iter().enumerate() {
+        for (vector, mut sum) in sums.into_iter().enumerate() {
+            if SEEN == BONUS {
+                sum = L::mul_add(gains, gain[vector], sum);
+            }
             let out = own.out.add(first + vector * L::COUNT);
             if whole {
                 L::store(out, sum);

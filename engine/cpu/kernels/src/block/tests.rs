@@ -650,7 +650,7 @@ fn routines_touch_nothing_else() {
 fn fading_states_are_accurate() {
     for level in available() {
         for (rows, columns) in [(0, 5), (1, 1), (3, 16), (5, 37), (4, 64), (2, 131)] {
-            for choice in 0..72 {
+            for choice in 0..144 {
                 check_fade(level, rows, columns, choice);
             }
         }
@@ -661,7 +661,7 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
     let seen = [Seen::Before, Seen::After, Seen::Nothing][choice % 3];
     let (exponential, writes) = (choice / 3 % 2 == 1, choice / 6 % 2 == 1);
     let adds = choice % 24 < 12;
-    let (three, more) = (choice / 24 == 1, choice / 24 == 2);
+    let (three, more, fades) = (choice / 24 % 3 == 1, choice / 24 % 3 == 2, choice < 72);
     // The routine's caller has exponentials only where the state is written.
     let exponential = exponential && writes;
     let bonus = more && seen == Seen::Before && writes && !exponential;
@@ -691,7 +691,7 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
         columns,
         state: state.elements().as_mut_ptr(),
         state_row: apart as isize,
-        fade: fade.as_ptr(),
+        fade: some(fades, &fade),
         fade_row: 0,
         rates: some(exponential, &rates),
         rates_row: apart as isize,
@@ -718,8 +718,10 @@ fn check_fade(level: Level, rows: usize, columns: usize, choice: usize) {
             let old = f64::from(before[at]);
             let fades = if exponential {
                 f64::from(times[column] * rates[at]).exp()
-            } else {
+            } else if fades {
                 f64::from(fade[0])
+            } else {
+                1.0
             };
             let factor = if three { f64::from(then[column]) } else { 1.0 };
             let added = f64::from(k[row * 2]) * f64::from(x[column]) * factor;

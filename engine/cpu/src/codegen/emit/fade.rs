@@ -16,8 +16,6 @@ impl Emitter<'_> {
     /// Calls the routine for the columns of the span.
     pub(super) fn fade(&mut self, fade: &Fade, walk: LoopId, span: Span) {
         let null = self.int(0);
-        let one = self.writer.builder.ins().f32const(1.0);
-        let ones = self.cell(one);
         let mut fields: Vec<(usize, Value)> = Vec::new();
         let rows = self.extent(&self.kernel.loops[walk].extent);
         fields.push((offset_of!(FadeArguments, rows), rows));
@@ -28,7 +26,7 @@ impl Emitter<'_> {
         fields.push((offset_of!(FadeArguments, state_row), state.1));
         let decay = match fade.decay {
             Decay::Row(decay) => self.strided(decay, walk),
-            Decay::Nothing | Decay::Exponential { .. } => (ones, null),
+            Decay::Nothing | Decay::Exponential { .. } => (null, null),
         };
         fields.push((offset_of!(FadeArguments, fade), decay.0));
         fields.push((offset_of!(FadeArguments, fade_row), decay.1));
