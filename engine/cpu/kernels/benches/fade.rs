@@ -16,6 +16,9 @@ use timing::{Alternative, compare};
 /// Rows and columns of a head's state.
 const WIDE: usize = 64;
 
+/// One way to do the work, owned.
+type Way<'a> = (&'a str, Box<dyn FnMut() + 'a>);
+
 /// Steps of one run.
 const STEPS: usize = 256;
 
@@ -39,9 +42,9 @@ struct Kind {
     /// Multiply-adds for each element of the state.
     work: usize,
     fades: bool,
-    adds: bool,
     bonus: bool,
     seen: Seen,
+    /// Also adds to it.
     writes: bool,
 }
 
@@ -50,7 +53,6 @@ const KINDS: [Kind; 4] = [
         name: "fades, adds, reads with a bonus",
         work: 3,
         fades: true,
-        adds: true,
         bonus: true,
         seen: Seen::Before,
         writes: true,
@@ -59,7 +61,6 @@ const KINDS: [Kind; 4] = [
         name: "fades, adds, reads",
         work: 3,
         fades: true,
-        adds: true,
         bonus: false,
         seen: Seen::After,
         writes: true,
@@ -68,7 +69,6 @@ const KINDS: [Kind; 4] = [
         name: "adds, reads",
         work: 2,
         fades: false,
-        adds: true,
         bonus: false,
         seen: Seen::After,
         writes: true,
@@ -77,7 +77,6 @@ const KINDS: [Kind; 4] = [
         name: "reads",
         work: 1,
         fades: false,
-        adds: false,
         bonus: false,
         seen: Seen::Before,
         writes: false,
@@ -106,7 +105,7 @@ fn main() {
 }
 
 fn measure(kind: &Kind, inputs: &Inputs) {
-    let mut ways: Vec<(&str, Box<dyn FnMut()>)> = Vec::new();
+    let mut ways: Vec<Way> = Vec::new();
     for level in available().into_iter().rev() {
         let mut state = Box::new(State([0.0; WIDE * WIDE]));
         let mut out = vec![0.0; STEPS * WIDE];
@@ -141,7 +140,7 @@ fn steps(table: &Routines, kind: &Kind, inputs: &Inputs, (state, out): (&mut [f3
             rates: null(),
             rates_row: 0,
             times: null(),
-            k: some(kind.adds, &inputs.k[own.clone()]),
+            k: some(kind.writes, &inputs.k[own.clone()]),
             k_row: 1,
             x: inputs.x[own.clone()].as_ptr(),
             then: null(),

@@ -149,8 +149,9 @@ unsafe fn sums_of<L: Lanes<Element = f32>, const V: usize>(
         }
         row += 2;
     }
-    for vector in 0..V {
-        let sum = L::add(sums[0][vector], sums[1][vector]);
+    let [even, odd] = sums;
+    for (vector, (even, odd)) in even.into_iter().zip(odd).enumerate() {
+        let sum = L::add(even, odd);
         let out = own.out.add(first + vector * L::COUNT);
         if whole {
             L::store(out, sum);
