@@ -56,10 +56,7 @@ impl OnDevice {
             );
             return Err(self.unsupported(graph, reason));
         }
-        let wants = Wants {
-            narrow_factors: true,
-        };
-        let mut plan = lower_for(&simplify_all(&settled), wants);
+        let mut plan = lower_for(&simplify_all(&settled), Wants::DEVICE);
         plan.calls = choices;
         match Planned::new(&self.context, &settled, plan) {
             Ok(planned) => Ok(planned),

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use girih_graph::op::{Op, Recurrence};
 use girih_graph::{Builder, Graph, Origin, Region, ValueId, Way};
 
+use crate::lower::Wants;
 use crate::promise;
 use element::Scan;
 use recognize::Linear;
@@ -57,11 +58,21 @@ pub enum How {
 /// it, where that is faster. Results are equal up to rounding: sums are in another order.
 // A sum over steps is the sum over chunks of the sums within them; `scan` says why for blocks.
 pub fn chunk_recurrences(graph: &Graph, forced: Option<(Way, u32)>) -> (Graph, Vec<Choice>) {
+    chunk_for(graph, forced, Wants::default())
+}
+
+/// As [`chunk_recurrences`], for a backend that asks for something.
+pub(crate) fn chunk_for(
+    graph: &Graph,
+    forced: Option<(Way, u32)>,
+    wants: Wants,
+) -> (Graph, Vec<Choice>) {
     let mut builder = Builder::new(&graph.name);
     builder.axes = graph.axes.clone();
     let mut copier = Copier {
         builder,
         forced,
+        wants,
         choices: Vec::new(),
     };
     let results = copier.region(&graph.root);
@@ -84,6 +95,7 @@ pub fn chunk_recurrences(graph: &Graph, forced: Option<(Way, u32)>) -> (Graph, V
 struct Copier {
     builder: Builder,
     forced: Option<(Way, u32)>,
+    wants: Wants,
     choices: Vec<Choice>,
 }
 
@@ -144,7 +156,7 @@ impl Copier {
             let linear = recognize::linear(recurrence)?;
             let length = match self.forced {
                 Some((_, length)) => length.max(1),
-                None => cost::length(axes, &linear, length, wanted)?,
+                None => cost::length(axes, &linear, length, wanted, self.wants)?,
             };
             Ok((linear, length))
         };

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use girih_graph::op::Op;
 use girih_graph::{AxisId, AxisTable, Definition, Extent, Graph, Origin, Region, ValueType};
 
-use crate::chunk::{How, chunk_recurrences};
+use crate::chunk::{How, chunk_for};
 use crate::kernel::Kernel;
 use crate::plan::{
     BufferKind, Given, GivenKind, Launch, Outcome, Plan, Section, Stop, TensorId, Work,
@@ -47,6 +47,17 @@ pub struct Wants {
     /// Products of matrices whose factors both have the same 16 bits read them as they are, and give `f32`;
     /// else such factors are widened first. [`widen_factors`](crate::widen_factors) undoes it.
     pub narrow_factors: bool,
+    /// Loops go in chunks of their steps where that is less work, although their states would stay in the cache of
+    /// a core: for machines whose many cores do not go through a loop each.
+    pub far_states: bool,
+}
+
+impl Wants {
+    /// What devices of plugins ask for.
+    pub const DEVICE: Self = Self {
+        narrow_factors: true,
+        far_states: true,
+    };
 }
 
 /// The plan of a graph for any backend. The graph should be simplified, and its calls settled
@@ -58,7 +69,7 @@ pub fn lower(graph: &Graph) -> Plan {
 
 /// As [`lower`], for a backend that asks for something.
 pub fn lower_for(graph: &Graph, wants: Wants) -> Plan {
-    let (chunked, choices) = chunk_recurrences(graph, None);
+    let (chunked, choices) = chunk_for(graph, None, wants);
     let mut plan = if choices.iter().any(|choice| choice.how != How::Steps) {
         lower_as_it_is(&simplify_all(&chunked), wants)
     } else {

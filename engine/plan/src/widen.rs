@@ -167,7 +167,11 @@ graph g(x: bf16[t, d=32], s: bf16[b=2, d=32], w: bf16[e=32, d=32], z: f32[t, d=3
 
     fn plan(narrow_factors: bool) -> Plan {
         let graph = text::parse(GRAPH).unwrap_or_else(|error| panic!("{error}"));
-        lower_for(&graph, Wants { narrow_factors })
+        let wants = Wants {
+            narrow_factors,
+            ..Wants::default()
+        };
+        lower_for(&graph, wants)
     }
 
     /// Products with factors of 16 bits, and all.

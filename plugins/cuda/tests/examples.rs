@@ -75,10 +75,7 @@ fn plans(file: &Path) -> Vec<(String, Plan)> {
             };
             // Methods that need more than their defaults say so elsewhere.
             if let Some(model) = elaborate(&source, &request, &mut Sink::new()) {
-                let wants = Wants {
-                    narrow_factors: true,
-                };
-                let plan = lower_for(&simplify_all(&model.graph), wants);
+                let plan = lower_for(&simplify_all(&model.graph), Wants::DEVICE);
                 all.push((format!("{name}.{method}"), plan));
             }
         }

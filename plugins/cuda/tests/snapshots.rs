@@ -11,10 +11,7 @@ use girih_plan::{Wants, lower_for, simplify_all};
 #[track_caller]
 fn check(name: &str, graph: &str) {
     let graph = text::parse(&format!("girih-graph 1\n{graph}")).unwrap();
-    let wants = Wants {
-        narrow_factors: true,
-    };
-    let plan = lower_for(&simplify_all(&graph), wants);
+    let plan = lower_for(&simplify_all(&graph), Wants::DEVICE);
     let program = program(&plan.kernels, &plan.root).unwrap();
     // That the compiler is absent is said where examples are compiled.
     if nvrtc::load().is_ok() {

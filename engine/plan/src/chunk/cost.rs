@@ -9,7 +9,7 @@ use super::element::Scan;
 use super::form::axes_of;
 use super::recognize::Linear;
 use super::scan::SHORTEST;
-use crate::lower::part;
+use crate::lower::{Wants, part};
 
 /// Chunk lengths that are tried.
 const LENGTHS: [u32; 3] = [64, 32, 16];
@@ -62,12 +62,13 @@ pub(super) fn length(
     linear: &Linear<'_>,
     given: Option<u32>,
     wanted: bool,
+    wants: Wants,
 ) -> Result<u32, &'static str> {
     let steps = axes.extent(linear.recurrence.axis).as_constant();
     if !wanted && steps.is_some_and(|steps| steps < FEW_STEPS) {
         return Err("it has few steps");
     }
-    let by_steps = steps_cost(axes, linear);
+    let by_steps = steps_cost(axes, linear, wants);
     let lengths = given.map_or(LENGTHS.to_vec(), |length| vec![length]);
     let costs = lengths
         .into_iter()
@@ -119,10 +120,11 @@ fn union(parts: &[&[AxisId]]) -> Vec<AxisId> {
 }
 
 /// One step of the loop.
-fn steps_cost(axes: &AxisTable, linear: &Linear<'_>) -> f64 {
+fn steps_cost(axes: &AxisTable, linear: &Linear<'_>, wants: Wants) -> f64 {
     let body = &linear.recurrence.body;
     let state = |carried: usize| size(axes, &body.ty(body.params()[carried]).axes);
-    if let Some(parts) = near_parts(axes, linear) {
+    let near = || near_parts(axes, linear);
+    if let Some(parts) = (!wants.far_states).then(near).flatten() {
         let updates = linear.states.iter().enumerate().map(|(carried, own)| {
             let fades = f64::from(u8::from(own.decay.is_some()));
             state(carried) * (1.0 + fades) / NEAR + parts * PART_LAUNCH

@@ -35,6 +35,7 @@ pub(crate) fn plan(graph: &str) -> Plan {
     let graph = text::parse(&format!("girih-graph 1\n{graph}")).unwrap();
     let wants = Wants {
         narrow_factors: true,
+        ..Wants::default()
     };
     lower_for(&simplify_all(&graph), wants)
 }

@@ -2,9 +2,8 @@
 //!
 //! For every column `c`, over the rows `r`: `next = fade[r] * state[r, c] + k[r] * x[c]` and
 //! `out[c] = sum of q[r] * seen[r, c]`, where what is seen is the state before or after, or before with a product
-//! added to it; of the products, `q[r] * bonus[r]` is summed once for all columns. A few columns at a time keep
-//! their sums in registers; every element of the state is read and written once. A column's result depends on nothing
-//! but its own elements. The obligations of every function are those of [`Lanes`] and of the entry's type in the
+//! added to it. A few columns at a time keep their sums in registers; every element of the state is read and written
+//! once. A column's result depends on nothing but its own elements. The obligations of every function are those of [`Lanes`] and of the entry's type in the
 //! table.
 #![expect(
     unsafe_code,
@@ -197,8 +196,6 @@ unsafe fn rows<
         }
     }
     let mut sums = [zero; V];
-    // The sum of what every gain is multiplied with.
-    let mut gains = zero;
     // Moved on at every row, beyond the last row, too.
     let mut state = own.state.wrapping_add(first);
     let mut rates = own.rates.wrapping_add(first);
@@ -211,9 +208,11 @@ unsafe fn rows<
         };
         let adds = if ADDED == KEEPS { zero } else { L::splat(*k) };
         let reads = if SEEN == NOTHING { zero } else { L::splat(*q) };
-        if SEEN == BONUS {
-            gains = L::mul_add(reads, L::splat(*bonus), gains);
-        }
+        let more = if SEEN == BONUS {
+            L::splat(*bonus)
+        } else {
+            zero
+        };
         for vector in 0..V {
             let at = vector * L::COUNT;
             let before = part::<L>(state.add(at), whole, count);
@@ -233,7 +232,11 @@ unsafe fn rows<
                 }
             }
             if SEEN != NOTHING {
-                let seen = if SEEN == AFTER { after } else { before };
+                let seen = match SEEN {
+                    AFTER => after,
+                    BONUS => L::mul_add(more, gain[vector], before),
+                    _ => before,
+                };
                 sums[vector] = L::mul_add(reads, seen, sums[vector]);
             }
             if WRITES && whole {
@@ -250,10 +253,7 @@ unsafe fn rows<
         q = q.wrapping_offset(own.q_row);
     }
     if SEEN != NOTHING {
-        for (vector, mut sum) in sums.into_iter().enumerate() {
-            if SEEN == BONUS {
-                sum = L::mul_add(gains, gain[vector], sum);
-            }
+        for (vector, sum) in sums.into_iter().enumerate() {
             let out = own.out.add(first + vector * L::COUNT);
             if whole {
                 L::store(out, sum);
