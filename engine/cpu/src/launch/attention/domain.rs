@@ -197,13 +197,12 @@ impl Known {
 
     /// Which of at most 64 keys count for a row, a bit for each; of what is not known, all.
     pub(super) fn of_row(&self, point: usize, row: usize, keys: &Range<usize>) -> u64 {
+        if let Some(span) = self.span(point, row, keys.end) {
+            let [from, to] = [span.start, span.end].map(|at| at.saturating_sub(keys.start));
+            return below(to) & !below(from);
+        }
         match self {
-            Self::Nothing | Self::All => u64::MAX,
-            Self::Affine { .. } => {
-                let span = self.span(point, row, keys.end).unwrap_or(keys.clone());
-                let [from, to] = [span.start, span.end].map(|at| at.saturating_sub(keys.start));
-                below(to) & !below(from)
-            }
+            Self::Nothing | Self::All | Self::Affine { .. } => u64::MAX,
             Self::Labels {
                 rows: of_rows,
                 keys: of_keys,
