@@ -40,7 +40,7 @@ pub use explain::explain;
 pub use lower::{Wants, lower, lower_for};
 pub use merge::merge_equal_values;
 pub use promise::Broken;
-pub use simplify::{rules, simplify};
+pub use simplify::{fold_integers, rules, simplify};
 pub use widen::widen_factors;
 
 /// A function from graph to graph that keeps what is computed.

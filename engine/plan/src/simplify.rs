@@ -14,6 +14,7 @@ pub(crate) mod tests;
 
 use girih_graph::{Graph, Patch, Region, RegionPath, Term};
 
+pub use self::constant::fold_integers;
 use self::site::Site;
 
 /// What a node's value is equal to, if the rule knows.

@@ -5,8 +5,9 @@
 //! the parts, and along one. What was read element by element then lies together, and guards that are known to hold
 //! go. Reductions along the loop would be in another order; kernels that have one stay as they are.
 
-use girih_graph::op::Binary;
+use girih_graph::op::{Binary, Literal};
 use girih_graph::{DType, Extent};
+use girih_plan::fold_integers;
 use girih_plan::kernel::{
     Access, Affine, Constant, Kernel, Loop, LoopId, LoopKind, Step, StepId, StepOp,
 };
@@ -207,23 +208,11 @@ fn slope(values: &[i64], part: usize) -> Option<i64> {
     values.chunks(part).all(even).then_some(step)
 }
 
-/// As steps compute it: quotients round down, and remainders are not negative.
+/// As steps compute it, truth values as 0 and 1.
 fn binary(op: Binary, x: i64, y: i64) -> Option<i64> {
-    let truth = |truth: bool| Some(i64::from(truth));
-    match op {
-        Binary::Add => x.checked_add(y),
-        Binary::Sub => x.checked_sub(y),
-        Binary::Mul => x.checked_mul(y),
-        Binary::FloorDiv if y > 0 => Some(x.div_euclid(y)),
-        Binary::Rem if y > 0 => Some(x.rem_euclid(y)),
-        Binary::Max => Some(x.max(y)),
-        Binary::Min => Some(x.min(y)),
-        Binary::Eq => truth(x == y),
-        Binary::Ne => truth(x != y),
-        Binary::Lt => truth(x < y),
-        Binary::Le => truth(x <= y),
-        Binary::Gt => truth(x > y),
-        Binary::Ge => truth(x >= y),
-        _ => None,
+    match fold_integers(op, DType::I64, x, y)? {
+        Literal::Int(_, value) => Some(value),
+        Literal::Bool(truth) => Some(i64::from(truth)),
+        Literal::Real(..) => None,
     }
 }

@@ -177,7 +177,8 @@ pub(super) fn fold_binary(site: &Site<'_>) -> Option<Term> {
     literal.fits().then(|| site.filled(literal))
 }
 
-fn fold_integers(op: Binary, dtype: DType, x: i64, y: i64) -> Option<Literal> {
+/// An operation on two integers, or a comparison of them; `None` where the result is no number, or not known here.
+pub fn fold_integers(op: Binary, dtype: DType, x: i64, y: i64) -> Option<Literal> {
     let number = |number: Option<i64>| number.map(|number| Literal::Int(dtype, number));
     let truth = |truth: bool| Some(Literal::Bool(truth));
     match op {
